@@ -1,0 +1,50 @@
+/** A generator: what turns a request into pieces of content, one at a time. Types only. */
+
+/** Settings of one text request. All are optional on the wire; defaults are filled in by the schema. */
+export interface SamplingSettings {
+  /** At most this many new tokens. */
+  maxTokens: number;
+  /** 0 takes the most likely token. */
+  temperature: number;
+  /** 0 keeps all. */
+  topK: number;
+  /** 1 keeps all. */
+  topP: number;
+  seed: number;
+  /** The text ends before the first of these. */
+  stop: readonly string[];
+  /** How many alternatives to report per token; undefined for no log-probabilities at all. */
+  logprobs?: number;
+}
+
+export interface TextRequest {
+  /** Unique; names the work in logs and cancels it. */
+  id: string;
+  prompt: string;
+  sampling: SamplingSettings;
+}
+
+export interface TokenProbability {
+  token: string;
+  /** UTF-8 bytes of the token, for tokens that are part of a character. */
+  bytes: readonly number[];
+  /** Natural logarithm of the probability. */
+  logprob: number;
+}
+
+export interface TextToken extends TokenProbability {
+  top: readonly TokenProbability[];
+}
+
+export type FinishReason = 'stop' | 'length' | 'content_filter' | 'cancelled';
+
+/** What comes out, in order: `start`, any number of `delta`, one `end`. */
+export type TextEvent =
+  | { type: 'start'; promptTokens: number }
+  | { type: 'delta'; text: string; tokens: readonly TextToken[] }
+  | { type: 'end'; reason: FinishReason; completionTokens: number };
+
+/** `Request` and `Event` are TextRequest and TextEvent for text; other families bring their own. */
+export interface Generator<Request, Event> {
+  generate(request: Request, signal: AbortSignal): AsyncIterable<Event>;
+}

@@ -1,0 +1,48 @@
+/**
+ * A replica: one running copy of a model, wherever it lives (a child process here, another machine
+ * later). Types only.
+ */
+import type { Generator, TextEvent, TextRequest } from './generator.ts';
+
+export type ReplicaState = 'starting' | 'ready' | 'draining' | 'stopped' | 'failed';
+
+export interface ReplicaStatus {
+  state: ReplicaState;
+  /** 0 to 1 while starting. */
+  progress: number;
+  running: number;
+  waiting: number;
+  /** Resident memory in bytes, when known. */
+  memory?: number;
+  /** Why it failed. */
+  error?: { code: string; message: string };
+}
+
+export interface ModelDescription {
+  /** The name clients use. */
+  id: string;
+  family: string;
+  /** Seconds since 1970. */
+  created: number;
+  parameters: number;
+  /** Longest prompt plus answer, in tokens. */
+  context: number;
+  /** What it takes and gives: `text`, `image`, `speech`. */
+  consumes: readonly string[];
+  produces: readonly string[];
+  /** True for a model that follows chat templates; a base model gets the turns as plain text. */
+  chat: boolean;
+}
+
+export interface Replica extends Generator<TextRequest, TextEvent> {
+  readonly model: ModelDescription;
+  status(): ReplicaStatus;
+  /** Resolves when ready. @throws InkstoneError `replica_failed` */
+  ready(): Promise<void>;
+  /** How many tokens a text has, in this model's tokens. */
+  countTokens(text: string): Promise<number>;
+  /** Finishes what runs, takes nothing new, then ends. */
+  drain(): Promise<void>;
+  /** Ends now; running requests fail. */
+  stop(): Promise<void>;
+}

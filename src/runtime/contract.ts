@@ -1,0 +1,96 @@
+/**
+ * The backend contract: what runs a tensor program. Three backends stand behind it (ONNX Runtime on the
+ * CPU, ONNX Runtime on WebGPU, the float64 reference) and one conformance suite tests them all.
+ * Types only.
+ */
+import type { HostTensor, HostTensors } from '../base/tensor.ts';
+import type { Program } from '../program/types.ts';
+
+export type BackendName = 'cpu' | 'webgpu' | 'reference';
+
+export interface CompileOptions {
+  /** Values for symbolic sizes; sizes left out stay free and are taken from each run's inputs. */
+  sizes?: Record<string, number>;
+  /** These inputs become constants of the graph (packed once): for serving, never for training. */
+  constants?: HostTensors;
+  /** Collect a profile; slower. */
+  profile?: boolean;
+}
+
+/** One event of a profile, in microseconds from the session's first. */
+export interface ProfileEvent {
+  readonly name: string;
+  readonly op: string;
+  readonly start: number;
+  readonly duration: number;
+}
+
+/**
+ * Tensors that stay with the backend between runs: parameters, optimiser state, a key-value cache.
+ * Names are unique within one set.
+ */
+export interface Resident {
+  readonly names: readonly string[];
+  /** Copies out (all, or those named). */
+  read(names?: readonly string[]): Promise<HostTensors>;
+  /** Copies in; names must be there, with the same dtype; a new shape replaces the old one. */
+  write(tensors: HostTensors): Promise<void>;
+  /** Gives `axis` the new size; kept rows stay, new rows are zero. */
+  resize(names: readonly string[], axis: number, size: number): Promise<void>;
+  free(): Promise<void>;
+}
+
+/**
+ * Puts `output` (rank r) into the resident tensor `into` along `axis`: for each index b of axis 0,
+ * `into[b, …, at[b] : at[b] + count[b], …] = output[b, …, 0 : count[b], …]`.
+ * `count` defaults to the output's whole axis. Axis 0 of output row b goes to row `rows[b]` of `into`
+ * (default: b).
+ */
+export interface RowWrite {
+  output: string;
+  into: string;
+  axis: number;
+  at: readonly number[];
+  count?: readonly number[];
+  rows?: readonly number[];
+}
+
+export interface RunCall {
+  /** Given for this run only. */
+  inputs?: HostTensors;
+  /** Inputs not given above are looked up by name here, in order. */
+  resident?: readonly Resident[];
+  /** `{ output: resident name }`: the output becomes that tensor's next value (buffers swap, no copy). */
+  update?: Record<string, string>;
+  /** Rows written into resident tensors after the run. */
+  write?: readonly RowWrite[];
+  /** Outputs to hand back; default: all that are in neither `update` nor `write`. */
+  fetch?: readonly string[];
+}
+
+export interface Executable {
+  readonly program: Program;
+  /** @throws InkstoneError `input_missing`, `input_mismatch`, `run_failed` */
+  run(call: RunCall): Promise<HostTensors>;
+  /** Empty unless compiled with `profile`. Ends profiling. */
+  profile(): Promise<readonly ProfileEvent[]>;
+  free(): Promise<void>;
+}
+
+export interface Backend {
+  readonly name: BackendName;
+  /** e.g. `onnxruntime-node 1.30.0, CPU, 2 threads` */
+  readonly description: string;
+  compile(program: Program, options?: CompileOptions): Promise<Executable>;
+  resident(tensors: HostTensors): Promise<Resident>;
+  close(): Promise<void>;
+}
+
+export interface BackendOptions {
+  /** Compute threads; default: the number of cores. */
+  threads?: number;
+  /** Run sessions in the calling thread: only for a process that does nothing else (a model host). */
+  inline?: boolean;
+}
+
+export type { HostTensor };
