@@ -1,0 +1,141 @@
+/**
+ * Composites that runtimes have a faster form of: softmax, log-softmax, layer norm, tanh-GELU. Each
+ * keeps its meaning in primitives (`composite`), and is tested against it.
+ */
+import { define, type ReferenceCall, shapeError } from '../operation.ts';
+import { evaluate } from '../evaluate.ts';
+import { programOf } from '../trace.ts';
+import type { Attributes, Tensor, TensorType } from '../types.ts';
+import { input } from './constant.ts';
+import { add, div, exp, mul, sigmoid, sqrt, sub, tanh } from './elementwise.ts';
+import { logSumExp, max, mean, sum } from './reduce.ts';
+import { axisOf, reshape } from './shape.ts';
+
+type Composite<A extends Attributes> = (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
+
+/** The meaning of a fused op is its composite's. */
+export function byComposite<A extends Attributes>(composite: Composite<A>) {
+  return ({ inputs, attributes, types }: ReferenceCall<A>): Float64Array[] => {
+    const stands = inputs.map((value, i) => ({ name: `x${i}`, tensor: input(`x${i}`, { dtype: (types[i] as TensorType).dtype, shape: value.shape }) }));
+    const outputs = composite(stands.map((s) => s.tensor), attributes).map((tensor, i) => ({ name: `y${i}`, tensor }));
+    return evaluate(programOf('composite', stands, outputs), inputs).map((value) => value.data);
+  };
+}
+
+const softmaxInPrimitives: Composite<{ axis: number }> = ([x], { axis }) => {
+  const raised = exp(sub(x as Tensor, max(x as Tensor, { axes: [axis], keep: true })));
+  return [div(raised, sum(raised, { axes: [axis], keep: true }))];
+};
+
+const softmaxCall = define<{ axis: number }>({
+  name: 'softmax',
+  infer: ([x]) => [x as TensorType],
+  vjp: ({ outputs: [y], cotangents: [g], attributes: { axis } }) => {
+    const flow = mul(g as Tensor, y as Tensor);
+    return [sub(flow, mul(y as Tensor, sum(flow, { axes: [axis], keep: true })))];
+  },
+  onnx: ({ emit, inputs, attributes }) => emit('Softmax', inputs, { axis: attributes.axis }),
+  reference: byComposite(softmaxInPrimitives),
+  composite: softmaxInPrimitives,
+});
+
+export function softmax(x: Tensor, axis = -1): Tensor {
+  return softmaxCall([x], { axis: axisOf('softmax', x, axis) })[0] as Tensor;
+}
+
+const logSoftmaxInPrimitives: Composite<{ axis: number }> = ([x], { axis }) => [
+  sub(x as Tensor, logSumExp(x as Tensor, { axes: [axis], keep: true })),
+];
+
+const logSoftmaxCall = define<{ axis: number }>({
+  name: 'logSoftmax',
+  infer: ([x]) => [x as TensorType],
+  vjp: ({ outputs: [y], cotangents: [g], attributes: { axis } }) => [
+    sub(g as Tensor, mul(exp(y as Tensor), sum(g as Tensor, { axes: [axis], keep: true }))),
+  ],
+  onnx: ({ emit, inputs, attributes }) => emit('LogSoftmax', inputs, { axis: attributes.axis }),
+  reference: byComposite(logSoftmaxInPrimitives),
+  composite: logSoftmaxInPrimitives,
+});
+
+export function logSoftmax(x: Tensor, axis = -1): Tensor {
+  return logSoftmaxCall([x], { axis: axisOf('logSoftmax', x, axis) })[0] as Tensor;
+}
+
+/** [x, scale, bias?] → normalised, mean and 1/deviation (the two are for the gradient). */
+const layerNormInPrimitives: Composite<{ epsilon: number }> = ([x, scale, bias], { epsilon }) => {
+  const centre = mean(x as Tensor, { axes: [-1], keep: true });
+  const centred = sub(x as Tensor, centre);
+  const inverse = div(1, sqrt(add(mean(mul(centred, centred), { axes: [-1], keep: true }), epsilon)));
+  const scaled = mul(mul(centred, inverse), scale as Tensor);
+  return [bias === undefined ? scaled : add(scaled, bias), centre, inverse];
+};
+
+const layerNormCall = define<{ epsilon: number }>({
+  name: 'layerNorm',
+  infer: (types) => {
+    const [x, scale] = types as readonly [TensorType, TensorType];
+    if (types.slice(1).some((t) => t.shape.length !== 1 || t.shape[0] !== x.shape.at(-1))) {
+      shapeError('layerNorm', 'scale and bias must be as long as the last axis', types);
+    }
+    if (scale.dtype !== x.dtype) shapeError('layerNorm', 'needs one dtype', types);
+    const statistics = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
+    return [x, statistics, statistics];
+  },
+  vjp: ({ inputs, outputs, cotangents, needed }) => {
+    const [x, scale] = inputs as readonly [Tensor, Tensor];
+    const [, centre, inverse] = outputs as readonly [Tensor, Tensor, Tensor];
+    const g = cotangents[0];
+    if (g === undefined || cotangents[1] !== undefined || cotangents[2] !== undefined) {
+      shapeError('layerNorm', 'the statistics are not differentiable outputs', [x], 'use mean and variance');
+    }
+    // y = n·scale + bias with n = (x − centre)·inverse;  dx = inverse·(h − mean h − n·mean(h·n)), h = g·scale.
+    const n = mul(sub(x, centre), inverse);
+    const rows = (t: Tensor): Tensor => reshape(t, [-1, x.shape.at(-1) as number]);
+    const h = mul(g, scale);
+    const dx = mul(inverse, sub(sub(h, mean(h, { axes: [-1], keep: true })), mul(n, mean(mul(h, n), { axes: [-1], keep: true }))));
+    return [
+      dx,
+      needed[1] === true ? sum(rows(mul(g, n)), { axes: [0] }) : undefined,
+      ...(inputs.length > 2 ? [needed[2] === true ? sum(rows(g), { axes: [0] }) : undefined] : []),
+    ];
+  },
+  onnx: ({ emitMany, inputs, attributes }) => emitMany('LayerNormalization', inputs, 3, { axis: -1, epsilon: { float: attributes.epsilon } }),
+  reference: byComposite(layerNormInPrimitives),
+  composite: layerNormInPrimitives,
+});
+
+/** Ba et al. 2016 over the last axis; `bias` may be left out. */
+export function layerNorm(x: Tensor, scale: Tensor, bias?: Tensor, epsilon = 1e-5): Tensor {
+  return layerNormCall(bias === undefined ? [x, scale] : [x, scale, bias], { epsilon })[0] as Tensor;
+}
+
+const SLOPE = Math.sqrt(2 / Math.PI);
+const CUBE = 0.044715;
+
+const geluInPrimitives: Composite<Record<string, never>> = ([given]) => {
+  const x = given as Tensor;
+  const inner = mul(x, add(mul(mul(x, x), SLOPE * CUBE), SLOPE));
+  return [mul(mul(x, 0.5), add(tanh(inner), 1))];
+};
+
+const geluCall = define<Record<string, never>>({
+  name: 'gelu',
+  infer: ([x]) => [x as TensorType],
+  // With s = σ(2·inner): y = x·s and y' = s + y·(1 − s)·2·inner'; few passes, because each is a walk over memory.
+  vjp: ({ inputs: [given], outputs: [y], cotangents: [g] }) => {
+    const x = given as Tensor;
+    const squared = mul(x, x);
+    const s = sigmoid(mul(x, add(mul(squared, 2 * SLOPE * CUBE), 2 * SLOPE)));
+    const slope = add(mul(squared, 6 * SLOPE * CUBE), 2 * SLOPE);
+    return [mul(g as Tensor, add(s, mul(mul(y as Tensor, sub(1, s)), slope)))];
+  },
+  onnx: ({ emit, inputs }) => emit('Gelu', inputs, { approximate: 'tanh' }),
+  reference: byComposite(geluInPrimitives),
+  composite: geluInPrimitives,
+});
+
+/** The tanh form of GELU (Hendrycks and Gimpel 2016, as GPT-2 has it). */
+export function gelu(x: Tensor): Tensor {
+  return geluCall([x], {})[0] as Tensor;
+}

@@ -1,0 +1,191 @@
+/**
+ * The ONNX Runtime backends (CPU and WebGPU) behind the contract: lowers programs and sends them to the
+ * thread that holds the sessions, or runs them inline in a process that does nothing else.
+ */
+import { type ErrorKind, InkstoneError } from '../../base/errors.ts';
+import { cpuCount, entry, startWorker, temporaryPath, type WorkerHandle } from '../../base/host.ts';
+import { type HostTensors, sizeOf } from '../../base/tensor.ts';
+import { lower } from '../../program/lower.ts';
+import { bindShape, isStatic, showShape } from '../../program/size.ts';
+import type { Program } from '../../program/types.ts';
+import type { Backend, BackendOptions, CompileOptions, Executable, ProfileEvent, Resident, RunCall } from '../contract.ts';
+import { Dispatcher } from './dispatch.ts';
+import type { Answer, EngineCall } from './messages.ts';
+
+const VERSION = '1.30.0';
+
+type Ask = (call: EngineCall) => Promise<unknown>;
+
+export async function openOnnxRuntime(provider: 'cpu' | 'webgpu', options: BackendOptions = {}): Promise<Backend> {
+  const threads = options.threads ?? cpuCount();
+  const link = options.inline === true ? inlineLink() : workerLink();
+  await link.ask({ kind: 'open', options: { provider, threads } });
+  return new OnnxRuntimeBackend(provider, threads, link);
+}
+
+interface Link {
+  ask: Ask;
+  end(): Promise<void>;
+}
+
+function inlineLink(): Link {
+  const dispatcher = new Dispatcher();
+  return { ask: (call) => dispatcher.answer(call), end: async () => {} };
+}
+
+/** The worker keeps the process alive only while an answer is due. */
+function workerLink(): Link {
+  const worker: WorkerHandle = startWorker(entry('runtime/onnxruntime/worker'));
+  const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (reason: unknown) => void }>();
+  let next = 0;
+  worker.unref();
+  worker.on('message', (message) => {
+    const answer = message as Answer;
+    const waiter = waiting.get(answer.id);
+    waiting.delete(answer.id);
+    if (waiting.size === 0) worker.unref();
+    if (waiter === undefined) return;
+    if ('error' in answer) {
+      const { code, message: text, kind, hint, details } = answer.error;
+      waiter.reject(new InkstoneError(code, text, { kind: kind as ErrorKind, details, ...(hint === undefined ? {} : { hint }) }));
+    } else waiter.resolve(answer.value);
+  });
+  const fail = (cause: unknown): void => {
+    for (const waiter of waiting.values()) waiter.reject(new InkstoneError('backend_died', 'the thread that computes ended unexpectedly', { cause }));
+    waiting.clear();
+  };
+  worker.on('error', fail);
+  worker.on('exit', fail);
+  return {
+    ask: (call) =>
+      new Promise((resolve, reject) => {
+        const id = next++;
+        waiting.set(id, { resolve, reject });
+        worker.ref();
+        worker.postMessage({ id, call });
+      }),
+    end: async () => {
+      await worker.terminate();
+    },
+  };
+}
+
+class OnnxRuntimeBackend implements Backend {
+  readonly name: 'cpu' | 'webgpu';
+  readonly description: string;
+  private readonly link: Link;
+  private closed = false;
+
+  constructor(name: 'cpu' | 'webgpu', threads: number, link: Link) {
+    this.name = name;
+    this.link = link;
+    this.description = `onnxruntime-node ${VERSION}, ${name === 'cpu' ? `CPU, ${threads} threads` : 'WebGPU'}`;
+  }
+
+  async compile(program: Program, options: CompileOptions = {}): Promise<Executable> {
+    const bytes = lower(program, { sizes: options.sizes ?? {}, constants: options.constants ?? {} });
+    const profile = options.profile === true ? temporaryPath('inkstone-profile') : undefined;
+    const session = (await this.link.ask({ kind: 'compile', bytes, name: program.name, profile })) as number;
+    const given = new Set(Object.keys(options.constants ?? {}));
+    const sizes = options.sizes ?? {};
+    const expected = new Map(
+      program.inputs.filter((i) => !given.has(i.name)).map((i) => [i.name, { dtype: i.tensor.dtype, shape: bindShape(i.tensor.shape, sizes) }]),
+    );
+    return new OnnxRuntimeExecutable(program, session, this.link.ask, expected);
+  }
+
+  async resident(tensors: HostTensors): Promise<Resident> {
+    const id = (await this.link.ask({ kind: 'resident', tensors })) as number;
+    return new OnnxRuntimeResident(id, Object.keys(tensors), this.link.ask);
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.link.ask({ kind: 'close' });
+    await this.link.end();
+  }
+}
+
+class OnnxRuntimeExecutable implements Executable {
+  readonly program: Program;
+  private readonly session: number;
+  private readonly ask: Ask;
+  private readonly expected: ReadonlyMap<string, { dtype: string; shape: readonly (number | string)[] }>;
+
+  constructor(program: Program, session: number, ask: Ask, expected: ReadonlyMap<string, { dtype: string; shape: readonly (number | string)[] }>) {
+    this.program = program;
+    this.session = session;
+    this.ask = ask;
+    this.expected = expected;
+  }
+
+  async run(call: RunCall): Promise<HostTensors> {
+    const inputs = call.inputs ?? {};
+    for (const [name, tensor] of Object.entries(inputs)) this.check(name, tensor);
+    const update = call.update ?? {};
+    const write = call.write ?? [];
+    const silent = new Set([...Object.keys(update), ...write.map((w) => w.output)]);
+    const fetch = call.fetch ?? this.program.outputs.map((o) => o.name).filter((name) => !silent.has(name));
+    const resident = (call.resident ?? []).map((set) => (set as OnnxRuntimeResident).id);
+    return (await this.ask({ kind: 'run', request: { session: this.session, inputs, resident, update, write, fetch } })) as HostTensors;
+  }
+
+  private check(name: string, tensor: HostTensors[string]): void {
+    const wanted = this.expected.get(name);
+    if (wanted === undefined) {
+      throw new InkstoneError('input_mismatch', `${this.program.name} has no input "${name}"`, {
+        kind: 'usage',
+        hint: `its inputs are ${[...this.expected.keys()].join(', ')}`,
+      });
+    }
+    const fits =
+      wanted.dtype === tensor.dtype &&
+      wanted.shape.length === tensor.shape.length &&
+      wanted.shape.every((size, axis) => typeof size === 'string' || size === tensor.shape[axis]) &&
+      tensor.data.length === sizeOf(tensor.shape);
+    if (fits) return;
+    const open = isStatic(wanted.shape) ? '' : ' (names are free)';
+    throw new InkstoneError(
+      'input_mismatch',
+      `${this.program.name}: "${name}" is ${tensor.dtype}${showShape(tensor.shape)} but must be ${wanted.dtype}${showShape(wanted.shape)}${open}`,
+      { kind: 'usage' },
+    );
+  }
+
+  async profile(): Promise<readonly ProfileEvent[]> {
+    return (await this.ask({ kind: 'profile', session: this.session })) as readonly ProfileEvent[];
+  }
+
+  async free(): Promise<void> {
+    await this.ask({ kind: 'free', session: this.session });
+  }
+}
+
+class OnnxRuntimeResident implements Resident {
+  readonly id: number;
+  readonly names: readonly string[];
+  private readonly ask: Ask;
+
+  constructor(id: number, names: readonly string[], ask: Ask) {
+    this.id = id;
+    this.names = names;
+    this.ask = ask;
+  }
+
+  async read(names: readonly string[] = this.names): Promise<HostTensors> {
+    return (await this.ask({ kind: 'read', id: this.id, names })) as HostTensors;
+  }
+
+  async write(tensors: HostTensors): Promise<void> {
+    await this.ask({ kind: 'write', id: this.id, tensors });
+  }
+
+  async resize(names: readonly string[], axis: number, size: number): Promise<void> {
+    await this.ask({ kind: 'resize', id: this.id, names, axis, size });
+  }
+
+  async free(): Promise<void> {
+    await this.ask({ kind: 'freeResident', id: this.id });
+  }
+}

@@ -1,0 +1,286 @@
+/**
+ * Sessions and resident tensors over onnxruntime-node, in the thread that calls it. Answers requests;
+ * does not know whether they come from its own thread or another.
+ */
+import * as ort from 'onnxruntime-node';
+import { InkstoneError } from '../../base/errors.ts';
+import { allocate, type DType, type HostTensor, type HostTensors, sizeOf } from '../../base/tensor.ts';
+import type { ProfileEvent, RowWrite } from '../contract.ts';
+import { fromOrt, toOrt } from './convert.ts';
+import { readProfile } from './profile.ts';
+
+export interface EngineOptions {
+  provider: 'cpu' | 'webgpu';
+  threads: number;
+}
+
+export interface RunRequest {
+  session: number;
+  inputs: HostTensors;
+  resident: readonly number[];
+  update: Readonly<Record<string, string>>;
+  write: readonly RowWrite[];
+  fetch: readonly string[];
+}
+
+/** One resident tensor: the value, and for updates a second buffer to write the next one into. */
+interface Slot {
+  dtype: DType;
+  shape: readonly number[];
+  value: ort.Tensor;
+  spare: ort.Tensor | undefined;
+}
+
+interface Session {
+  bytes: Uint8Array | undefined;
+  name: string;
+  profile: string | undefined;
+  /** WebGPU sessions are made at their first run, when it is known which outputs stay on the GPU. */
+  open: Map<string, ort.InferenceSession>;
+}
+
+export class Engine {
+  private readonly options: EngineOptions;
+  private readonly sessions = new Map<number, Session>();
+  private readonly sets = new Map<number, Map<string, Slot>>();
+  private next = 1;
+
+  constructor(options: EngineOptions) {
+    this.options = options;
+  }
+
+  /** @throws InkstoneError `compile_failed` */
+  async compile(bytes: Uint8Array, name: string, profile?: string): Promise<number> {
+    const session: Session = { bytes, name, profile, open: new Map() };
+    if (this.options.provider === 'cpu') {
+      await this.openSession(session, []);
+      session.bytes = undefined;
+    }
+    const id = this.next++;
+    this.sessions.set(id, session);
+    return id;
+  }
+
+  private async openSession(session: Session, staying: readonly string[]): Promise<ort.InferenceSession> {
+    const key = this.options.provider === 'cpu' ? '' : staying.join();
+    const before = session.open.get(key);
+    if (before !== undefined) return before;
+    const onGpu = this.options.provider === 'webgpu';
+    try {
+      const made = await ort.InferenceSession.create(session.bytes as Uint8Array, {
+        executionProviders: [this.options.provider],
+        intraOpNumThreads: this.options.threads,
+        interOpNumThreads: 1,
+        executionMode: 'sequential',
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+        ...(onGpu && staying.length > 0 ? { preferredOutputLocation: Object.fromEntries(staying.map((n) => [n, 'gpu-buffer' as const])) } : {}),
+        ...(session.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: session.profile }),
+        extra: { session: { set_denormal_as_zero: '1' } },
+      });
+      session.open.set(key, made);
+      return made;
+    } catch (cause) {
+      throw new InkstoneError('compile_failed', `ONNX Runtime refused the program ${session.name}: ${messageOf(cause)}`, { cause });
+    }
+  }
+
+  resident(tensors: HostTensors): number {
+    const id = this.next++;
+    const set = new Map<string, Slot>();
+    for (const [name, tensor] of Object.entries(tensors)) set.set(name, slotOf(tensor));
+    this.sets.set(id, set);
+    return id;
+  }
+
+  private set(id: number): Map<string, Slot> {
+    const set = this.sets.get(id);
+    if (set === undefined) throw new InkstoneError('resident_missing', 'these resident tensors were freed');
+    return set;
+  }
+
+  private slot(id: number, name: string): Slot {
+    const slot = this.set(id).get(name);
+    if (slot === undefined) throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
+    return slot;
+  }
+
+  async read(id: number, names: readonly string[]): Promise<HostTensors> {
+    const result: Record<string, HostTensor> = {};
+    for (const name of names) {
+      const { dtype, shape, value } = this.slot(id, name);
+      const source = value.location === 'cpu' ? value : await this.download(value, dtype, shape);
+      result[name] = { dtype, shape, data: fromOrt(source, dtype).slice() as never };
+    }
+    return result;
+  }
+
+  /** `getData()` on a GPU tensor aborts the process; a small identity program reads it back. */
+  private async download(value: ort.Tensor, dtype: DType, shape: readonly number[]): Promise<ort.Tensor> {
+    const { identityModel } = await import('./identity.ts');
+    const session = await ort.InferenceSession.create(identityModel(dtype, shape.length), { executionProviders: ['webgpu'], logSeverityLevel: 3 });
+    const { y } = await session.run({ x: value });
+    await session.release();
+    return y as ort.Tensor;
+  }
+
+  write(id: number, tensors: HostTensors): void {
+    const set = this.set(id);
+    for (const [name, tensor] of Object.entries(tensors)) {
+      const before = this.slot(id, name);
+      if (before.dtype !== tensor.dtype) throw new InkstoneError('input_mismatch', `"${name}" is ${before.dtype}, not ${tensor.dtype}`);
+      drop(before);
+      set.set(name, slotOf(tensor));
+    }
+  }
+
+  async resize(id: number, names: readonly string[], axis: number, size: number): Promise<void> {
+    const all = await this.read(id, names);
+    const changed: Record<string, HostTensor> = {};
+    for (const name of names) changed[name] = resized(all[name] as HostTensor, axis, size);
+    this.write(id, changed);
+  }
+
+  freeResident(id: number): void {
+    for (const slot of this.sets.get(id)?.values() ?? []) drop(slot);
+    this.sets.delete(id);
+  }
+
+  /** @throws InkstoneError `input_missing`, `run_failed` */
+  async run(request: RunRequest): Promise<HostTensors> {
+    const session = this.sessions.get(request.session);
+    if (session === undefined) throw new InkstoneError('session_missing', 'this executable was freed');
+    const open = await this.openSession(session, Object.keys(request.update));
+    const feeds: Record<string, ort.Tensor> = {};
+    for (const name of open.inputNames) feeds[name] = this.feed(name, request);
+    const fetches: Record<string, ort.Tensor | null> = {};
+    for (const name of request.fetch) fetches[name] = null;
+    for (const { output } of request.write) fetches[output] = null;
+    const targets = Object.entries(request.update).map(([output, name]) => ({ output, slot: this.find(name, request) }));
+    for (const { output, slot } of targets) fetches[output] = this.options.provider === 'cpu' ? spareOf(slot) : null;
+    let results: ort.InferenceSession.OnnxValueMapType;
+    try {
+      results = (await open.run(feeds, fetches as Record<string, ort.Tensor>)) as ort.InferenceSession.OnnxValueMapType;
+    } catch (cause) {
+      throw new InkstoneError('run_failed', `${session.name}: ${messageOf(cause)}`, { cause });
+    }
+    for (const { output, slot } of targets) {
+      if (this.options.provider === 'cpu') {
+        const { value } = slot;
+        slot.value = slot.spare as ort.Tensor;
+        slot.spare = value;
+      } else {
+        slot.value.dispose();
+        slot.value = results[output] as ort.Tensor;
+      }
+    }
+    for (const write of request.write) writeRows(results[write.output] as ort.Tensor, this.find(write.into, request), write);
+    const answers: Record<string, HostTensor> = {};
+    for (const name of request.fetch) {
+      const value = results[name] as ort.Tensor;
+      const { dtype, data } = toHost(value);
+      answers[name] = { dtype, shape: value.dims, data } as HostTensor;
+    }
+    return answers;
+  }
+
+  private find(name: string, request: RunRequest): Slot {
+    for (const id of request.resident) {
+      const slot = this.set(id).get(name);
+      if (slot !== undefined) return slot;
+    }
+    throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
+  }
+
+  private feed(name: string, request: RunRequest): ort.Tensor {
+    const given = request.inputs[name];
+    if (given !== undefined) return toOrt(given);
+    for (const id of request.resident) {
+      const slot = this.set(id).get(name);
+      if (slot !== undefined) return slot.value;
+    }
+    throw new InkstoneError('input_missing', `the input "${name}" was not given`);
+  }
+
+  async profile(id: number): Promise<readonly ProfileEvent[]> {
+    const session = this.sessions.get(id);
+    if (session?.profile === undefined) return [];
+    for (const open of session.open.values()) open.endProfiling();
+    const prefix = session.profile;
+    session.profile = undefined;
+    return readProfile(prefix);
+  }
+
+  async free(id: number): Promise<void> {
+    const session = this.sessions.get(id);
+    this.sessions.delete(id);
+    for (const open of session?.open.values() ?? []) await open.release();
+  }
+
+  async close(): Promise<void> {
+    for (const id of [...this.sessions.keys()]) await this.free(id);
+    for (const id of [...this.sets.keys()]) this.freeResident(id);
+  }
+}
+
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function slotOf(tensor: HostTensor): Slot {
+  const copy = { ...tensor, data: tensor.data.slice() } as HostTensor;
+  return { dtype: tensor.dtype, shape: [...tensor.shape], value: toOrt(copy), spare: undefined };
+}
+
+function spareOf(slot: Slot): ort.Tensor {
+  slot.spare ??= toOrt({ dtype: slot.dtype, shape: slot.shape, data: allocate(slot.dtype, sizeOf(slot.shape)) } as HostTensor);
+  return slot.spare;
+}
+
+function drop(slot: Slot): void {
+  slot.value.dispose();
+  slot.spare?.dispose();
+}
+
+function toHost(value: ort.Tensor): { dtype: DType; data: HostTensor['data'] } {
+  const dtype = ({ float32: 'f32', float64: 'f64', float16: 'f16', int32: 'i32', int64: 'i64', uint8: 'u8', bool: 'bool' } as Record<string, DType>)[value.type] as DType;
+  return { dtype, data: fromOrt(value, dtype) };
+}
+
+function resized(tensor: HostTensor, axis: number, size: number): HostTensor {
+  const shape = tensor.shape.map((s, i) => (i === axis ? size : s));
+  const data = allocate(tensor.dtype, sizeOf(shape));
+  const inner = sizeOf(tensor.shape.slice(axis + 1));
+  const before = (tensor.shape[axis] as number) * inner;
+  const after = size * inner;
+  const outer = sizeOf(tensor.shape.slice(0, axis));
+  for (let o = 0; o < outer; o++) {
+    data.set(tensor.data.subarray(o * before, o * before + Math.min(before, after)) as never, o * after);
+  }
+  return { dtype: tensor.dtype, shape, data } as HostTensor;
+}
+
+/** See RowWrite: copies rows of an output into a resident tensor. */
+function writeRows(output: ort.Tensor, slot: Slot, write: RowWrite): void {
+  const from = fromOrt(output, slot.dtype) as Float32Array;
+  const into = fromOrt(slot.value, slot.dtype) as Float32Array;
+  const { axis } = write;
+  const inner = sizeOf(output.dims.slice(axis + 1));
+  const middle = sizeOf(output.dims.slice(1, axis));
+  const own = output.dims[axis] as number;
+  const size = slot.shape[axis] as number;
+  for (let b = 0; b < (output.dims[0] as number); b++) {
+    const row = write.rows?.[b] ?? b;
+    const count = write.count?.[b] ?? own;
+    const at = write.at[b] as number;
+    if (row < 0 || count === 0) continue;
+    if (at + count > size) throw new InkstoneError('row_out_of_range', `rows ${at}…${at + count} do not fit an axis of ${size} in "${write.into}"`);
+    for (let m = 0; m < middle; m++) {
+      const start = (b * middle + m) * own * inner;
+      const place = ((row * middle + m) * size + at) * inner;
+      // Short rows are faster to copy in a loop than through a new view each.
+      if (count * inner <= 256) for (let i = 0; i < count * inner; i++) into[place + i] = from[start + i] as number;
+      else into.set(from.subarray(start, start + count * inner), place);
+    }
+  }
+}

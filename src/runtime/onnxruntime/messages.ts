@@ -1,0 +1,25 @@
+/** What crosses between a backend and the thread that holds its sessions. Types only. */
+import type { HostTensors } from '../../base/tensor.ts';
+import type { EngineOptions, RunRequest } from './engine.ts';
+
+export type EngineCall =
+  | { kind: 'open'; options: EngineOptions }
+  | { kind: 'compile'; bytes: Uint8Array; name: string; profile: string | undefined }
+  | { kind: 'run'; request: RunRequest }
+  | { kind: 'resident'; tensors: HostTensors }
+  | { kind: 'read'; id: number; names: readonly string[] }
+  | { kind: 'write'; id: number; tensors: HostTensors }
+  | { kind: 'resize'; id: number; names: readonly string[]; axis: number; size: number }
+  | { kind: 'freeResident'; id: number }
+  | { kind: 'profile'; session: number }
+  | { kind: 'free'; session: number }
+  | { kind: 'close' };
+
+export interface Question {
+  id: number;
+  call: EngineCall;
+}
+
+export type Answer =
+  | { id: number; value: unknown }
+  | { id: number; error: { code: string; message: string; kind: string; hint: string | undefined; details: Record<string, unknown> } };
