@@ -1,0 +1,12 @@
+/** Starts the studio in its page. */
+import { render } from 'preact';
+import { Studio } from './app.tsx';
+import { refreshCatalogue } from './models/catalogue.ts';
+import { applyPreferences } from './state/preferences.ts';
+import { watchRoute } from './state/route.ts';
+
+applyPreferences();
+watchRoute();
+void refreshCatalogue();
+const place = document.getElementById('studio');
+if (place !== null) render(<Studio />, place);

@@ -1,0 +1,133 @@
+/** The playground: a model, a text, its continuation or a conversation, and the settings beside it. */
+import { useEffect, useState } from 'preact/hooks';
+import type { ModelInfo } from '../api/types.ts';
+import { useTexts } from '../i18n/index.ts';
+import { catalogue, pickModel, refreshCatalogue } from '../models/catalogue.ts';
+import { Brush } from '../parts/icons.tsx';
+import { ProblemNote } from '../parts/problem.tsx';
+import { Segmented } from '../parts/segmented.tsx';
+import { ModelState } from '../parts/state-mark.tsx';
+import { preferences } from '../state/preferences.ts';
+import { address, route } from '../state/route.ts';
+import { useStore } from '../state/store.ts';
+import { ChatPanel } from './chat-panel.tsx';
+import { CompletePanel } from './complete-panel.tsx';
+import { clearSession, type Mode, modeFor, session } from './session.ts';
+import { SettingsPanel } from './settings-panel.tsx';
+import { Welcome } from './welcome.tsx';
+
+const WIDE = '(min-width: 62rem)';
+
+export function Playground() {
+  const { t } = useTexts();
+  const models = useStore(catalogue, (state) => state.models);
+  const problem = useStore(catalogue, (state) => state.problem);
+  const asked = useStore(route, (state) => state.now.query.model);
+  const chosen = useStore(session, (state) => state.model);
+  const chosenMode = useStore(session, (state) => state.mode);
+  const welcomed = useStore(preferences, (state) => state.welcomed);
+  const [wide, setWide] = useState(() => matchMedia(WIDE).matches);
+  const [open, setOpen] = useState(false);
+
+  useEffect(() => {
+    const query = matchMedia(WIDE);
+    const look = () => setWide(query.matches);
+    query.addEventListener('change', look);
+    return () => query.removeEventListener('change', look);
+  }, []);
+  useEffect(() => {
+    if (asked !== undefined) session.set({ model: asked });
+  }, [asked]);
+
+  const model = pickModel(models, asked ?? chosen);
+  const mode = modeFor(model, chosenMode);
+  return (
+    <>
+      {!welcomed && <Welcome model={model} />}
+      <div class="room-head">
+        <h1 tabIndex={-1}>{t.playground.title}</h1>
+        {model !== undefined && <ModelBar models={models ?? []} model={model} mode={mode} />}
+      </div>
+      {problem !== undefined && models === undefined && (
+        <ProblemNote problem={problem} retry={() => void refreshCatalogue()} />
+      )}
+      {models === undefined && problem === undefined && <p class="quiet-note">{t.common.loading}</p>}
+      {models?.length === 0 && <NoModels />}
+      {model !== undefined && (
+        <div class="desk">
+          <section class="desk-main">
+            {mode === 'chat' ? <ChatPanel model={model} /> : <CompletePanel model={model} />}
+          </section>
+          <aside class="desk-side" aria-label={t.settings.title}>
+            <details
+              class="settings-box"
+              open={wide || open}
+              onToggle={(event) => !wide && setOpen(event.currentTarget.open)}
+            >
+              <summary>{t.settings.title}</summary>
+              <SettingsPanel />
+            </details>
+          </aside>
+        </div>
+      )}
+    </>
+  );
+}
+
+function ModelBar({ models, model, mode }: { models: readonly ModelInfo[]; model: ModelInfo; mode: Mode }) {
+  const { t } = useTexts();
+  const words: Record<string, string> = t.models.states;
+  const suffix = (each: ModelInfo) =>
+    each.state === 'ready' ? '' : ` ${t.playground.modelState(words[each.state] ?? each.state)}`;
+  const pick = (id: string) => {
+    clearSession();
+    session.set({ model: id });
+    history.replaceState(null, '', address('playground'));
+    route.set({ now: { room: 'playground', query: {} } });
+  };
+  return (
+    <div class="model-bar">
+      <label for="model" class="visually-hidden">
+        {t.playground.model}
+      </label>
+      <select id="model" value={model.id} onChange={(event) => pick(event.currentTarget.value)}>
+        {models.map((each) => (
+          <option key={each.id} value={each.id}>
+            {each.id}
+            {suffix(each)}
+          </option>
+        ))}
+      </select>
+      <ModelState state={model.state} />
+      {model.chat && (
+        <Segmented<Mode>
+          label={t.playground.mode}
+          name="mode"
+          value={mode}
+          options={[
+            { value: 'chat', text: t.playground.modes.chat },
+            { value: 'complete', text: t.playground.modes.complete },
+          ]}
+          choose={(next) => {
+            clearSession();
+            session.set({ mode: next });
+          }}
+        />
+      )}
+    </div>
+  );
+}
+
+function NoModels() {
+  const { t } = useTexts();
+  return (
+    <div class="empty">
+      <Brush />
+      <p class="empty-title">{t.playground.noModels}</p>
+      <p>{t.playground.noModelsHint}</p>
+      <a class="button primary" href={address('train')}>
+        {t.models.trainOne}
+      </a>
+    </div>
+  );
+}

@@ -1,0 +1,103 @@
+/** The settings of a request, each with what it does. Knows the session's settings only. */
+import { useEffect, useState } from 'preact/hooks';
+import { useTexts } from '../i18n/index.ts';
+import { useStore } from '../state/store.ts';
+import { session } from './session.ts';
+import { bounded, DEFAULTS, type EditedSettings, LIMITS, type NumericSetting } from './settings.ts';
+
+const change = (part: Partial<EditedSettings>) =>
+  session.set(({ settings }) => ({ settings: { ...settings, ...part } }));
+
+export function SettingsPanel() {
+  const { t } = useTexts();
+  const settings = useStore(session, (state) => state.settings);
+  return (
+    <div class="settings">
+      <NumberSetting
+        name="temperature"
+        label={t.settings.temperature}
+        help={t.settings.temperatureHelp}
+        slider
+      />
+      <NumberSetting name="topP" label={t.settings.topP} help={t.settings.topPHelp} slider />
+      <NumberSetting name="topK" label={t.settings.topK} help={t.settings.topKHelp} />
+      <NumberSetting name="maxTokens" label={t.settings.maxTokens} help={t.settings.maxTokensHelp} />
+      <NumberSetting name="seed" label={t.settings.seed} help={t.settings.seedHelp} />
+      <div class="setting">
+        <label for="setting-stop">{t.settings.stop}</label>
+        <textarea
+          id="setting-stop"
+          rows={2}
+          value={settings.stopText}
+          aria-describedby="setting-stop-help"
+          onInput={(event) => change({ stopText: event.currentTarget.value })}
+        />
+        <p id="setting-stop-help" class="help">
+          {t.settings.stopHelp}
+        </p>
+      </div>
+      <button type="button" class="button quiet" onClick={() => change(DEFAULTS)}>
+        {t.settings.reset}
+      </button>
+    </div>
+  );
+}
+
+interface Properties {
+  name: NumericSetting;
+  label: string;
+  help: string;
+  slider?: boolean;
+}
+
+function NumberSetting({ name, label, help, slider = false }: Properties) {
+  const { t } = useTexts();
+  const value = useStore(session, (state) => state.settings[name]);
+  const shown = value === undefined ? '' : String(value);
+  const [typed, setTyped] = useState(shown);
+  useEffect(() => setTyped(shown), [shown]);
+  const { least, most, step } = LIMITS[name];
+  const id = `setting-${name}`;
+  // A number is taken when it is finished: while it is typed, "0." and "" are on the way to one.
+  const finish = () => {
+    const next = bounded(name, typed);
+    if (next !== undefined || name === 'seed') change({ [name]: next });
+    setTyped(next === undefined && name !== 'seed' ? shown : String(next ?? ''));
+  };
+  const slide = (text: string) => change({ [name]: bounded(name, text) ?? value });
+  return (
+    <div class="setting">
+      <div class="setting-head">
+        <label for={id}>{label}</label>
+        <input
+          id={id}
+          type="number"
+          inputMode="decimal"
+          min={least}
+          max={most}
+          step={step}
+          value={typed}
+          placeholder={name === 'seed' ? t.settings.seedEmpty : ''}
+          aria-describedby={`${id}-help`}
+          onInput={(event) => setTyped(event.currentTarget.value)}
+          onChange={finish}
+          onBlur={finish}
+        />
+      </div>
+      {slider && (
+        <input
+          type="range"
+          aria-label={label}
+          min={least}
+          max={most}
+          step={step}
+          value={value}
+          onInput={(event) => slide(event.currentTarget.value)}
+        />
+      )}
+      <p id={`${id}-help`} class="help">
+        {help}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,70 @@
+/**
+ * What a person chose and wants to find again: language, theme, whether the welcome is closed; and the
+ * API key for as long as the tab lives. Knows the browser's storage, not who uses the values.
+ */
+import { createStore } from './store.ts';
+
+export type Language = 'en' | 'zh';
+export type Theme = 'system' | 'light' | 'dark';
+
+interface Preferences {
+  language: Language;
+  theme: Theme;
+  welcomed: boolean;
+  /** Sent as a bearer token; empty while the server is open. */
+  key: string;
+}
+
+const KEPT = 'inkstone.preferences';
+const KEY = 'inkstone.key';
+
+/** Reads JSON from a browser store; undefined where storage is off or the text is not ours. */
+export function recall<T extends object>(
+  name: string,
+  storage: () => Storage = () => localStorage,
+): Partial<T> {
+  try {
+    const value: unknown = JSON.parse(storage().getItem(name) ?? '{}');
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+/** Writes JSON to a browser store; a browser that keeps nothing is no error. */
+export function keep(name: string, value: object, storage: () => Storage = () => localStorage): void {
+  try {
+    storage().setItem(name, JSON.stringify(value));
+  } catch {
+    // Private windows may refuse; the choice then lasts as long as the page.
+  }
+}
+
+function initial(): Preferences {
+  const kept = recall<Preferences>(KEPT);
+  const session = recall<Preferences>(KEY, () => sessionStorage);
+  const browser: Language = navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+  return {
+    language: kept.language === 'en' || kept.language === 'zh' ? kept.language : browser,
+    theme: kept.theme === 'light' || kept.theme === 'dark' ? kept.theme : 'system',
+    welcomed: kept.welcomed === true,
+    key: typeof session.key === 'string' ? session.key : '',
+  };
+}
+
+export const preferences = createStore<Preferences>(initial());
+
+/** Puts language and theme on the page and keeps them, now and after each change. */
+export function applyPreferences(): void {
+  const apply = () => {
+    const { language, theme, welcomed, key } = preferences.get();
+    const root = document.documentElement;
+    root.lang = language === 'zh' ? 'zh-CN' : 'en';
+    if (theme === 'system') delete root.dataset.theme;
+    else root.dataset.theme = theme;
+    keep(KEPT, { language, theme, welcomed });
+    keep(KEY, { key }, () => sessionStorage);
+  };
+  preferences.subscribe(apply);
+  apply();
+}

@@ -1,0 +1,128 @@
+/** Giving a text: drop it, choose it, or take one that was given before. Uploads at once. */
+import { useEffect, useState } from 'preact/hooks';
+import { type Problem, sendForJson, toProblem } from '../api/client.ts';
+import type { FileInfo } from '../api/types.ts';
+import { useTexts } from '../i18n/index.ts';
+import { CheckMark, Sheet } from '../parts/icons.tsx';
+import { ProblemNote } from '../parts/problem.tsx';
+import { ProgressBar } from '../parts/progress.tsx';
+import { upload } from './jobs.ts';
+
+interface Properties {
+  file: { id: string; name: string } | undefined;
+  wrong: boolean;
+  choose: (file: FileInfo | undefined) => void;
+}
+
+export function FilePicker({ file, wrong, choose }: Properties) {
+  const { t, format } = useTexts();
+  const [over, setOver] = useState(false);
+  const [sending, setSending] = useState<File>();
+  const [note, setNote] = useState<string>();
+  const [problem, setProblem] = useState<Problem>();
+  const [earlier, setEarlier] = useState<readonly FileInfo[]>([]);
+  useEffect(() => {
+    // Only an offer: where it fails, a file can still be given.
+    sendForJson<{ data: FileInfo[] }>('/api/files')
+      .then(({ data }) => setEarlier([...data].sort((one, other) => other.created - one.created)))
+      .catch(() => {});
+  }, []);
+
+  const take = async (given: File | undefined) => {
+    if (given === undefined) return;
+    setProblem(undefined);
+    setNote(undefined);
+    choose(undefined);
+    if (given.size === 0) return setNote(t.train.fileEmpty);
+    setSending(given);
+    try {
+      const sent = await upload(given);
+      setEarlier((known) => [sent, ...known.filter((other) => other.id !== sent.id)]);
+      choose(sent);
+    } catch (thrown) {
+      setProblem(toProblem(thrown));
+    } finally {
+      setSending(undefined);
+    }
+  };
+  const drop = (event: DragEvent) => {
+    event.preventDefault();
+    setOver(false);
+    void take(event.dataTransfer?.files[0]);
+  };
+  const message = note ?? (wrong && sending === undefined ? t.train.fileNeeded : undefined);
+  const chosen = earlier.find((other) => other.id === file?.id);
+  return (
+    <div class="field">
+      <span class="field-label" id="train-file-label">
+        {t.train.file}
+      </span>
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is extra; the button inside does the same */}
+      <div
+        class={`drop-area${over ? ' over' : ''}${message === undefined ? '' : ' wrong'}`}
+        onDragOver={(event) => {
+          event.preventDefault();
+          setOver(true);
+        }}
+        onDragLeave={() => setOver(false)}
+        onDrop={drop}
+      >
+        {file === undefined ? <Sheet /> : <CheckMark />}
+        <div class="drop-words" aria-live="polite">
+          {sending !== undefined && (
+            <>
+              <span>
+                {t.train.uploading} {sending.name} ({format.bytes(sending.size)})
+              </span>
+              <ProgressBar value={undefined} label={t.train.uploading} />
+            </>
+          )}
+          {sending === undefined && file !== undefined && (
+            <span>
+              {t.train.uploaded}: <strong>{file.name}</strong>
+              {chosen !== undefined && <> ({format.bytes(chosen.bytes)})</>}
+            </span>
+          )}
+          {sending === undefined && file === undefined && <span>{t.train.drop}</span>}
+        </div>
+        <label class="button file-button">
+          <input
+            id="train-file"
+            type="file"
+            accept=".txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain"
+            aria-labelledby="train-file-label train-file-action"
+            aria-describedby="train-file-help"
+            aria-invalid={message !== undefined}
+            onChange={(event) => {
+              void take(event.currentTarget.files?.[0]);
+              // The same file may be chosen again after it was changed.
+              event.currentTarget.value = '';
+            }}
+          />
+          <span id="train-file-action">{file === undefined ? t.train.choose : t.train.replace}</span>
+        </label>
+      </div>
+      <p id="train-file-help" class={message === undefined ? 'help' : 'field-note'}>
+        {message ?? t.train.fileHelp}
+      </p>
+      {earlier.length > 0 && (
+        <div class="earlier-files">
+          <label for="train-earlier">{t.train.earlierFiles}</label>
+          <select
+            id="train-earlier"
+            value={file?.id ?? ''}
+            onChange={(event) => choose(earlier.find((other) => other.id === event.currentTarget.value))}
+          >
+            <option value="">{t.train.noEarlierFile}</option>
+            {earlier.map((other) => (
+              <option key={other.id} value={other.id}>
+                {other.name} ({format.bytes(other.bytes)})
+              </option>
+            ))}
+          </select>
+        </div>
+      )}
+      {problem !== undefined && <ProblemNote problem={problem} />}
+    </div>
+  );
+}

@@ -1,0 +1,185 @@
+/** The form for a new training: a text, a size, a name; steps and seed for who wants them. */
+import { useState } from 'preact/hooks';
+import { type Problem, toProblem } from '../api/client.ts';
+import type { PresetInfo } from '../api/types.ts';
+import { useTexts } from '../i18n/index.ts';
+import { Brush } from '../parts/icons.tsx';
+import { ProblemNote } from '../parts/problem.tsx';
+import { address, go } from '../state/route.ts';
+import { FilePicker } from './file-picker.tsx';
+import { type FormField, suggestedName, type TrainingForm, toRequest, wrongFields } from './form.ts';
+import { start } from './jobs.ts';
+
+interface Properties {
+  presets: readonly PresetInfo[];
+  taken: readonly string[];
+}
+
+export function NewTraining({ presets, taken }: Properties) {
+  const { t, format } = useTexts();
+  const [form, setForm] = useState<TrainingForm>({
+    file: undefined,
+    preset: presets[0]?.id ?? '',
+    name: '',
+    steps: '',
+    seed: '',
+  });
+  const [named, setNamed] = useState(false);
+  const [wrong, setWrong] = useState<readonly FormField[]>([]);
+  const [problem, setProblem] = useState<Problem>();
+  const [busy, setBusy] = useState(false);
+
+  const change = (part: Partial<TrainingForm>) => {
+    const next = { ...form, ...part };
+    setForm(next);
+    // What was marked wrong is looked at again at once; nothing is marked before the first try.
+    if (wrong.length > 0) setWrong(wrongFields(next, presets).filter((field) => wrong.includes(field)));
+  };
+  const submit = async (event?: Event) => {
+    event?.preventDefault();
+    const found = wrongFields(form, presets);
+    setWrong(found);
+    setProblem(undefined);
+    const first = found[0];
+    if (first !== undefined) {
+      document.getElementById(`train-${first}`)?.focus();
+      return;
+    }
+    setBusy(true);
+    try {
+      const job = await start(toRequest(form));
+      go(address('train', job.id));
+    } catch (thrown) {
+      setProblem(toProblem(thrown));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const chosen = presets.find((preset) => preset.id === form.preset);
+  return (
+    <form class="train-form" onSubmit={(event) => void submit(event)} noValidate>
+      <FilePicker
+        file={form.file}
+        wrong={wrong.includes('file')}
+        choose={(file) =>
+          change({
+            file,
+            ...(named || file === undefined ? {} : { name: suggestedName(file.name, taken) }),
+          })
+        }
+      />
+      <fieldset class="presets" id="train-preset" tabIndex={-1}>
+        <legend>{t.train.preset}</legend>
+        {presets.length === 0 && <p class="field-note">{t.train.noPresets}</p>}
+        {presets.map((preset) => (
+          <label key={preset.id} class="preset">
+            <input
+              type="radio"
+              name="preset"
+              checked={preset.id === form.preset}
+              onChange={() => change({ preset: preset.id })}
+            />
+            <span class="preset-body">
+              <span class="preset-title">{preset.title}</span>
+              <span class="help">{preset.description}</span>
+              <span class="help preset-facts">
+                {t.train.presetFacts(
+                  format.compact(preset.parameters),
+                  format.integer(preset.context),
+                  format.integer(preset.steps),
+                )}
+              </span>
+            </span>
+          </label>
+        ))}
+      </fieldset>
+      <Field
+        field="name"
+        label={t.train.name}
+        help={t.train.nameHelp}
+        error={wrong.includes('name') ? t.train.nameWrong : undefined}
+        value={form.name}
+        change={(name) => {
+          setNamed(name !== '');
+          change({ name });
+        }}
+      />
+      <details open={wrong.includes('steps') || wrong.includes('seed') || undefined}>
+        <summary>{t.train.advanced}</summary>
+        <div class="two">
+          <Field
+            field="steps"
+            numeric
+            label={t.train.steps}
+            help={t.train.stepsHelp}
+            placeholder={chosen === undefined ? '' : String(chosen.steps)}
+            error={wrong.includes('steps') ? t.train.stepsWrong : undefined}
+            value={form.steps}
+            change={(steps) => change({ steps })}
+          />
+          <Field
+            field="seed"
+            numeric
+            label={t.train.seed}
+            help={t.train.seedHelp}
+            placeholder="1"
+            error={wrong.includes('seed') ? t.train.seedWrong : undefined}
+            value={form.seed}
+            change={(seed) => change({ seed })}
+          />
+        </div>
+      </details>
+      {problem !== undefined && <ProblemNote problem={problem} retry={() => void submit()} />}
+      <div class="actions">
+        <button type="submit" class="button primary large" disabled={busy}>
+          <Brush />
+          {busy ? t.train.starting : t.train.start}
+        </button>
+      </div>
+    </form>
+  );
+}
+
+interface FieldProperties {
+  field: FormField;
+  label: string;
+  help: string;
+  error: string | undefined;
+  value: string;
+  placeholder?: string;
+  numeric?: boolean;
+  change: (value: string) => void;
+}
+
+function Field({
+  field,
+  label,
+  help,
+  error,
+  value,
+  placeholder = '',
+  numeric = false,
+  change,
+}: FieldProperties) {
+  const id = `train-${field}`;
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="text"
+        inputMode={numeric ? 'numeric' : 'text'}
+        autocomplete="off"
+        spellcheck={false}
+        placeholder={placeholder}
+        value={value}
+        aria-invalid={error !== undefined}
+        aria-describedby={`${id}-help`}
+        onInput={(event) => change(event.currentTarget.value)}
+      />
+      <p id={`${id}-help`} class={error === undefined ? 'help' : 'field-note'}>
+        {error ?? help}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,166 @@
+/** One training: state, figures, the loss curve, samples; stop it, or use what came of it. */
+import { useEffect, useState } from 'preact/hooks';
+import { type Problem, toProblem } from '../api/client.ts';
+import { LossChart } from '../chart/loss-chart.tsx';
+import { useTexts } from '../i18n/index.ts';
+import { refreshCatalogue } from '../models/catalogue.ts';
+import { ArrowLeft, Brush, StopMark } from '../parts/icons.tsx';
+import { ProblemNote } from '../parts/problem.tsx';
+import { ProgressBar } from '../parts/progress.tsx';
+import { TrainingState } from '../parts/state-mark.tsx';
+import { address } from '../state/route.ts';
+import { isFinal, stop, UNKNOWN, type Watched, watch } from './jobs.ts';
+import { Samples } from './samples.tsx';
+
+export function TrainingView({ id }: { id: string }) {
+  const { t, format } = useTexts();
+  const [known, setKnown] = useState<Watched>(UNKNOWN);
+  const [turn, setTurn] = useState(0);
+  const [stopping, setStopping] = useState(false);
+  const [problem, setProblem] = useState<Problem>();
+  useEffect(() => {
+    const mine = new AbortController();
+    void watch(id, mine.signal, setKnown);
+    return () => mine.abort();
+  }, [id, turn]);
+  const { job } = known;
+  const ended = job !== undefined && isFinal(job.state);
+  useEffect(() => {
+    // A finished training is a new model.
+    if (ended) void refreshCatalogue();
+  }, [ended]);
+
+  const back = (
+    <a class="back" href={address('train')}>
+      <ArrowLeft />
+      {t.train.back}
+    </a>
+  );
+  if (job === undefined) {
+    return (
+      <>
+        {back}
+        <h1 tabIndex={-1} class="visually-hidden">
+          {t.train.title}
+        </h1>
+        {known.problem === undefined ? (
+          <p class="quiet-note">{known.reconnecting ? t.train.reconnecting : t.common.loading}</p>
+        ) : (
+          <ProblemNote problem={known.problem} retry={() => setTurn(turn + 1)} />
+        )}
+      </>
+    );
+  }
+  const askStop = async () => {
+    setStopping(true);
+    setProblem(undefined);
+    try {
+      await stop(id);
+    } catch (thrown) {
+      setProblem(toProblem(thrown));
+      setStopping(false);
+    }
+  };
+  const running = !ended;
+  const usable = job.state === 'succeeded' || (job.state === 'cancelled' && known.points.length > 0);
+  return (
+    <>
+      {back}
+      <div class="room-head">
+        <h1 tabIndex={-1}>{job.name}</h1>
+        <TrainingState state={job.state} />
+        <span class="model-facts">{job.preset}</span>
+        <div class="head-actions">
+          {running && (
+            <button type="button" class="button" onClick={() => void askStop()} disabled={stopping}>
+              <StopMark />
+              {stopping ? t.train.stopping : t.train.stop}
+            </button>
+          )}
+          {usable && (
+            <a class="button primary" href={address('playground', undefined, { model: job.name })}>
+              <Brush />
+              {t.train.use}
+            </a>
+          )}
+        </div>
+      </div>
+      <p role="status" class="quiet-note">
+        {known.reconnecting && t.train.reconnecting}
+        {job.state === 'succeeded' && t.train.finished}
+        {job.state === 'cancelled' && usable && t.train.stopped}
+      </p>
+      {problem !== undefined && <ProblemNote problem={problem} />}
+      {job.state === 'failed' && <Failure job={job} />}
+      <Figures known={known} />
+      {running && (
+        <ProgressBar
+          value={progressOf(known)}
+          label={`${t.train.progress}: ${format.percent(progressOf(known) ?? 0)}`}
+        />
+      )}
+      <div class="desk wide-side">
+        <section class="desk-main sheet">
+          {known.points.length === 0 ? (
+            <p class="quiet-note">{running ? t.train.waiting : t.chart.none}</p>
+          ) : (
+            <LossChart points={known.points} />
+          )}
+          <p class="help">{t.train.lossHelp}</p>
+        </section>
+        <aside class="desk-side" aria-labelledby="samples-title">
+          <Samples samples={known.samples} running={running} />
+        </aside>
+      </div>
+    </>
+  );
+}
+
+function Failure({ job }: { job: NonNullable<Watched['job']> }) {
+  const { t } = useTexts();
+  const problem: Problem = {
+    kind: 'server',
+    status: 0,
+    code: job.error?.code ?? 'failed',
+    message: job.error?.message ?? t.train.failed,
+    ...(job.error?.hint === undefined ? {} : { hint: job.error.hint }),
+  };
+  return <ProblemNote problem={problem} title={t.train.failed} />;
+}
+
+/** From the newest point where the number of steps is known: the job's own progress is as old as its answer. */
+function progressOf({ job, points }: Watched): number | undefined {
+  const step = points.at(-1)?.step;
+  if (job?.steps !== undefined && job.steps > 0 && step !== undefined) return Math.min(1, step / job.steps);
+  return job === undefined || job.progress === 0 ? undefined : job.progress;
+}
+
+function Figures({ known }: { known: Watched }) {
+  const { t, format } = useTexts();
+  const { job, points, remaining } = known;
+  const last = points.at(-1);
+  const newest = (name: 'loss' | 'val_loss' | 'tokens_per_second') =>
+    points.findLast((point) => point[name] !== undefined)?.[name];
+  const [loss, validation, speed] = [newest('loss'), newest('val_loss'), newest('tokens_per_second')];
+  const number = (value: number | undefined, digits: number) =>
+    value === undefined ? '–' : format.decimal(value, digits);
+  const running = job !== undefined && !isFinal(job.state);
+  const step = last === undefined ? '–' : format.integer(last.step);
+  const facts: [string, string][] = [
+    [t.train.step, job?.steps === undefined ? step : `${step} / ${format.integer(job.steps)}`],
+    [t.train.trainLoss, number(loss, 3)],
+    [t.train.validationLoss, number(validation, 3)],
+    [t.train.speed, number(speed, 0)],
+  ];
+  if (running) facts.push([t.train.remaining, remaining === undefined ? '–' : format.duration(remaining)]);
+  return (
+    <dl class="facts figures-large">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
