@@ -21,20 +21,7 @@ import {
   type TensorType,
 } from '../program/index.ts';
 import type { ParameterSpec } from './parameters.ts';
-
-export type OptimiserConfig =
-  | { name: 'adamw'; beta1: number; beta2: number; epsilon: number; weightDecay: number }
-  | { name: 'sgd'; momentum: number; nesterov: boolean; weightDecay: number }
-  | {
-      name: 'muon';
-      momentum: number;
-      weightDecay: number;
-      /** Embeddings and vectors learn with AdamW at this fraction of the learning rate. */
-      adamRate: number;
-      beta1: number;
-      beta2: number;
-      epsilon: number;
-    };
+import type { OptimiserConfig } from './training-config.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 

@@ -21,6 +21,8 @@ export interface CompileOptions {
 export interface ProfileEvent {
   readonly name: string;
   readonly op: string;
+  /** Size of what it made. */
+  readonly bytes: number;
   readonly start: number;
   readonly duration: number;
 }

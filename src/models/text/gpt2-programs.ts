@@ -1,13 +1,12 @@
 /** GPT-2's programs: train step, evaluation, logits, prefill and one decoding step. */
 import { crossEntropyRows } from '../../nn/loss.ts';
-import { clipByNorm, type OptimiserConfig, optimiserState, SCALARS, updateParameters } from '../../nn/optimiser.ts';
 import { parameterTypes } from '../../nn/parameters.ts';
+import type { Dropout, LossProgram } from '../../nn/train-step.ts';
 import {
   add,
   cast,
   concat,
   gather,
-  gradients,
   iota,
   less,
   matmul,
@@ -27,57 +26,22 @@ import {
 } from '../../program/index.ts';
 import { causalMask, embed, feedForward, type Gpt2Config, gpt2Head, gpt2Hidden, gpt2Parameters, mergeHeads, norm, type Parameters, queriesKeysValues } from './gpt2.ts';
 
-export interface TrainStepOptions {
-  batch: number;
-  /** Window length; at most the model's context. */
-  time: number;
-  optimiser: OptimiserConfig;
-  /** Global gradient norm limit. */
-  clip?: number;
-}
-
-/** Mean negative log-likelihood of `targets`, both `[batch, time]` i32. */
-function lossOf(config: Gpt2Config, parameters: Parameters, tokens: Tensor, targets: Tensor, time: number): Tensor {
-  return mean(lossRows(config, parameters, tokens, targets, time));
-}
-
-function lossRows(config: Gpt2Config, parameters: Parameters, tokens: Tensor, targets: Tensor, time: number): Tensor {
-  const { hidden } = gpt2Hidden(config, parameters, tokens, causalMask(time));
-  const logits = gpt2Head(parameters, reshape(hidden, [-1, config.width]));
+/** Loss of each row: `tokens` and `targets` `[batch, time]` i32 → `[batch·time]` nats. */
+function lossRows(config: Gpt2Config, x: Parameters, tokens: Tensor, targets: Tensor, dropout?: Dropout): Tensor {
+  const { hidden } = gpt2Hidden(config, x, tokens, causalMask(tokens.shape[1] as number), dropout);
+  const logits = gpt2Head(x, reshape(hidden, [-1, config.width]));
   return crossEntropyRows(logits, reshape(targets, [-1]));
 }
 
-/**
- * One optimiser step. Inputs: parameters, optimiser state, `tokens` and `targets` i32, scalars. Outputs:
- * `loss`, `gradient_norm`, and `next/NAME` for every parameter and state.
- */
-export function gpt2TrainStep(config: Gpt2Config, options: TrainStepOptions): Program {
-  const specs = gpt2Parameters(config);
-  const { batch, time, optimiser } = options;
-  const types = parameterTypes(specs);
-  const states = optimiserState(specs, optimiser);
-  const scalars = Object.fromEntries(SCALARS.map((name) => [name, { dtype: 'f32' as const, shape: [] }]));
+/** Mean loss over windows of `time` tokens; inputs `tokens` and `targets` `[batch, time]` i32. */
+export function gpt2Loss(config: Gpt2Config, batch: number, time: number): LossProgram {
   const tokens = { dtype: 'i32' as const, shape: [batch, time] };
-  return trace('gpt2_train', { ...types, ...states, ...scalars, tokens, targets: tokens }, (x) => {
-    const names = specs.map((s) => s.name);
-    const loss = lossOf(config, x, x.tokens as Tensor, x.targets as Tensor, time);
-    const found = gradients(loss, names.map((name) => x[name] as Tensor));
-    const { norm: gradientNorm, scale } = clipByNorm(found, options.clip);
-    const next = updateParameters({
-      specs,
-      parameters: x,
-      state: x,
-      scalars: x,
-      gradients: Object.fromEntries(names.map((name, i) => [name, found[i] as Tensor])),
-      config: optimiser,
-      gradientScale: scale,
-    });
-    return {
-      loss,
-      gradient_norm: gradientNorm,
-      ...Object.fromEntries(Object.entries(next).map(([name, value]) => [`next/${name}`, value])),
-    };
-  });
+  return {
+    specs: gpt2Parameters(config),
+    inputs: { tokens, targets: tokens },
+    loss: (x, dropout) => mean(lossRows(config, x, x.tokens as Tensor, x.targets as Tensor, dropout)),
+    dropped: (1 + 2 * config.layers) * batch * time * config.width,
+  };
 }
 
 /** Sum of losses where `weights` is 1: inputs parameters, `tokens`, `targets` i32, `weights` f32, all `[batch, time]`. */
@@ -85,7 +49,7 @@ export function gpt2Evaluate(config: Gpt2Config, batch: number, time: number): P
   const tokens = { dtype: 'i32' as const, shape: [batch, time] };
   const inputs = { ...parameterTypes(gpt2Parameters(config)), tokens, targets: tokens, weights: { dtype: 'f32' as const, shape: [batch, time] } };
   return trace('gpt2_evaluate', inputs, (x) => {
-    const rows = lossRows(config, x, x.tokens as Tensor, x.targets as Tensor, time);
+    const rows = lossRows(config, x, x.tokens as Tensor, x.targets as Tensor);
     return { total: sum(mul(rows, reshape(x.weights as Tensor, [-1]))) };
   });
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { countParameters, type ParameterSpec } from '../../nn/parameters.ts';
+import type { Dropout } from '../../nn/train-step.ts';
 import {
   add,
   attention,
@@ -126,21 +127,18 @@ export interface HiddenStates {
   values: Tensor[];
 }
 
-/** Applied to embeddings and to what each block adds to the residual stream. */
-export type Dropout = (x: Tensor, place: string) => Tensor;
-
-/** The whole network but the head. `tokens` `[batch, time]` i32; `mask` is added to the scores. */
+/** The whole network but the head; dropout falls on embeddings and on what each block adds to the stream. `tokens` `[batch, time]` i32; `mask` is added to the scores. */
 export function gpt2Hidden(config: Gpt2Config, parameters: Parameters, tokens: Tensor, mask: Tensor, dropout: Dropout = (x) => x): HiddenStates {
   const time = tokens.shape[1] as Size;
   const keys: Tensor[] = [];
   const values: Tensor[] = [];
-  let x = dropout(embed(parameters, tokens, iota(time)), 'embedding');
+  let x = dropout(embed(parameters, tokens, iota(time)));
   for (let layer = 0; layer < config.layers; layer++) {
     const [q, k, v] = queriesKeysValues(config, parameters, layer, norm(parameters, `h.${layer}.ln_1`, x));
     keys.push(k);
     values.push(v);
-    x = add(x, dropout(mergeHeads(config, parameters, layer, attention(q, k, v, { mask })), `h.${layer}.attn`));
-    x = add(x, dropout(feedForward(parameters, layer, norm(parameters, `h.${layer}.ln_2`, x)), `h.${layer}.mlp`));
+    x = add(x, dropout(mergeHeads(config, parameters, layer, attention(q, k, v, { mask }))));
+    x = add(x, dropout(feedForward(parameters, layer, norm(parameters, `h.${layer}.ln_2`, x))));
   }
   return { hidden: norm(parameters, 'ln_f', x), keys, values };
 }

@@ -9,7 +9,8 @@ import type { Attributes, Tensor, TensorType } from '../types.ts';
 import { input } from './constant.ts';
 import { add, div, exp, mul, sigmoid, sqrt, sub, tanh } from './elementwise.ts';
 import { logSumExp, max, mean, sum } from './reduce.ts';
-import { axisOf, reshape } from './shape.ts';
+import { matmul } from './linear.ts';
+import { axisOf, reshape, transpose } from './shape.ts';
 
 type Composite<A extends Attributes> = (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
 
@@ -89,15 +90,26 @@ const layerNormCall = define<{ epsilon: number }>({
     if (g === undefined || cotangents[1] !== undefined || cotangents[2] !== undefined) {
       shapeError('layerNorm', 'the statistics are not differentiable outputs', [x], 'use mean and variance');
     }
-    // y = n·scale + bias with n = (x − centre)·inverse;  dx = inverse·(h − mean h − n·mean(h·n)), h = g·scale.
-    const n = mul(sub(x, centre), inverse);
-    const rows = (t: Tensor): Tensor => reshape(t, [-1, x.shape.at(-1) as number]);
-    const h = mul(g, scale);
-    const dx = mul(inverse, sub(sub(h, mean(h, { axes: [-1], keep: true })), mul(n, mean(mul(h, n), { axes: [-1], keep: true }))));
+    // y = n·scale + bias with n = (x − centre)·inverse and h = g·scale:
+    //   dx = inverse·(h − mean h − n·mean(h·n)) = h·inverse − (x·slope + offset),
+    //   slope = inverse²·mean(h·n), offset = inverse·mean h − centre·slope.
+    // Row and column sums are products with vectors, so that g·x is the only other matrix that is written.
+    const size = x.shape.at(-1) as number;
+    const rows = (t: Tensor): Tensor => reshape(t, [-1, t.shape.at(-1) as number]);
+    const flow = rows(g);
+    const [flat, centres, inverses] = [rows(x), rows(centre), rows(inverse)] as const;
+    const column = reshape(scale, [size, 1]);
+    const flowX = mul(flow, flat);
+    const meanH = div(matmul(flow, column), size);
+    const meanHN = mul(inverses, sub(div(matmul(flowX, column), size), mul(centres, meanH)));
+    const slope = mul(mul(inverses, inverses), meanHN);
+    const offset = sub(mul(inverses, meanH), mul(centres, slope));
+    const dx = sub(mul(mul(flow, scale), inverses), add(mul(flat, slope), offset));
+    const sumRows = (weights: Tensor, t: Tensor): Tensor => reshape(matmul(transpose(weights), t), [size]);
     return [
-      dx,
-      needed[1] === true ? sum(rows(mul(g, n)), { axes: [0] }) : undefined,
-      ...(inputs.length > 2 ? [needed[2] === true ? sum(rows(g), { axes: [0] }) : undefined] : []),
+      reshape(dx, x.shape),
+      needed[1] === true ? sub(sumRows(inverses, flowX), sumRows(mul(inverses, centres), flow)) : undefined,
+      ...(inputs.length > 2 ? [needed[2] === true ? sum(flow, { axes: [0] }) : undefined] : []),
     ];
   },
   onnx: ({ emitMany, inputs, attributes }) => emitMany('LayerNormalization', inputs, 3, { axis: -1, epsilon: { float: attributes.epsilon } }),

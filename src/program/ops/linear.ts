@@ -1,9 +1,11 @@
 /** The matrix product, batched and broadcast as NumPy's matmul. */
-import { define, type ReferenceValue, shapeError } from '../operation.ts';
+import { define, type OnnxCall, type ReferenceValue, shapeError } from '../operation.ts';
 import { isStatic } from '../size.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { broadcastIndex, broadcastShapes, product, unbroadcast } from './broadcast.ts';
 import { reshape, swapAxes } from './shape.ts';
+
+type Emit = OnnxCall<Record<string, never>>['emit'];
 
 const matmulCall = define<Record<string, never>>({
   name: 'matmul',
@@ -30,7 +32,7 @@ const matmulCall = define<Record<string, never>>({
     }
     return [ga, unbroadcast(matmul(swapAxes(a), flow), b.shape)];
   },
-  onnx: ({ emit, lookup, node, inputs, portable, types }) => {
+  onnx: ({ emit, integers, lookup, node, inputs, portable, types }) => {
     const [a, b] = node.inputs as readonly [Tensor, Tensor];
     const left = transposed(a);
     const right = transposed(b);
@@ -39,7 +41,10 @@ const matmulCall = define<Record<string, never>>({
     if (plain || isEmpty(types)) return emit('MatMul', inputs);
     const names = [left === undefined ? (inputs[0] as string) : lookup(left), right === undefined ? (inputs[1] as string) : lookup(right)];
     const flags = { transA: left === undefined ? 0 : 1, transB: right === undefined ? 0 : 1 };
-    if (a.shape.length === 2 && b.shape.length === 2) return emit('Gemm', names, flags);
+    if (a.shape.length === 2 && b.shape.length === 2) {
+      if (!portable && left !== undefined && right === undefined && isLarge(a, b)) return leftTransposed(emit, integers, names as [string, string], left, b);
+      return emit('Gemm', names, flags);
+    }
     return portable ? emit('MatMul', inputs) : emit('FusedMatMul', names, flags, 'com.microsoft');
   },
   reference: ({ inputs, outputs: [y] }) => {
@@ -66,6 +71,26 @@ const matmulCall = define<Record<string, never>>({
     return [result];
   },
 });
+
+/**
+ * aᵀ·b. ONNX Runtime's product with a transposed left side runs at 85 % of the plain one's speed (measured on
+ * weights' gradients), so the smaller operand is turned by hand. The reshapes keep its optimiser from folding
+ * the transpose back into the product.
+ */
+function leftTransposed(emit: Emit, integers: (values: readonly number[]) => string, [a, b]: readonly [string, string], left: Tensor, right: Tensor): string {
+  const turn = (name: string, rows: number, columns: number): string => {
+    const open = emit('Reshape', [name, integers([1, rows, columns])]);
+    return emit('Reshape', [emit('Transpose', [open], { perm: [0, 2, 1] }), integers([columns, rows])]);
+  };
+  const [inner, m] = left.shape as readonly [number, number];
+  const n = right.shape[1] as number;
+  return m <= n ? emit('MatMul', [turn(a, inner, m), b]) : turn(emit('MatMul', [turn(b, inner, n), a]), n, m);
+}
+
+function isLarge(a: Tensor, b: Tensor): boolean {
+  const shape: readonly Size[] = [...a.shape, b.shape[1] as Size];
+  return isStatic(shape) && Math.min(...shape) >= 64 && shape.reduce((x: number, y) => x * y, 1) >= 2 ** 23;
+}
 
 /** The input of a transpose of the last two axes, if the tensor is one. */
 function transposed(x: Tensor): Tensor | undefined {

@@ -185,14 +185,37 @@ export function slice(x: Tensor, options: { axis: number; start?: Size; end?: Si
   return start === 0 && end === size && step === 1 ? x : (sliceCall([x], { axis, start, end, step })[0] as Tensor);
 }
 
+const splitCall = define<{ axis: number; sizes: readonly number[] }>({
+  name: 'split',
+  infer: ([x], { axis, sizes }) => {
+    const type = x as TensorType;
+    if (sizes.reduce((a, b) => a + b, 0) !== type.shape[axis]) shapeError('split', `[${sizes.join(', ')}] do not add up to axis ${axis}`, [type]);
+    return sizes.map((size) => ({ dtype: type.dtype, shape: type.shape.map((s, i) => (i === axis ? size : s)) }));
+  },
+  vjp: ({ outputs, cotangents, attributes: { axis } }) => [
+    concat(cotangents.map((g, i) => g ?? fill(0, (outputs[i] as Tensor).shape, (outputs[i] as Tensor).dtype)), axis),
+  ],
+  onnx: ({ emitMany, inputs, integers, attributes: { axis, sizes } }) =>
+    emitMany('Split', [inputs[0] as string, integers(sizes)], sizes.length, { axis }),
+  reference: ({ inputs: [x], attributes: { axis, sizes } }) => {
+    const { shape, data } = x as ReferenceValue;
+    const inner = product(shape.slice(axis + 1));
+    const row = (shape[axis] as number) * inner;
+    const outer = product(shape.slice(0, axis));
+    let start = 0;
+    return sizes.map((size) => {
+      const part = new Float64Array(outer * size * inner);
+      for (let o = 0; o < outer; o++) part.set(data.subarray(o * row + start, o * row + start + size * inner), o * size * inner);
+      start += size * inner;
+      return part;
+    });
+  },
+});
+
 /** Pieces of the given sizes along an axis. */
-export function split(x: Tensor, sizes: readonly Size[], axis: number): Tensor[] {
-  let start: Size = 0;
-  return sizes.map((size) => {
-    const from = start;
-    start = addSizes(start, size);
-    return slice(x, { axis, start: from, end: start });
-  });
+export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
+  if (sizes.length === 0 || sizes.some((size) => !Number.isInteger(size) || size < 0)) shapeError('split', 'needs whole sizes, at least one', [x]);
+  return [...splitCall([x], { axis: axisOf('split', x, axis), sizes })];
 }
 
 function padAxis(x: Tensor, axis: number, before: Size, after: Size): Tensor {

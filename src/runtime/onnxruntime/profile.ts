@@ -7,7 +7,7 @@ interface TraceEvent {
   name?: string;
   ts?: number;
   dur?: number;
-  args?: { op_name?: string; node_name?: string };
+  args?: { op_name?: string; output_size?: string };
 }
 
 /** Kernel times of the file that starts with `prefix`; the file is removed. */
@@ -21,7 +21,7 @@ export async function readProfile(prefix: string): Promise<readonly ProfileEvent
     for (const event of JSON.parse(await readText(path)) as TraceEvent[]) {
       const kernel = event.cat === 'Node' && event.name?.endsWith('_kernel_time') === true;
       if (!kernel) continue;
-      events.push({ name: (event.name as string).replace('_kernel_time', ''), op: event.args?.op_name ?? '', start: event.ts ?? 0, duration: event.dur ?? 0 });
+      events.push({ name: (event.name as string).replace('_kernel_time', ''), op: event.args?.op_name ?? '', bytes: Number(event.args?.output_size ?? 0), start: event.ts ?? 0, duration: event.dur ?? 0 });
     }
     await removeFile(path);
   }
