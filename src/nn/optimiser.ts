@@ -2,6 +2,7 @@
  * Optimisers as pieces of a tensor program: gradients in, new parameters and state out. Scalars that change
  * from step to step (learning rate, bias corrections) are inputs; everything else is constant.
  */
+import { sizeOf } from '../base/tensor.ts';
 import {
   add,
   concat,
@@ -12,6 +13,7 @@ import {
   maximum,
   minimum,
   mul,
+  reshape,
   split,
   sqrt,
   sub,
@@ -25,19 +27,54 @@ import type { OptimiserConfig } from './training-config.ts';
 
 type Tensors = Readonly<Record<string, Tensor>>;
 
-/** Names and shapes of the state beside each parameter, all starting at zero. */
-export function optimiserState(specs: readonly ParameterSpec[], config: OptimiserConfig): Record<string, TensorType> {
-  const state: Record<string, TensorType> = {};
-  for (const spec of specs) {
-    for (const slot of slotsOf(spec, config)) state[`${slot}.${spec.name}`] = { dtype: 'f32', shape: spec.shape };
-  }
-  return state;
+/** Parameters that AdamW updates as one vector. */
+interface Group {
+  readonly key: string;
+  readonly specs: readonly ParameterSpec[];
+  readonly size: number;
+  readonly decays: boolean;
 }
 
-function slotsOf(spec: ParameterSpec, config: OptimiserConfig): string[] {
-  if (config.name === 'adamw') return ['moment1', 'moment2'];
-  if (config.name === 'sgd') return config.momentum === 0 ? [] : ['momentum'];
-  return spec.role === 'matrix' ? ['momentum'] : ['moment1', 'moment2'];
+/** A group fits the processor's second-level cache; small parameters would cost more in calls than in arithmetic. */
+const GROUP_LIMIT = 2 ** 19;
+
+function adamGroups(specs: readonly ParameterSpec[], config: OptimiserConfig): Group[] {
+  const groups: { specs: ParameterSpec[]; size: number; decays: boolean }[] = [];
+  for (const decays of [true, false]) {
+    let open: (typeof groups)[number] | undefined;
+    for (const spec of specs) {
+      if (usesMuon(spec, config) || (spec.role !== 'vector') !== decays) continue;
+      const size = sizeOf(spec.shape);
+      if (open === undefined || open.size + size > GROUP_LIMIT) {
+        open = { specs: [], size: 0, decays };
+        groups.push(open);
+      }
+      open.specs.push(spec);
+      open.size += size;
+    }
+  }
+  return groups.map((group, i) => ({ ...group, key: group.specs.length === 1 ? (group.specs[0] as ParameterSpec).name : `group.${i}` }));
+}
+
+const usesMuon = (spec: ParameterSpec, config: OptimiserConfig): boolean => config.name === 'muon' && spec.role === 'matrix';
+
+/** Names and shapes of the state beside the parameters, all starting at zero. */
+export function optimiserState(specs: readonly ParameterSpec[], config: OptimiserConfig): Record<string, TensorType> {
+  const state: Record<string, TensorType> = {};
+  const hold = (name: string, shape: readonly number[]): void => {
+    state[name] = { dtype: 'f32', shape };
+  };
+  if (config.name === 'sgd') {
+    for (const spec of specs) if (config.momentum !== 0) hold(`momentum.${spec.name}`, spec.shape);
+    return state;
+  }
+  for (const spec of specs) if (usesMuon(spec, config)) hold(`momentum.${spec.name}`, spec.shape);
+  for (const group of adamGroups(specs, config)) {
+    const shape = group.specs.length === 1 ? (group.specs[0] as ParameterSpec).shape : [group.size];
+    hold(`moment1.${group.key}`, shape);
+    hold(`moment2.${group.key}`, shape);
+  }
+  return state;
 }
 
 /** Inputs that change every step; all f32 scalars. */
@@ -64,35 +101,44 @@ export interface UpdateCall {
 /** New values by name: parameters and state. */
 export function updateParameters(call: UpdateCall): Record<string, Tensor> {
   const next: Record<string, Tensor> = {};
-  for (const spec of call.specs) {
-    if (call.config.name === 'sgd') sgd(spec, call, call.config, next);
-    else if (call.config.name === 'muon' && spec.role === 'matrix') muon(spec, call, call.config, next);
-    else adamw(spec, call, call.config, next);
+  const { config } = call;
+  if (config.name === 'sgd') {
+    for (const spec of call.specs) sgd(spec, call, config, next);
+    return next;
   }
+  for (const spec of call.specs) if (config.name === 'muon' && usesMuon(spec, config)) muon(spec, call, config, next);
+  for (const group of adamGroups(call.specs, config)) adamw(group, call, config, next);
   return next;
 }
 
 const get = (tensors: Tensors, name: string): Tensor => tensors[name] as Tensor;
 
 /** Loshchilov and Hutter 2019, alg. 2; only matrices and embeddings decay. */
-function adamw(spec: ParameterSpec, call: UpdateCall, config: Exclude<OptimiserConfig, { name: 'sgd' }>, next: Record<string, Tensor>): void {
-  const { name } = spec;
-  const g = get(call.gradients, name);
+function adamw(group: Group, call: UpdateCall, config: Exclude<OptimiserConfig, { name: 'sgd' }>, next: Record<string, Tensor>): void {
+  const joined = (tensors: Tensors): Tensor => {
+    const parts = group.specs.map((spec) => get(tensors, spec.name));
+    return parts.length === 1 ? (parts[0] as Tensor) : concat(parts.map((part) => reshape(part, [-1])), 0);
+  };
+  const g = joined(call.gradients);
+  const p = joined(call.parameters);
   const scale = call.gradientScale ?? constant(1);
   const rate = config.name === 'muon' ? mul(get(call.scalars, 'learning_rate'), config.adamRate) : get(call.scalars, 'learning_rate');
   const root = sqrt(get(call.scalars, 'correction2'));
   // Scalars are gathered first: every walk over a parameter costs its size in memory traffic.
-  const m = add(mul(get(call.state, `moment1.${name}`), config.beta1), mul(g, mul(scale, 1 - config.beta1)));
-  const v = add(mul(get(call.state, `moment2.${name}`), config.beta2), mul(mul(g, g), mul(mul(scale, scale), 1 - config.beta2)));
+  const m = add(mul(get(call.state, `moment1.${group.key}`), config.beta1), mul(g, mul(scale, 1 - config.beta1)));
+  const v = add(mul(get(call.state, `moment2.${group.key}`), config.beta2), mul(mul(g, g), mul(mul(scale, scale), 1 - config.beta2)));
   const step = mul(div(m, add(sqrt(v), mul(root, config.epsilon))), div(mul(rate, root), get(call.scalars, 'correction1')));
-  next[`moment1.${name}`] = m;
-  next[`moment2.${name}`] = v;
-  next[name] = sub(decayed(spec, call, rate, config.weightDecay), step);
+  next[`moment1.${group.key}`] = m;
+  next[`moment2.${group.key}`] = v;
+  const moved = sub(group.decays ? decayed(p, rate, config.weightDecay) : p, step);
+  const parts = group.specs.length === 1 ? [moved] : split(moved, group.specs.map((spec) => sizeOf(spec.shape)), 0);
+  group.specs.forEach((spec, i) => {
+    next[spec.name] = reshape(parts[i] as Tensor, spec.shape);
+  });
 }
 
-function decayed(spec: ParameterSpec, call: UpdateCall, rate: Tensor, weightDecay: number): Tensor {
-  const p = get(call.parameters, spec.name);
-  return spec.role === 'vector' || weightDecay === 0 ? p : mul(p, sub(1, mul(rate, weightDecay)));
+function decayed(p: Tensor, rate: Tensor, weightDecay: number): Tensor {
+  return weightDecay === 0 ? p : mul(p, sub(1, mul(rate, weightDecay)));
 }
 
 /** Sutskever et al. 2013, in PyTorch's form: b ← μ·b + g; p ← p − η·(g + μ·b where Nesterov, else b). */
@@ -124,7 +170,7 @@ function muon(spec: ParameterSpec, call: UpdateCall, config: Extract<OptimiserCo
   // Weights stand as [in, out]: the paper's fan-out over fan-in is columns over rows here.
   const scale = Math.sqrt(Math.max(1, columns / blocks / rows));
   const direction = orthogonal.length === 1 ? (orthogonal[0] as Tensor) : joinColumns(orthogonal);
-  next[name] = sub(decayed(spec, call, rate, config.weightDecay), mul(direction, mul(rate, scale)));
+  next[name] = sub(decayed(get(call.parameters, name), rate, config.weightDecay), mul(direction, mul(rate, scale)));
 }
 
 function splitColumns(x: Tensor, blocks: number): Tensor[] {

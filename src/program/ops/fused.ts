@@ -134,13 +134,13 @@ const geluInPrimitives: Composite<Record<string, never>> = ([given]) => {
 const geluCall = define<Record<string, never>>({
   name: 'gelu',
   infer: ([x]) => [x as TensorType],
-  // With s = σ(2·inner): y = x·s and y' = s + y·(1 − s)·2·inner'; few passes, because each is a walk over memory.
+  // With s = σ(2·inner): y = x·s and y' = s + y·(1 − s)·2·inner'; few walks over memory.
   vjp: ({ inputs: [given], outputs: [y], cotangents: [g] }) => {
     const x = given as Tensor;
-    const squared = mul(x, x);
-    const s = sigmoid(mul(x, add(mul(squared, 2 * SLOPE * CUBE), 2 * SLOPE)));
-    const slope = add(mul(squared, 6 * SLOPE * CUBE), 2 * SLOPE);
-    return [mul(g as Tensor, add(s, mul(mul(y as Tensor, sub(1, s)), slope)))];
+    const half = add(mul(mul(x, x), 2 * SLOPE * CUBE), 2 * SLOPE);
+    const s = sigmoid(mul(x, half));
+    const slope = sub(mul(half, 3), 4 * SLOPE);
+    return [mul(g as Tensor, add(s, mul(mul(sub(1, s), y as Tensor), slope)))];
   },
   onnx: ({ emit, inputs }) => emit('Gelu', inputs, { approximate: 'tanh' }),
   reference: byComposite(geluInPrimitives),
