@@ -346,6 +346,10 @@ export function setExitStatus(status: number): void {
   process.exitCode = status;
 }
 
+export function exitStatus(): number {
+  return Number(process.exitCode ?? 0);
+}
+
 /** Ends at once. For the last resort: what is still being written may be lost. */
 export function exit(status: number): never {
   process.exit(status);

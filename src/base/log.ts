@@ -1,0 +1,89 @@
+/**
+ * A small logger: JSON lines for machines, short lines for people. Writes to standard error unless told
+ * otherwise, so that standard output stays for results. Knows nothing of rotation or shipping.
+ */
+import { environment, isTerminal, timestamp, writeError } from './host.ts';
+
+export type Level = 'debug' | 'info' | 'warn' | 'error' | 'silent';
+export type Facts = Readonly<Record<string, unknown>>;
+
+export interface Logger {
+  readonly level: Level;
+  debug(message: string, facts?: Facts): void;
+  info(message: string, facts?: Facts): void;
+  warn(message: string, facts?: Facts): void;
+  error(message: string, facts?: Facts): void;
+  /** The same logger, with facts that go with every line. */
+  child(facts: Facts): Logger;
+}
+
+const RANK: Record<Level, number> = { debug: 10, info: 20, warn: 30, error: 40, silent: 100 };
+
+export interface LoggerOptions {
+  /** Least level that is written; `INKSTONE_LOG`, else info. */
+  level?: Level;
+  format?: 'json' | 'pretty';
+  write?: (line: string) => void;
+  clock?: () => string;
+  facts?: Facts;
+}
+
+export function isLevel(text: string | undefined): text is Level {
+  return text !== undefined && Object.hasOwn(RANK, text);
+}
+
+/** Errors keep their message, code and cause; a value that JSON cannot hold becomes text. */
+function plain(_key: string, value: unknown): unknown {
+  if (value instanceof Error) {
+    const { code } = value as { code?: unknown };
+    return {
+      message: value.message,
+      ...(code === undefined ? {} : { code }),
+      ...(value.cause === undefined ? {} : { cause: plain('', value.cause) }),
+    };
+  }
+  if (typeof value === 'bigint' || typeof value === 'function' || typeof value === 'symbol')
+    return String(value);
+  return value;
+}
+
+function serialize(value: unknown): string {
+  try {
+    return JSON.stringify(value, plain);
+  } catch {
+    return '"(circular)"';
+  }
+}
+
+export function createLogger(options: LoggerOptions = {}): Logger {
+  const fromEnvironment = environment('INKSTONE_LOG');
+  const level = options.level ?? (isLevel(fromEnvironment) ? fromEnvironment : 'info');
+  const format = options.format ?? (isTerminal('stderr') ? 'pretty' : 'json');
+  const write = options.write ?? writeError;
+  const clock = options.clock ?? (() => timestamp());
+  const bound = options.facts ?? {};
+
+  const log = (at: Exclude<Level, 'silent'>, message: string, facts: Facts = {}): void => {
+    if (RANK[at] < RANK[level]) return;
+    const all = { ...bound, ...facts };
+    if (format === 'json') {
+      let line = serialize({ time: clock(), level: at, message, ...all });
+      if (line === '"(circular)"')
+        line = JSON.stringify({ time: clock(), level: at, message, facts: '(circular)' });
+      write(`${line}\n`);
+      return;
+    }
+    const told = Object.entries(all).map(
+      ([key, value]) => ` ${key}=${typeof value === 'string' ? value : serialize(value)}`,
+    );
+    write(`${clock().slice(11, 19)} ${at.padEnd(5)} ${message}${told.join('')}\n`);
+  };
+  return {
+    level,
+    debug: (message, facts) => log('debug', message, facts),
+    info: (message, facts) => log('info', message, facts),
+    warn: (message, facts) => log('warn', message, facts),
+    error: (message, facts) => log('error', message, facts),
+    child: (facts) => createLogger({ level, format, write, clock, facts: { ...bound, ...facts } }),
+  };
+}
