@@ -1,6 +1,8 @@
 /** One answer as it grows: its tokens, what is going on, how fast it went, and what can be done with it. */
+import { useRef } from 'preact/hooks';
 import { useTexts } from '../i18n/index.ts';
 import { CopyButton } from '../parts/copy.tsx';
+import { useFollow } from '../parts/follow.ts';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ProgressBar } from '../parts/progress.tsx';
 import { useStore } from '../state/store.ts';
@@ -11,14 +13,16 @@ import { meanSurprise } from './tokens.ts';
 interface Properties {
   run: Run;
   label: string;
-  retry: () => void;
+  retry?: (() => void) | undefined;
   more?: () => void;
 }
 
 export function Answer({ run, label, retry, more }: Properties) {
   const { t } = useTexts();
+  const foot = useRef<HTMLDivElement>(null);
   const tinted = useStore(session, (state) => state.probabilities);
   const running = isRunning(run);
+  useFollow(foot, running);
   const begun = run.units.length > 0;
   return (
     <>
@@ -40,15 +44,19 @@ export function Answer({ run, label, retry, more }: Properties) {
           writing={running}
         />
       )}
-      {run.problem !== undefined && <ProblemNote problem={run.problem} retry={retry} />}
-      <div class="answer-foot">
+      {run.problem !== undefined && (
+        <ProblemNote problem={run.problem} {...(retry === undefined ? {} : { retry })} />
+      )}
+      <div class="answer-foot" ref={foot}>
         <Figures run={run} />
         {!running && begun && (
           <div class="answer-actions">
             <CopyButton text={() => (run.prompt ?? '') + textOf(run)} />
-            <button type="button" class="button quiet" onClick={retry}>
-              {t.playground.again}
-            </button>
+            {retry !== undefined && (
+              <button type="button" class="button quiet" onClick={retry}>
+                {t.playground.again}
+              </button>
+            )}
             {more !== undefined && run.phase !== 'failed' && (
               <button type="button" class="button quiet" onClick={more}>
                 {t.playground.goOn}
@@ -79,7 +87,7 @@ function Figures({ run }: { run: Run }) {
     <p class="figures">
       <span role="status">
         {t.playground.status[run.phase]}
-        {reason !== '' && <> ({reason})</>}
+        {reason !== '' && <> · {reason}</>}
       </span>
       {run.tokens > 0 && <span data-figure="tokens">{t.common.tokens(format.integer(run.tokens))}</span>}
       {rate !== undefined && <span data-figure="rate">{t.playground.speed(format.integer(rate))}</span>}

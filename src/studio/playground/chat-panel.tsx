@@ -26,7 +26,7 @@ export function ChatPanel({ model }: { model: ModelInfo }) {
   const last = turns.length - 1;
   return (
     <>
-      <section class="sheet answer" id="answer" aria-label={t.playground.conversation}>
+      <section class="sheet answer" id="answer" tabIndex={-1} aria-label={t.playground.conversation}>
         <div class="sheet-head">
           <h2 class="sheet-label">{t.playground.conversation}</h2>
           <TintSwitch />
@@ -42,7 +42,7 @@ export function ChatPanel({ model }: { model: ModelInfo }) {
                 <Answer
                   run={turn.run}
                   label={model.id}
-                  retry={index === last ? () => void say(model.id, true) : () => {}}
+                  retry={index === last ? () => void say(model.id, true) : undefined}
                 />
               )}
             </li>

@@ -86,7 +86,7 @@ export function CompletePanel({ model }: { model: ModelInfo }) {
         </div>
       </div>
       {code && <CodeView model={model.id} mode="complete" close={() => setCode(false)} />}
-      <section class="sheet answer" id="answer" aria-label={t.playground.answer}>
+      <section class="sheet answer" id="answer" tabIndex={-1} aria-label={t.playground.answer}>
         <div class="sheet-head">
           <h2 class="sheet-label">{t.playground.answer}</h2>
           <TintSwitch />

@@ -1,9 +1,9 @@
 /** Beginnings to try. The starter reads English, so they are English in every language of the page. */
 
 export const EXAMPLES = [
-  'It was a dark and stormy evening, and ',
+  'It was a dark and stormy evening, and',
   'ROMEO:\n',
-  'Dear Sister,\nI have received your letter, and ',
+  'Dear Sister,\nI have had your letter',
   'The old sailor looked out over the sea and said, "',
 ] as const;
 
@@ -12,5 +12,5 @@ export const FIRST_EXAMPLE = EXAMPLES[0];
 /** A beginning as the words of a button. */
 export function exampleLabel(text: string): string {
   const line = text.trim().replace(/\s*\n\s*/g, ' ');
-  return line.length <= 34 ? line : `${line.slice(0, 32).trimEnd()}…`;
+  return line.length <= 32 ? line : `${line.slice(0, 30).replace(/\W+\w*$/, '')}…`;
 }

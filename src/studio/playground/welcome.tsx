@@ -20,11 +20,9 @@ export function Welcome({ model }: { model: ModelInfo | undefined }) {
       session.set({ prompt: FIRST_EXAMPLE });
       void complete(model.id);
     }
-    const still = matchMedia('(prefers-reduced-motion: reduce)').matches;
-    document.getElementById('answer')?.scrollIntoView({
-      block: 'nearest',
-      behavior: still ? 'auto' : 'smooth',
-    });
+    // The introduction has done its work: it makes room for the text.
+    preferences.set({ welcomed: true });
+    requestAnimationFrame(showAnswer);
   };
   return (
     <section class="welcome" aria-labelledby="welcome-title">
@@ -58,6 +56,14 @@ export function Welcome({ model }: { model: ModelInfo | undefined }) {
       </button>
     </section>
   );
+}
+
+/** Brings the answer into sight, and the focus with it: the button that had it is gone. */
+function showAnswer() {
+  const answer = document.getElementById('answer');
+  if (answer === null) return;
+  answer.focus({ preventScroll: true });
+  if (answer.getBoundingClientRect().top > innerHeight * 0.55) answer.scrollIntoView({ block: 'start' });
 }
 
 /** Ink spreading in water, in five rings: the studio's one picture. */

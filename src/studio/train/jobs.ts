@@ -59,6 +59,8 @@ export async function stop(id: string): Promise<void> {
   });
 }
 
+const TOTAL_AFTER_MS = 500;
+
 export const isFinal = (state: JobState): boolean =>
   state === 'succeeded' || state === 'failed' || state === 'cancelled';
 
@@ -68,6 +70,8 @@ export interface Watched {
   points: readonly MetricPoint[];
   samples: readonly Sample[];
   remaining: number | undefined;
+  /** How many steps it will take, once that can be told. */
+  total: number | undefined;
   /** The line to the server is broken and being made again. */
   reconnecting: boolean;
   problem: Problem | undefined;
@@ -78,6 +82,7 @@ export const UNKNOWN: Watched = {
   points: [],
   samples: [],
   remaining: undefined,
+  total: undefined,
   reconnecting: false,
   problem: undefined,
 };
@@ -111,6 +116,14 @@ export function absorb(known: Watched, events: readonly TrainingEvent[]): Watche
   };
 }
 
+/** The number of steps: as the server says, else from its progress at the step it has reached. */
+export function totalSteps(job: TrainingInfo, points: readonly MetricPoint[]): number | undefined {
+  const said = job.steps ?? job.metrics.steps;
+  if (said !== undefined && said > 0) return said;
+  const step = points.at(-1)?.step;
+  return step === undefined || step === 0 || job.progress <= 0 ? undefined : Math.round(step / job.progress);
+}
+
 /** Follows a training until it ends or the signal fires; tells each change. Survives a broken line. */
 export async function watch(id: string, signal: AbortSignal, tell: (known: Watched) => void): Promise<void> {
   const path = `/api/trainings/${encodeURIComponent(id)}`;
@@ -119,18 +132,35 @@ export async function watch(id: string, signal: AbortSignal, tell: (known: Watch
     known = { ...known, ...next };
     if (!signal.aborted) tell(known);
   };
+  let asking = false;
+  // A job watched from its first step on tells its length only later.
+  const askTotal = async () => {
+    if (asking) return;
+    asking = true;
+    await new Promise((resolve) => setTimeout(resolve, TOTAL_AFTER_MS));
+    const job = await sendForJson<TrainingInfo>(path, { signal }).catch(() => undefined);
+    const total = job === undefined ? undefined : totalSteps(job, job.history ?? []);
+    asking = false;
+    if (total !== undefined) change({ total });
+  };
   for (let attempt = 0; !signal.aborted; attempt += 1) {
     try {
       const job = await sendForJson<TrainingInfo>(path, { signal });
       const history = (job.history ?? []).map((point) => ({ type: 'metrics', ...point }) as const);
       const samples = (job.samples ?? []).map((sample) => ({ type: 'sample', ...sample }) as const);
       known = { ...known, job, remaining: job.remaining ?? known.remaining };
+      known = absorb(known, [...history, ...samples]);
       change({
-        ...absorb(known, [...history, ...samples]),
+        total: totalSteps(job, known.points) ?? known.total,
         reconnecting: false,
         problem: undefined,
       });
-      if (!isFinal(job.state)) await listen(path, signal, (events) => change(absorb(known, events)));
+      if (!isFinal(job.state)) {
+        await listen(path, signal, (events) => {
+          change(absorb(known, events));
+          if (known.total === undefined) void askTotal();
+        });
+      }
       if (known.job !== undefined && isFinal(known.job.state)) return;
       attempt = 0;
     } catch (thrown) {

@@ -129,15 +129,15 @@ function Failure({ job }: { job: NonNullable<Watched['job']> }) {
 }
 
 /** From the newest point where the number of steps is known: the job's own progress is as old as its answer. */
-function progressOf({ job, points }: Watched): number | undefined {
+function progressOf({ job, points, total }: Watched): number | undefined {
   const step = points.at(-1)?.step;
-  if (job?.steps !== undefined && job.steps > 0 && step !== undefined) return Math.min(1, step / job.steps);
+  if (total !== undefined && step !== undefined) return Math.min(1, step / total);
   return job === undefined || job.progress === 0 ? undefined : job.progress;
 }
 
 function Figures({ known }: { known: Watched }) {
   const { t, format } = useTexts();
-  const { job, points, remaining } = known;
+  const { job, points, remaining, total } = known;
   const last = points.at(-1);
   const newest = (name: 'loss' | 'val_loss' | 'tokens_per_second') =>
     points.findLast((point) => point[name] !== undefined)?.[name];
@@ -147,7 +147,7 @@ function Figures({ known }: { known: Watched }) {
   const running = job !== undefined && !isFinal(job.state);
   const step = last === undefined ? '–' : format.integer(last.step);
   const facts: [string, string][] = [
-    [t.train.step, job?.steps === undefined ? step : `${step} / ${format.integer(job.steps)}`],
+    [t.train.step, total === undefined ? step : `${step} / ${format.integer(total)}`],
     [t.train.trainLoss, number(loss, 3)],
     [t.train.validationLoss, number(validation, 3)],
     [t.train.speed, number(speed, 0)],
