@@ -32,32 +32,43 @@ export function ancestors(outputs: readonly Tensor[], stopAt?: ReadonlySet<Node>
 }
 
 /**
- * Gradients of a scalar (or of Σ outputs·seeds) with respect to `xs`. A tensor the result does not rest
- * on gets zeros.
+ * Gradients of a scalar with respect to `xs`. A tensor the result does not rest on gets zeros.
  * @throws InkstoneError `not_scalar`
  */
-export function gradients(y: Tensor, xs: readonly Tensor[], seed?: Tensor): Tensor[] {
-  if (seed === undefined && y.shape.length !== 0) {
+export function gradients(y: Tensor, xs: readonly Tensor[]): Tensor[] {
+  if (y.shape.length !== 0) {
     throw new InkstoneError('not_scalar', `only a scalar has a gradient, not [${y.shape.join(', ')}]`, {
       kind: 'usage',
       hint: 'take the sum or the mean first',
     });
   }
+  return gradientsOf([y], [fill(1, [], y.dtype)], xs);
+}
+
+/** Gradients of Σ outputs·seeds (a seed left out counts as zero). */
+export function gradientsOf(outputs: readonly Tensor[], seeds: readonly (Tensor | undefined)[], xs: readonly Tensor[]): Tensor[] {
   const sources = new Set(xs);
-  const nodes = ancestors([y]);
+  const nodes = ancestors(outputs);
   const active = new Set<Tensor>();
   for (const node of nodes) {
     const flows = operationOf(node.op).vjp !== null && node.inputs.some((t) => active.has(t));
     for (const output of node.outputs) if (flows || sources.has(output)) active.add(output);
   }
-  const cotangents = new Map<Tensor, Tensor>([[y, seed ?? fill(1, [], y.dtype)]]);
+  const cotangents = new Map<Tensor, Tensor>();
+  const accumulate = (t: Tensor, g: Tensor): void => {
+    const before = cotangents.get(t);
+    cotangents.set(t, before === undefined ? g : add(before, g));
+  };
+  outputs.forEach((y, i) => {
+    if (seeds[i] !== undefined) accumulate(y, seeds[i]);
+  });
   const recomputed = new Map<Region, Map<Tensor, Tensor>>();
   for (const node of nodes.reverse()) {
     const flow = node.outputs.map((t) => cotangents.get(t));
     const { vjp } = operationOf(node.op);
     const needed = node.inputs.map((t) => active.has(t));
     if (vjp === null || flow.every((g) => g === undefined) || !needed.includes(true)) continue;
-    let { inputs, outputs } = node;
+    let { inputs, outputs: made } = node;
     const region = regionOf.get(node);
     if (region !== undefined) {
       let copies = recomputed.get(region);
@@ -66,14 +77,12 @@ export function gradients(y: Tensor, xs: readonly Tensor[], seed?: Tensor): Tens
         recomputed.set(region, copies);
       }
       inputs = inputs.map((t) => copies.get(t) ?? t);
-      outputs = outputs.map((t) => copies.get(t) ?? t);
+      made = made.map((t) => copies.get(t) ?? t);
     }
-    const back = vjp({ inputs, outputs, attributes: node.attributes, cotangents: flow, needed });
+    const back = vjp({ inputs, outputs: made, attributes: node.attributes, cotangents: flow, needed });
     node.inputs.forEach((input, i) => {
       const g = back[i];
-      if (g === undefined || needed[i] !== true) return;
-      const before = cotangents.get(input);
-      cotangents.set(input, before === undefined ? g : add(before, g));
+      if (g !== undefined && needed[i] === true) accumulate(input, g);
     });
   }
   return xs.map((x) => cotangents.get(x) ?? fill(0, x.shape, x.dtype));

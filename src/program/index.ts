@@ -1,7 +1,7 @@
 /** Tensor programs: tracing, ops, gradients, printing, lowering. */
 export * from './types.ts';
 export { trace, bindSizes, programOf } from './trace.ts';
-export { checkpoint, grad, gradients, valueAndGrad } from './gradient.ts';
+export { checkpoint, grad, gradients, gradientsOf, valueAndGrad } from './gradient.ts';
 export { simplify } from './simplify.ts';
 export { print } from './print.ts';
 export { lower, lowerToModel, type LowerOptions } from './lower.ts';
@@ -16,3 +16,7 @@ export * from './ops/linear.ts';
 export * from './ops/indexing.ts';
 export { gelu, layerNorm, logSoftmax, softmax } from './ops/fused.ts';
 export { attention } from './ops/attention.ts';
+export { conv, convTranspose, type ConvOptions } from './ops/convolution.ts';
+export { averagePool, maxPool, type PoolOptions } from './ops/pooling.ts';
+export { resize } from './ops/resize.ts';
+export { scan, type ScanResult } from './ops/scan.ts';

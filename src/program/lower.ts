@@ -60,12 +60,12 @@ class Lowering {
     this.prefix = prefix;
   }
 
-  graph(program: Program, constants: HostTensors): OnnxGraph {
+  graph(program: Program, constants: HostTensors, captured: Readonly<Record<string, string>> = {}): OnnxGraph {
     for (const { name, tensor } of program.inputs) {
-      this.names.set(tensor, this.prefix + name);
+      this.names.set(tensor, captured[name] ?? this.prefix + name);
       tensor.shape.forEach((size, axis) => {
         if (typeof size === 'string' && constants[name] === undefined && !this.sources.has(size)) {
-          this.sources.set(size, { name: this.prefix + name, axis });
+          this.sources.set(size, { name: captured[name] ?? this.prefix + name, axis });
         }
       });
     }
@@ -86,7 +86,7 @@ class Lowering {
     return {
       name: program.name,
       inputs: program.inputs
-        .filter((i) => constants[i.name] === undefined)
+        .filter((i) => constants[i.name] === undefined && captured[i.name] === undefined)
         .map(({ name, tensor }) => ({ name: this.prefix + name, dtype: tensor.dtype, shape: fileShape(tensor.shape) })),
       outputs: program.outputs.map(({ name, tensor }) => ({ name: this.prefix + name, dtype: tensor.dtype, shape: fileShape(tensor.shape) })),
       nodes: this.live(program.outputs.map((o) => this.prefix + o.name)),
@@ -150,7 +150,7 @@ class Lowering {
     if (domain === 'com.microsoft') this.markOwnDomain();
     const names = Array.from({ length: outputs }, () => this.fresh(op));
     const given: Record<string, FileAttribute> = {};
-    for (const [key, value] of Object.entries(attributes)) if (value !== undefined) given[key] = fileAttribute(value as FileAttribute);
+    for (const [key, value] of Object.entries(attributes)) if (value !== undefined) given[key] = value as FileAttribute;
     this.nodes.push({ opType: op, ...(domain === '' ? {} : { domain }), inputs: [...inputs], outputs: names, attributes: given });
     return names;
   }
@@ -194,10 +194,6 @@ class Lowering {
 
   private shapeName(shape: Shape): string {
     if (isStatic(shape)) return this.constant(hostTensor('i64', [shape.length], shape));
-    const open = shape.filter((size) => typeof size === 'string');
-    if (open.length === 1 && !shape.includes(0) && shape.every((s) => typeof s === 'string' || s > 0)) {
-      // One open size: Reshape and Expand would differ, so it is computed like the others.
-    }
     const key = `shape ${shape.join()}`;
     const before = this.shared.get(key);
     if (before !== undefined) return before;
@@ -221,7 +217,7 @@ class Lowering {
       shape: (shape) => this.shapeName(shape),
       size: (size) => this.size(size),
       lookup: (tensor) => this.nameOf(tensor),
-      subgraph: (program) => new Lowering(this.portable, this, `${this.fresh('body')}/`).graph(program, {}),
+      subgraph: (program, captured) => new Lowering(this.portable, this, `${this.fresh('body')}/`).graph(program, {}, captured),
     };
   }
 }
@@ -235,8 +231,4 @@ function outerNames(value: FileAttribute): string[] {
   if (typeof value !== 'object' || value === null || !('graph' in value)) return [];
   const { graph } = value as { graph: OnnxGraph };
   return graph.nodes.flatMap((node) => [...node.inputs, ...Object.values(node.attributes).flatMap(outerNames)]);
-}
-
-function fileAttribute(value: FileAttribute): FileAttribute {
-  return value;
 }

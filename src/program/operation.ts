@@ -6,7 +6,7 @@ import { InkstoneError } from '../base/errors.ts';
 import type { DType } from '../base/tensor.ts';
 import { callerLine } from './caller.ts';
 import { showShape } from './size.ts';
-import type { Attributes, Node, Shape, Size, Tensor, TensorType } from './types.ts';
+import type { Attributes, Node, Program, Shape, Size, Tensor, TensorType } from './types.ts';
 
 /** Values of the oracle: float64 whatever the dtype (whole numbers and 0/1 are exact in it). */
 export interface ReferenceValue {
@@ -47,8 +47,8 @@ export interface OnnxCall<A extends Attributes> {
   size(size: Size): string;
   /** The node that made an input, to look through views. */
   lookup(tensor: Tensor): string;
-  /** Lowers a program as a sub-graph (bodies of scan). */
-  subgraph(program: import('./types.ts').Program): unknown;
+  /** Lowers a program as a sub-graph (bodies of scan); captured inputs are values of the outer graph. */
+  subgraph(program: Program, captured: Readonly<Record<string, string>>): unknown;
 }
 
 export type OnnxAttribute = number | string | readonly number[] | { float: number } | { floats: readonly number[] } | { graph: unknown };
@@ -61,7 +61,7 @@ export interface ReferenceCall<A extends Attributes> {
   readonly outputs: readonly { dtype: DType; shape: readonly number[] }[];
   readonly types: readonly TensorType[];
   /** Runs a program on values (bodies of scan). */
-  evaluate(program: import('./types.ts').Program, inputs: readonly ReferenceValue[]): ReferenceValue[];
+  evaluate(program: Program, inputs: readonly ReferenceValue[]): ReferenceValue[];
 }
 
 export interface Operation<A extends Attributes = Attributes> {

@@ -22,9 +22,10 @@ export function simplify(program: Program): Program {
     made.set(tensor, fresh);
     return { name, tensor: fresh };
   });
+  const used = usedTensors(program);
   for (const node of program.nodes) {
     if (node.op === 'input') continue;
-    const results = simplifyNode(node, node.inputs.map((t) => made.get(t) as Tensor), known);
+    const results = simplifyNode(withoutHistory(node, used), node.inputs.map((t) => made.get(t) as Tensor), known);
     node.outputs.forEach((t, i) => {
       made.set(t, results[i] as Tensor);
     });
@@ -42,6 +43,18 @@ function simplifyNode(node: Node, given: readonly Tensor[], known: Map<string, r
   const results = fold(node, inputs) ?? remake(node, inputs, simplifyBodies(node));
   known.set(key, results);
   return results;
+}
+
+function usedTensors(program: Program): Set<Tensor> {
+  return new Set([...program.nodes.flatMap((node) => node.inputs), ...program.outputs.map((o) => o.tensor)]);
+}
+
+/** A scan whose kept carries nobody reads (no gradient was taken) need not keep them. */
+function withoutHistory(node: Node, used: ReadonlySet<Tensor>): Node {
+  if (node.op !== 'scan' || node.attributes.history !== true) return node;
+  const kept = node.outputs.slice(-(node.attributes.carries as number));
+  if (node.attributes.carries === 0 || kept.some((t) => used.has(t))) return node;
+  return { ...node, attributes: { ...node.attributes, history: false } };
 }
 
 function simplifyBodies(node: Node): Node['attributes'] {
