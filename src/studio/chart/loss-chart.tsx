@@ -55,7 +55,11 @@ export function LossChart({ points }: { points: readonly MetricPoint[] }) {
   const inspected = at === undefined ? undefined : points[Math.min(at, points.length - 1)];
   const loss = (value: number | undefined) => (value === undefined ? t.chart.none : format.decimal(value, 3));
   const reading = (point: MetricPoint) =>
-    t.chart.at(format.integer(point.step), loss(point.loss), loss(point.val_loss));
+    t.chart.at(
+      format.integer(point.step),
+      loss(point.loss),
+      point.val_loss === undefined ? '' : loss(point.val_loss),
+    );
   const point = (event: PointerEvent) => {
     const left = event.clientX - (box.current?.getBoundingClientRect().left ?? 0);
     setAt(nearest(points, ((left - MARGIN.left) / inner.width) * xMost));

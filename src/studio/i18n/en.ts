@@ -227,7 +227,7 @@ export const english = {
     validation: 'Validation',
     inspect: 'Step to read off the chart',
     at: (step: string, train: string, validation: string) =>
-      `Step ${step}: training ${train}, validation ${validation}`,
+      `Step ${step}: training ${train}${validation === '' ? '' : `, validation ${validation}`}`,
     none: 'not measured',
     table: 'Show as a table',
     tableNote: (shown: string, all: string) => `${shown} of ${all} points`,

@@ -220,7 +220,8 @@ export const chinese: Texts = {
     train: '训练',
     validation: '验证',
     inspect: '选择要读数的步',
-    at: (step, train, validation) => `第 ${step} 步：训练 ${train}，验证 ${validation}`,
+    at: (step, train, validation) =>
+      `第 ${step} 步：训练 ${train}${validation === '' ? '' : `，验证 ${validation}`}`,
     none: '未测',
     table: '以表格显示',
     tableNote: (shown, all) => `显示 ${all} 个点中的 ${shown} 个`,

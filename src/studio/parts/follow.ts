@@ -9,9 +9,10 @@ const SLACK = 4;
 /** @param active true while the part grows; following starts anew each time it becomes true */
 export function useFollow(end: RefObject<HTMLElement | null>, active: boolean): void {
   const following = useRef(false);
+  const was = useRef(false);
   useEffect(() => {
-    following.current = active;
     if (!active) return;
+    following.current = true;
     let last = scrollY;
     const look = () => {
       if (scrollY < last - SLACK) following.current = false;
@@ -21,7 +22,10 @@ export function useFollow(end: RefObject<HTMLElement | null>, active: boolean): 
     return () => removeEventListener('scroll', look);
   }, [active]);
   useLayoutEffect(() => {
-    if (!active || !following.current || end.current === null) return;
+    // Once more after the end: what comes last (an error, the buttons) belongs to it.
+    const due = active || was.current;
+    was.current = active;
+    if (!due || !following.current || end.current === null) return;
     const over = end.current.getBoundingClientRect().bottom - (innerHeight - MARGIN);
     if (over > 0) scrollBy(0, over);
   });

@@ -53,6 +53,11 @@ export function Playground() {
       )}
       {models === undefined && problem === undefined && <p class="quiet-note">{t.common.loading}</p>}
       {models?.length === 0 && <NoModels />}
+      {model !== undefined && asked !== undefined && model.id !== asked && (
+        <p class="quiet-note" role="status">
+          {t.models.unknown(asked)}
+        </p>
+      )}
       {model !== undefined && (
         <div class="desk">
           <section class="desk-main">

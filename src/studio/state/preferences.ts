@@ -40,10 +40,15 @@ export function keep(name: string, value: object, storage: () => Storage = () =>
   }
 }
 
+/** The language of the page for a browser's tag: `zh-Hant-TW` → `zh`. */
+export function languageOf(tag: string): Language {
+  return tag.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+}
+
 function initial(): Preferences {
   const kept = recall<Preferences>(KEPT);
   const session = recall<Preferences>(KEY, () => sessionStorage);
-  const browser: Language = navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+  const browser: Language = languageOf(globalThis.navigator?.language ?? 'en');
   return {
     language: kept.language === 'en' || kept.language === 'zh' ? kept.language : browser,
     theme: kept.theme === 'light' || kept.theme === 'dark' ? kept.theme : 'system',
