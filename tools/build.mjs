@@ -76,7 +76,7 @@ function compare(src, dist) {
   }
   const wanted = new Set(sources.map(outputOf));
   const removed = [...outputs].filter(
-    (name) => /\.(js|json)$/.test(name) && name !== MANIFEST && !wanted.has(name),
+    (name) => /\.(js|json)$/.test(name) && !name.startsWith('.') && !wanted.has(name),
   );
   return { files, changed, removed, touched };
 }
