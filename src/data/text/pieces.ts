@@ -1,0 +1,178 @@
+/**
+ * Text data as a stream of pieces, whatever it is kept in: a text file, a folder, JSON lines, gzip, tar. No
+ * file is ever held whole. Knows formats and encodings; knows no tokens.
+ */
+import { createGunzip } from 'node:zlib';
+import { pipeline } from 'node:stream';
+import { InkstoneError } from '../../base/errors.ts';
+import { facts, listTree, readStream } from '../../base/host.ts';
+import { readTar } from '../../formats/tar.ts';
+
+export interface TextPiece {
+  /** `novels.tar.gz/emma.txt`, `poems.jsonl.gz:12`. */
+  source: string;
+  text: string;
+  /** A document begins with this piece. */
+  first: boolean;
+  /** A document ends with this piece. */
+  last: boolean;
+}
+
+export interface ReadOptions {
+  /** JSON lines: the field with the text; default `text`, else `paragraphs` joined by newlines. */
+  field?: string;
+}
+
+const TEXT = /\.(txt|text|md|markdown|rst|csv|tsv|html?|xml|srt|tex|org|log|ts|js|py|json)$/i;
+const LINES = /\.(jsonl|ndjson)$/i;
+
+/** In a fixed order: sorted paths, archives and lines as they stand. @throws InkstoneError `data_missing`, `data_binary`, `data_corrupt`, `json_line_invalid` */
+export async function* readPieces(path: string, options: ReadOptions = {}): AsyncGenerator<TextPiece> {
+  const about = await facts(path);
+  if (about === undefined) {
+    throw new InkstoneError('data_missing', `there is nothing at ${path}`, { kind: 'missing', hint: 'check the path given to --data' });
+  }
+  const name = path.split(/[\\/]/).filter((part) => part !== '').at(-1) ?? path;
+  if (about.kind !== 'folder') {
+    yield* readFile(name, () => readStream(path), options);
+    return;
+  }
+  const files = (await listTree(path)).filter((file) => !file.split('/').some((part) => part.startsWith('.')) && isReadable(file));
+  if (files.length === 0) {
+    throw new InkstoneError('data_missing', `the folder ${path} has no text files`, { kind: 'missing', hint: 'text, .jsonl, .gz and .tar.gz files are read' });
+  }
+  for (const file of files) yield* readFile(`${name}/${file}`, () => readStream(`${path}/${file}`), options);
+}
+
+function isReadable(file: string): boolean {
+  const inner = file.replace(/\.gz$/i, '');
+  return TEXT.test(inner) || LINES.test(inner) || /\.(tar|tgz)$/i.test(inner);
+}
+
+async function* readFile(name: string, open: () => AsyncIterable<Uint8Array>, options: ReadOptions): AsyncGenerator<TextPiece> {
+  const zipped = /\.(gz|tgz)$/i.test(name);
+  const inner = name.replace(/\.gz$/i, '').replace(/\.tgz$/i, '.tar');
+  const bytes = zipped ? gunzip(name, open()) : open();
+  if (/\.tar$/i.test(inner)) yield* readArchive(name, bytes, options);
+  else yield* readOne(name, inner, bytes, options);
+}
+
+async function* gunzip(name: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const unzip = createGunzip();
+  // Errors of either side surface where the unzipped bytes are read.
+  pipeline(source, unzip, () => {});
+  try {
+    for await (const chunk of unzip) yield chunk as Uint8Array;
+  } catch (cause) {
+    throw InkstoneError.is(cause) ? cause : new InkstoneError('data_corrupt', `${name} is damaged: ${(cause as Error).message}`, { kind: 'data', hint: 'fetch or pack it again', cause });
+  }
+}
+
+async function* readArchive(name: string, bytes: AsyncIterable<Uint8Array>, options: ReadOptions): AsyncGenerator<TextPiece> {
+  const files = readTar(bytes)[Symbol.asyncIterator]();
+  let at = await files.next();
+  while (at.done !== true) {
+    const file = at.value.name;
+    const hidden = file.split('/').some((part) => part.startsWith('.') && part !== '.') || !isReadable(file);
+    const own = async function* (): AsyncGenerator<Uint8Array> {
+      while (at.done !== true && at.value.name === file) {
+        const { bytes: part, last } = at.value;
+        at = await files.next();
+        yield part;
+        if (last) return;
+      }
+    };
+    if (hidden) for await (const _ of own()) void _;
+    else yield* readFile(`${name}/${file.replace(/^\.\//, '')}`, own, options);
+  }
+}
+
+/** Bytes to text; UTF-8 may be cut anywhere. A byte order mark at the start is dropped. */
+async function* decode(name: string, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true });
+  const check = (text: string): string => {
+    if (text.includes('\0')) throw binary(name);
+    return text;
+  };
+  try {
+    for await (const chunk of bytes) yield check(decoder.decode(chunk, { stream: true }));
+    yield check(decoder.decode());
+  } catch (cause) {
+    throw cause instanceof TypeError ? binary(name, cause) : cause;
+  }
+}
+
+function binary(name: string, cause?: unknown): InkstoneError {
+  return new InkstoneError('data_binary', `${name} is not text`, { kind: 'data', hint: 'give UTF-8 text; convert other encodings first', cause });
+}
+
+async function* readOne(name: string, inner: string, bytes: AsyncIterable<Uint8Array>, options: ReadOptions): AsyncGenerator<TextPiece> {
+  if (LINES.test(inner)) {
+    let number = 0;
+    for await (const line of lines(decode(name, bytes))) {
+      number++;
+      if (line.trim() !== '') yield { source: `${name}:${number}`, text: `${lineText(`${name}:${number}`, line, options)}\n`, first: true, last: true };
+    }
+    return;
+  }
+  let held: string | undefined;
+  let first = true;
+  for await (const chunk of whole(decode(name, bytes))) {
+    if (held !== undefined) {
+      yield { source: name, text: held, first, last: false };
+      first = false;
+    }
+    held = chunk;
+  }
+  if (held !== undefined) yield { source: name, text: held, first, last: true };
+}
+
+/** Chunks that end before white space that follows a word: tokenizers cut there anyway, so pieces tokenise like the whole. */
+async function* whole(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of chunks) {
+    rest += chunk;
+    if (rest.length < 1 << 16) continue;
+    const cut = lastWordEnd(rest);
+    if (cut <= 0) continue;
+    yield rest.slice(0, cut);
+    rest = rest.slice(cut);
+  }
+  if (rest !== '') yield rest;
+}
+
+/** The last place where a non-space is followed by white space and then by more. */
+function lastWordEnd(text: string): number {
+  for (let i = text.length - 2; i > 0; i--) {
+    if (/\s/.test(text[i] as string) && !/\s/.test(text[i - 1] as string)) return i;
+  }
+  return text.length > 1 << 22 ? text.length - 1 : 0;
+}
+
+async function* lines(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of chunks) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() as string;
+    yield* parts;
+  }
+  if (rest !== '') yield rest;
+}
+
+function lineText(place: string, line: string, { field }: ReadOptions): string {
+  let row: unknown;
+  try {
+    row = JSON.parse(line);
+  } catch (cause) {
+    throw new InkstoneError('json_line_invalid', `${place} is not JSON`, { kind: 'data', hint: 'each line must be one JSON object', cause });
+  }
+  if (typeof row === 'string' && field === undefined) return row;
+  const record = (typeof row === 'object' && row !== null ? row : {}) as Record<string, unknown>;
+  const value = field === undefined ? (record.text ?? record.paragraphs) : record[field];
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value) && value.every((v) => typeof v === 'string')) return value.join('\n');
+  throw new InkstoneError('json_line_invalid', `${place} has no text in ${field === undefined ? '"text" or "paragraphs"' : `"${field}"`}`, {
+    kind: 'data',
+    hint: 'name the field that holds the text with --field',
+  });
+}
