@@ -342,6 +342,18 @@ export async function readInput(): Promise<string> {
   return Buffer.concat(pieces).toString('utf8');
 }
 
+/** Standard input line by line, until it ends. */
+export async function* inputLines(): AsyncIterable<string> {
+  let pending = '';
+  process.stdin.setEncoding('utf8');
+  for await (const piece of process.stdin) {
+    const lines = (pending + piece).split('\n');
+    pending = lines.pop() ?? '';
+    yield* lines;
+  }
+  if (pending !== '') yield pending;
+}
+
 export function setExitStatus(status: number): void {
   process.exitCode = status;
 }
