@@ -32,16 +32,22 @@ export function isLevel(text: string | undefined): text is Level {
   return text !== undefined && Object.hasOwn(RANK, text);
 }
 
+function plainError(error: Error): Record<string, unknown> {
+  const { code } = error as { code?: unknown };
+  return {
+    message: error.message,
+    ...(code === undefined ? {} : { code }),
+    ...(error.cause === undefined
+      ? {}
+      : { cause: error.cause instanceof Error ? plainError(error.cause) : error.cause }),
+  };
+}
+
 /** Errors keep their message, code and cause; a value that JSON cannot hold becomes text. */
-function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Error) {
-    const { code } = value as { code?: unknown };
-    return {
-      message: value.message,
-      ...(code === undefined ? {} : { code }),
-      ...(value.cause === undefined ? {} : { cause: plain('', value.cause) }),
-    };
-  }
+function plain(this: Record<string, unknown>, key: string, value: unknown): unknown {
+  // `value` has been through toJSON already; the holder still has the error itself.
+  const original = this[key];
+  if (original instanceof Error) return plainError(original);
   if (typeof value === 'bigint' || typeof value === 'function' || typeof value === 'symbol')
     return String(value);
   return value;

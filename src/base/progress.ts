@@ -95,5 +95,5 @@ export function count(value: number): string {
 
 /** Bytes for people: `12.0 MB` (decimal units). */
 export function bytes(value: number): string {
-  return value < 1000 ? `${value} B` : `${count(value)}B`.replace('kB', 'kB');
+  return value < 1000 ? `${value} B` : `${count(value)}B`;
 }
