@@ -52,29 +52,41 @@ function readManifest(dist) {
   return { recipe, files: {} };
 }
 
+/** The benchmarks stand beside `src` and are built to `dist/bench`; without them there is nothing to add. */
+const beside = (src) => path.join(path.dirname(src), 'bench');
+
+function sourcesOf(src) {
+  const own = walk(src, (name) => name === 'studio').filter(isSource);
+  const benches = walk(beside(src), (name) => name === 'peers').filter(isSource);
+  return [
+    ...own.map((name) => ({ name, file: path.join(src, name) })),
+    ...benches.map((name) => ({ name: `bench/${name}`, file: path.join(beside(src), name) })),
+  ];
+}
+
 /** What differs between `src` and `dist`; reads contents only of files whose time or size moved. */
 function compare(src, dist) {
   const manifest = readManifest(dist);
-  const sources = walk(src, (name) => name === 'studio').filter(isSource);
+  const sources = sourcesOf(src);
   const outputs = new Set(walk(dist, (name) => name === 'studio' || name === 'types'));
   const files = {};
   const changed = [];
   let touched = false;
-  for (const name of sources) {
-    const { mtimeMs, size } = statSync(path.join(src, name));
+  for (const { name, file } of sources) {
+    const { mtimeMs, size } = statSync(file);
     const known = manifest.files[name];
     if (known && known.mtime === mtimeMs && known.size === size && outputs.has(outputOf(name))) {
       files[name] = known;
       continue;
     }
-    const text = readFileSync(path.join(src, name));
+    const text = readFileSync(file);
     const hash = digest(text);
     files[name] = { mtime: mtimeMs, size, hash };
     touched = true;
     if (known?.hash !== hash || !outputs.has(outputOf(name)))
       changed.push({ name, text: text.toString('utf8') });
   }
-  const wanted = new Set(sources.map(outputOf));
+  const wanted = new Set(sources.map(({ name }) => outputOf(name)));
   const removed = [...outputs].filter(
     (name) => /\.(js|json)$/.test(name) && !name.startsWith('.') && !wanted.has(name),
   );
@@ -104,7 +116,8 @@ async function transpile(esbuild, name, text) {
     sourcefile: `src/${name}`,
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true, target: 'es2022' } },
   });
-  return rewriteImports(result.code);
+  const code = name.startsWith('bench/') ? result.code.replaceAll('"../src/', '"../') : result.code;
+  return rewriteImports(code);
 }
 
 /**
