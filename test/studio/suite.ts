@@ -1,0 +1,65 @@
+/** What every browser test of the studio shares: one build, one Chromium, one scripted server per file. */
+import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
+import { buildStudio, CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
+import { type FixtureServer, startFixtureServer } from './fixture-server.ts';
+
+export interface Stage {
+  server: FixtureServer;
+  browser: Browser;
+  /** A fresh visitor at an address of the studio. What the page complains about fails the test. */
+  open(path?: string, options?: BrowserContextOptions): Promise<Page>;
+  /** A complaint that a test provokes on purpose: failed requests are logged by the browser itself. */
+  expectComplaint(pattern: RegExp): void;
+}
+
+/** Declares tests in a browser; skipped, with the reason said, where there is none. */
+export function browserSuite(name: string, tests: (stage: Stage) => void): void {
+  if (CHROMIUM === undefined) {
+    console.warn(`skipped: ${name}: ${NO_CHROMIUM}`);
+    describe.skip(`${name} (${NO_CHROMIUM})`, () => tests({} as Stage));
+    return;
+  }
+  describe(name, () => {
+    let studio: Awaited<ReturnType<typeof buildStudio>>;
+    let visits: Awaited<ReturnType<typeof visit>>[] = [];
+    let expected: RegExp[] = [];
+    const stage = {
+      async open(path = '', options = {}) {
+        const visited = await visit(stage.browser, `${stage.server.url}/${path}`, options);
+        visits.push(visited);
+        return visited.page;
+      },
+      expectComplaint: (pattern: RegExp) => {
+        expected.push(pattern);
+      },
+    } as Stage;
+
+    beforeAll(async () => {
+      studio = await buildStudio();
+      [stage.server, stage.browser] = await Promise.all([startFixtureServer(studio.folder), launch()]);
+    });
+    afterAll(async () => {
+      await stage.browser?.close();
+      await stage.server?.close();
+      studio?.remove();
+    });
+    afterEach(async () => {
+      const complaints = visits.flatMap((visited) => visited.complaints);
+      await Promise.all(visits.map((visited) => visited.context.close()));
+      const unexpected = complaints.filter((text) => !expected.some((pattern) => pattern.test(text)));
+      visits = [];
+      expected = [];
+      stage.server.behaviour = { pause: 2, loadingFor: 0 };
+      stage.server.requests.length = 0;
+      expect(unexpected).toEqual([]);
+    });
+    tests(stage);
+  });
+}
+
+/** The words of an element as they are drawn: unlike its text content, without what is hidden. */
+export function text(element: Locator): Promise<string> {
+  // biome-ignore lint/performance/useDomNodeTextContent: the drawn words are what is tested
+  return element.innerText();
+}
