@@ -2,7 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-const sheet = readFileSync(new URL('../../src/studio/styles/colours.css', import.meta.url), 'utf8');
+const sheet = readFileSync(
+  new URL('../../src/studio/styles/colours.css', import.meta.url),
+  'utf8',
+).replaceAll('"', "'");
 
 /** The custom properties of the block that follows a selector. */
 function colours(selector: string): Record<string, string> {
