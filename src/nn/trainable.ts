@@ -118,9 +118,11 @@ class OneLossTrainable implements ProfiledTrainable {
   }
 
   async evaluate(batch: HostTensors): Promise<{ total: number; count: number }> {
-    const { backend, evaluate } = this.options;
+    const { backend, config, evaluate } = this.options;
     this.evaluation ??= await backend.compile(evaluate);
-    const { total } = await this.evaluation.run({ inputs: batch, resident: [this.resident] });
+    // What is judged is what is served: the average, where one is kept.
+    const judged = config.ema === 0 ? {} : await this.parameters();
+    const { total } = await this.evaluation.run({ inputs: { ...judged, ...batch }, resident: [this.resident] });
     let count = 0;
     for (const weight of (batch.weights as HostTensor<'f32'>).data) count += weight;
     return { total: Number(total?.data[0]), count };

@@ -70,18 +70,18 @@ export const textPresets: readonly TextPreset[] = [
   {
     id: 'starter',
     title: 'The starter',
-    description: 'The model that ships with Inkstone: 4096 byte-level tokens, context 256, trained on English novels.',
+    description: 'The model that ships with Inkstone: 3072 byte-level tokens, context 256, trained on English novels.',
     architecture: 'gpt2',
-    tokenizer: { name: 'bpe', vocabulary: 4096 },
+    tokenizer: { name: 'bpe', vocabulary: 3072 },
     model: { layers: 6, heads: 4, width: 256, context: 256, bias: false },
     training: {
-      steps: 4000,
+      steps: 2500,
       batch: 16,
       context: 256,
       learningRate: 0.02,
       optimiser: { name: 'muon', weightDecay: 0.05, adamRate: 0.15 },
       schedule: { name: 'linear', warmup: 50, decay: 0.5, floor: 0 },
-      evaluateEvery: 500,
+      evaluateEvery: 250,
     },
   },
   {

@@ -1,0 +1,116 @@
+/**
+ * safetensors files: a JSON header and raw tensors. Reads and writes bytes; knows no model.
+ * Layout: u64 little-endian header length, header, data; offsets count from the end of the header.
+ */
+import { z } from 'zod';
+import { InkstoneError } from '../base/errors.ts';
+import { BYTES, bytesOf, type DType, type HostTensor, type HostTensors, sizeOf, viewOf } from '../base/tensor.ts';
+import { brainToFloats } from './float16.ts';
+
+const NAME: Record<DType, string> = { f32: 'F32', f64: 'F64', f16: 'F16', i32: 'I32', i64: 'I64', u8: 'U8', bool: 'BOOL' };
+const DTYPE = new Map(Object.entries(NAME).map(([dtype, name]) => [name, dtype as DType]));
+const HEADER_LIMIT = 100_000_000;
+
+const entry = z.object({
+  dtype: z.string(),
+  shape: z.array(z.number().int().min(0)),
+  data_offsets: z.tuple([z.number().int().min(0), z.number().int().min(0)]),
+});
+
+export interface SafetensorsFile {
+  tensors: HostTensors;
+  metadata: Record<string, string>;
+}
+
+/** Header and data as pieces, tensors sorted by name: the same tensors give the same bytes. */
+export function safetensorsPieces(tensors: HostTensors, metadata: Readonly<Record<string, string>> = {}): Uint8Array[] {
+  const names = Object.keys(tensors).sort();
+  const header: Record<string, unknown> = {};
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
+  let at = 0;
+  for (const name of names) {
+    const { dtype, shape, data } = tensors[name] as HostTensor;
+    header[name] = { dtype: NAME[dtype], shape, data_offsets: [at, at + data.byteLength] };
+    at += data.byteLength;
+  }
+  const text = JSON.stringify(header);
+  const bytes = new TextEncoder().encode(text);
+  // Data begins at a multiple of 8; spaces after the JSON are allowed.
+  const padded = new Uint8Array(Math.ceil(bytes.length / 8) * 8).fill(32);
+  padded.set(bytes);
+  const length = new Uint8Array(8);
+  new DataView(length.buffer).setBigUint64(0, BigInt(padded.length), true);
+  return [length, padded, ...names.map((name) => bytesOf(tensors[name] as HostTensor))];
+}
+
+export function writeSafetensors(tensors: HostTensors, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+  const pieces = safetensorsPieces(tensors, metadata);
+  const result = new Uint8Array(pieces.reduce((total, piece) => total + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    result.set(piece, at);
+    at += piece.length;
+  }
+  return result;
+}
+
+/**
+ * Tensors are views of `bytes` where alignment allows; bfloat16 comes out as f32.
+ * @throws InkstoneError `safetensors_corrupt`, `safetensors_unsupported`
+ */
+export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+  if (bytes.length < 8) throw corrupt('it is shorter than its header length');
+  const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
+  if (length > HEADER_LIMIT) throw corrupt(`its header claims ${length} bytes`);
+  if (8 + length > bytes.length) throw corrupt('it ends inside the header');
+  const header = parseHeader(bytes.subarray(8, 8 + length));
+  const data = bytes.subarray(8 + length);
+  const tensors: Record<string, HostTensor> = {};
+  let metadata: Record<string, string> = {};
+  const spans: [number, number, string][] = [];
+  for (const [name, value] of Object.entries(header)) {
+    if (name === '__metadata__') {
+      metadata = z.record(z.string(), z.string()).parse(value);
+      continue;
+    }
+    const read = entry.safeParse(value);
+    if (!read.success) throw corrupt(`the entry "${name}" is malformed`);
+    const { dtype, shape, data_offsets: [start, end] } = read.data;
+    if (start > end || end > data.length) throw corrupt(`"${name}" lies outside the file`);
+    tensors[name] = tensorOf(name, dtype, shape, data.subarray(start, end));
+    spans.push([start, end, name]);
+  }
+  spans.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let at = 0;
+  for (const [start, end, name] of spans) {
+    if (start !== at) throw corrupt(`there is ${start < at ? 'an overlap' : 'a hole'} before "${name}"`);
+    at = end;
+  }
+  if (at !== data.length) throw corrupt('there are bytes after the last tensor');
+  return { tensors, metadata };
+}
+
+function parseHeader(bytes: Uint8Array): Record<string, unknown> {
+  const text = new TextDecoder().decode(bytes);
+  try {
+    const header: unknown = JSON.parse(text);
+    if (typeof header === 'object' && header !== null && !Array.isArray(header)) return header as Record<string, unknown>;
+  } catch (cause) {
+    throw corrupt('its header is not JSON', cause);
+  }
+  throw corrupt('its header is not a JSON object');
+}
+
+function tensorOf(name: string, type: string, shape: readonly number[], bytes: Uint8Array): HostTensor {
+  const dtype = type === 'BF16' ? 'f16' : DTYPE.get(type);
+  if (dtype === undefined) {
+    throw new InkstoneError('safetensors_unsupported', `"${name}" has the element type ${type}`, { kind: 'unsupported', hint: 'F32, F16, BF16, F64, I32, I64, U8 and BOOL are read' });
+  }
+  if (bytes.length !== sizeOf(shape) * BYTES[dtype]) throw corrupt(`"${name}" has ${bytes.length} bytes for ${type} [${shape.join(', ')}]`);
+  const data = viewOf(dtype, bytes);
+  return type === 'BF16' ? { dtype: 'f32', shape, data: brainToFloats(data as Uint16Array) } : ({ dtype, shape, data } as HostTensor);
+}
+
+function corrupt(why: string, cause?: unknown): InkstoneError {
+  return new InkstoneError('safetensors_corrupt', `the safetensors file is damaged: ${why}`, { kind: 'data', hint: 'copy or fetch it again', cause });
+}

@@ -1,0 +1,122 @@
+/** A run's folder: what lies where, its lock, its metrics. Knows no model. */
+import { InkstoneError } from '../base/errors.ts';
+import { appendTextNow, exists, facts, freeSpace, isAlive, makeFolder, processId, readBytes, readText, removeFile, truncateFile, writeAtomically, writeFile } from '../base/host.ts';
+import type { HostTensor, HostTensors } from '../base/tensor.ts';
+import { readSafetensors, safetensorsPieces } from '../formats/safetensors.ts';
+
+export interface Checkpoint {
+  /** Steps done. */
+  step: number;
+  tensors: HostTensors;
+  /** What the trainer must remember besides: strings only, equal bytes for equal runs. */
+  record: TrainRecord;
+}
+
+export interface TrainRecord {
+  bestLoss?: number;
+  bestStep?: number;
+  /** Evaluations since the best. */
+  stale: number;
+  lastLoss?: number;
+}
+
+export type MetricLine = { type: 'train' | 'evaluate' | 'sample' | 'state'; step: number; seconds: number; [field: string]: unknown };
+
+export class RunFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path.replace(/[\\/]+$/, '');
+  }
+
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+
+  async open(): Promise<void> {
+    await makeFolder(this.file('checkpoints'));
+  }
+
+  exists(): Promise<boolean> {
+    return exists(this.file('config.json'));
+  }
+
+  /** @throws InkstoneError `run_locked` while another process trains here */
+  async lock(): Promise<() => Promise<void>> {
+    const file = this.file('lock');
+    if (await exists(file)) {
+      const holder = Number(await readText(file));
+      if (holder !== processId() && isAlive(holder)) {
+        throw new InkstoneError('run_locked', `process ${holder} is training in ${this.path}`, { kind: 'conflict', hint: 'wait for it, stop it, or choose another --out' });
+      }
+    }
+    await writeFile(file, String(processId()));
+    return () => removeFile(file);
+  }
+
+  async readJson<T>(name: string): Promise<T | undefined> {
+    return (await exists(this.file(name))) ? (JSON.parse(await readText(this.file(name))) as T) : undefined;
+  }
+
+  async writeJson(name: string, value: unknown): Promise<void> {
+    await writeFile(this.file(name), `${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  metric(line: MetricLine): void {
+    appendTextNow(this.file('metrics.jsonl'), `${JSON.stringify(line)}\n`);
+  }
+
+  /** Forgets metrics after a step: they will be made again. */
+  async rewindMetrics(step: number): Promise<number> {
+    const file = this.file('metrics.jsonl');
+    if (!(await exists(file))) return 0;
+    const text = await readText(file);
+    let keep = 0;
+    let seconds = 0;
+    for (const line of text.split('\n')) {
+      let read: MetricLine | undefined;
+      try {
+        read = line === '' ? undefined : (JSON.parse(line) as MetricLine);
+      } catch {
+        break; // A line that a kill cut short; nothing after it counts.
+      }
+      if (read === undefined || read.step > step) break;
+      keep += Buffer.byteLength(line) + 1;
+      seconds = read.seconds;
+    }
+    await truncateFile(file, keep);
+    return seconds;
+  }
+
+  /** @throws InkstoneError `disk_full` before anything is written */
+  async writeCheckpoint(name: 'last' | 'best', checkpoint: Checkpoint): Promise<void> {
+    const pieces = safetensorsPieces(checkpoint.tensors, { step: String(checkpoint.step), record: JSON.stringify(checkpoint.record) });
+    const size = pieces.reduce((total, piece) => total + piece.length, 0);
+    const free = await freeSpace(this.file('checkpoints'));
+    if (free < size * 1.05 + 2 ** 20) {
+      throw new InkstoneError('disk_full', `a checkpoint takes ${Math.ceil(size / 2 ** 20)} MiB, the disk has ${Math.floor(free / 2 ** 20)}`, {
+        kind: 'resource',
+        hint: 'free some space, then go on with --resume; the checkpoint before this one is intact',
+      });
+    }
+    await writeAtomically(this.file(`checkpoints/${name}.safetensors`), async (write) => {
+      for (const piece of pieces) await write(piece);
+    });
+  }
+
+  async readCheckpoint(name: 'last' | 'best'): Promise<Checkpoint | undefined> {
+    const file = this.file(`checkpoints/${name}.safetensors`);
+    if ((await facts(file)) === undefined) return undefined;
+    const { tensors, metadata } = readSafetensors(await readBytes(file));
+    return { step: Number(metadata.step), tensors, record: JSON.parse(metadata.record ?? '{"stale":0}') as TrainRecord };
+  }
+
+  has(name: 'last' | 'best'): Promise<boolean> {
+    return exists(this.file(`checkpoints/${name}.safetensors`));
+  }
+}
+
+/** Parameters alone, in half precision where asked. */
+export function onlyNamed(tensors: HostTensors, names: readonly string[]): HostTensors {
+  return Object.fromEntries(names.map((name) => [name, tensors[name] as HostTensor]));
+}

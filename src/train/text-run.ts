@@ -1,0 +1,214 @@
+/**
+ * A text training from a preset and a path to a finished run folder: prepares data, makes or resumes the
+ * model, runs the trainer, writes the result. Everything that can be refused is refused before the first step.
+ */
+import { InkstoneError } from '../base/errors.ts';
+import { freeSpace, now, readText } from '../base/host.ts';
+import type { HostTensors } from '../base/tensor.ts';
+import { evaluationBatches, requireWindow, trainBatch } from '../data/text/batches.ts';
+import { type PreparedText, prepareText } from '../data/text/prepare.ts';
+import { readTokenizer } from '../data/tokenizer/read.ts';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.ts';
+import { type Gpt2Config, gpt2Config, gpt2ParameterCount } from '../models/text/gpt2.ts';
+import type { TextPreset } from '../models/text/presets.ts';
+import { createTextTrainable } from '../models/text/trainable.ts';
+import { type TrainingConfig, trainingConfig } from '../nn/training-config.ts';
+import type { Backend } from '../runtime/contract.ts';
+import { RunFolder } from './run-folder.ts';
+import { train, type TrainOutcome, type TrainProgress } from './trainer.ts';
+
+export interface TextRunOptions {
+  preset: TextPreset;
+  data: string;
+  out: string;
+  backend: Backend;
+  /** Replaces the preset's settings. */
+  training?: Partial<TrainingConfig>;
+  /** Replaces the preset's model settings. */
+  model?: Partial<Omit<Gpt2Config, 'vocabulary'>>;
+  /** Part of the characters that is kept for validation; default 0.1. */
+  validation?: number;
+  /** JSON lines: the field with the text. */
+  field?: string;
+  resume?: boolean;
+  /** Overwrites a run that is there. */
+  force?: boolean;
+  /** Starting values and their tokenizer, from another run. */
+  from?: { parameters: HostTensors; tokenizer: Tokenizer };
+  signal?: AbortSignal;
+  report?(progress: TrainProgress): void;
+  /** Says what is being prepared. */
+  prepare?(phase: string, part: number): void;
+  /** Makes a sample from the parameters as they are. */
+  sample?(parameters: HostTensors, model: Gpt2Config, tokenizer: Tokenizer): Promise<string>;
+  /** Written into config.json: code version and command. */
+  provenance?: Record<string, unknown>;
+}
+
+/** config.json of a run folder: enough to repeat the run. */
+export interface TextRunConfig {
+  family: 'text';
+  architecture: 'gpt2';
+  preset: string;
+  model: Gpt2Config;
+  training: TrainingConfig;
+  tokenizer: { file: 'tokenizer.json'; kind: string };
+  data: { fingerprint: string; characters: number; documents: number; validation: number; trainTokens: number; validationTokens: number; validationCharacters: number };
+  parameters: number;
+  created: number;
+  provenance: Record<string, unknown>;
+}
+
+export interface TextRunResult extends TrainOutcome {
+  /** Mean nats per character of the validation split. */
+  unit: 'nats per character';
+  parameters: number;
+  out: string;
+  model: Gpt2Config;
+}
+
+const EVALUATION_ROWS = 32;
+
+export async function trainText(options: TextRunOptions): Promise<TextRunResult> {
+  const folder = new RunFolder(options.out);
+  const before = await folder.readJson<TextRunConfig>('config.json');
+  if (before !== undefined && options.resume !== true && options.force !== true) {
+    throw new InkstoneError('run_exists', `${options.out} holds a run already`, { kind: 'conflict', hint: 'go on with it (--resume), replace it (--force), or choose another --out' });
+  }
+  const context = options.model?.context ?? options.preset.model.context;
+  const training = trainingConfig.parse({ ...options.preset.training, context, ...definedOnly(options.training ?? {}) });
+  await folder.open();
+  const unlock = await folder.lock();
+  try {
+    const prepared = await prepare(options, folder, before);
+    const model = checkedModel(options, training, prepared);
+    const config = configOf(options, model, training, prepared, before);
+    if (before !== undefined && options.resume === true) requireSame(before, config);
+    await requireSpace(folder, config.parameters, training);
+    if (before === undefined || options.resume !== true) {
+      await folder.writeJson('config.json', config);
+      await folder.rewindMetrics(-1);
+    }
+    const outcome = await runTrainer(options, folder, config, prepared);
+    const result: TextRunResult = { ...outcome, unit: 'nats per character', parameters: config.parameters, out: options.out, model };
+    await folder.writeJson('result.json', result);
+    return result;
+  } finally {
+    await unlock();
+  }
+}
+
+function definedOnly<T extends object>(values: T): Partial<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
+async function prepare(options: TextRunOptions, folder: RunFolder, before: TextRunConfig | undefined): Promise<PreparedText> {
+  const resumed = before !== undefined && options.resume === true;
+  const given = resumed ? readTokenizer(await readText(folder.file('tokenizer.json'))) : options.from?.tokenizer;
+  const prepared = await prepareText(options.data, {
+    folder: folder.file('data'),
+    tokenizer: given === undefined ? options.preset.tokenizer : { name: 'given', tokenizer: given },
+    validation: options.validation ?? before?.data.validation ?? 0.1,
+    ...(options.field === undefined ? {} : { field: options.field }),
+    ...(options.prepare === undefined ? {} : { progress: options.prepare }),
+  });
+  if (resumed && prepared.info.fingerprint !== before.data.fingerprint) {
+    throw new InkstoneError('data_differs', `${options.data} is not the data this run was started with`, { kind: 'conflict', hint: 'give the same data, or start a new run' });
+  }
+  if (!resumed) await folder.writeJson('tokenizer.json', JSON.parse(prepared.tokenizer.toJson()));
+  return prepared;
+}
+
+function checkedModel(options: TextRunOptions, training: TrainingConfig, prepared: PreparedText): Gpt2Config {
+  const model = gpt2Config.parse({ ...options.preset.model, ...definedOnly(options.model ?? {}), vocabulary: Math.max(2, prepared.tokenizer.vocabularySize) });
+  if (training.context > model.context) {
+    throw new InkstoneError('context_too_long', `windows of ${training.context} tokens do not fit the model's context of ${model.context}`, { kind: 'usage', hint: `a window has at most ${model.context} tokens` });
+  }
+  requireWindow({ start: 0, length: prepared.trainTokens }, training.context, 'training');
+  requireWindow({ start: prepared.trainTokens, length: prepared.validationTokens }, 1, 'validation');
+  return model;
+}
+
+function configOf(options: TextRunOptions, model: Gpt2Config, training: TrainingConfig, prepared: PreparedText, before: TextRunConfig | undefined): TextRunConfig {
+  const { info } = prepared;
+  return {
+    family: 'text',
+    architecture: 'gpt2',
+    preset: options.preset.id,
+    model,
+    training,
+    tokenizer: { file: 'tokenizer.json', kind: prepared.tokenizer.kind },
+    data: {
+      fingerprint: info.fingerprint,
+      characters: info.characters,
+      documents: info.documents,
+      validation: options.validation ?? before?.data.validation ?? 0.1,
+      trainTokens: prepared.trainTokens,
+      validationTokens: prepared.validationTokens,
+      validationCharacters: prepared.validationCharacters,
+    },
+    parameters: gpt2ParameterCount(model),
+    created: Math.floor(now() / 1000),
+    provenance: options.provenance ?? {},
+  };
+}
+
+/** A resumed run keeps its configuration; only the cadence of reports may change. */
+function requireSame(before: TextRunConfig, after: TextRunConfig): void {
+  const core = (config: TextRunConfig): string => JSON.stringify([config.model, config.training]);
+  if (core(before) === core(after)) return;
+  const fields = Object.keys(after.training).filter((key) => JSON.stringify(before.training[key as keyof TrainingConfig]) !== JSON.stringify(after.training[key as keyof TrainingConfig]));
+  throw new InkstoneError('config_differs', `the run was started with other settings${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`, {
+    kind: 'conflict',
+    hint: 'resume with the settings it was started with, or start a new run with --out',
+  });
+}
+
+async function requireSpace(folder: RunFolder, parameters: number, training: TrainingConfig): Promise<void> {
+  const moments = training.optimiser.name === 'adamw' ? 3 : 2;
+  const needed = parameters * 4 * (moments + 1) * 2 + 2 ** 22;
+  const free = await freeSpace(folder.path);
+  if (free >= needed) return;
+  throw new InkstoneError('disk_full', `the checkpoints of this run take ${Math.ceil(needed / 2 ** 20)} MiB, the disk has ${Math.floor(free / 2 ** 20)}`, { kind: 'resource', hint: 'free some space or choose another --out' });
+}
+
+async function runTrainer(options: TextRunOptions, folder: RunFolder, config: TextRunConfig, prepared: PreparedText): Promise<TrainOutcome> {
+  const { training, model, data } = config;
+  const trainRange = { start: 0, length: data.trainTokens };
+  const validationRange = { start: data.trainTokens, length: data.validationTokens };
+  const trainable = await createTextTrainable({
+    backend: options.backend,
+    model,
+    training,
+    evaluationBatch: EVALUATION_ROWS,
+    ...(options.from === undefined ? {} : { parameters: options.from.parameters }),
+  });
+  const { sample } = options;
+  try {
+    return await train({
+      folder,
+      trainable,
+      config: training,
+      resume: options.resume ?? false,
+      tokensPerStep: training.batch * training.accumulation * training.context,
+      batch: (step) => trainBatch(prepared.tokens, trainRange, { batch: training.batch * training.accumulation, context: training.context, seed: training.seed, step }),
+      evaluate: async () => {
+        let total = 0;
+        let predicted = 0;
+        for await (const batch of evaluationBatches(prepared.tokens, validationRange, { batch: EVALUATION_ROWS, context: training.context })) {
+          const part = await trainable.evaluate(batch);
+          total += part.total;
+          predicted += part.count;
+        }
+        // Characters have one token each; other tokens are weighed by the characters they stand for.
+        return prepared.tokenizer.kind === 'characters' ? total / predicted : total / data.validationCharacters;
+      },
+      ...(sample === undefined ? {} : { sample: async () => sample(await trainable.parameters(), model, prepared.tokenizer) }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(options.report === undefined ? {} : { report: options.report }),
+    });
+  } finally {
+    await trainable.close();
+    await prepared.tokens.close();
+  }
+}

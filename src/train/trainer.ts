@@ -1,0 +1,205 @@
+/**
+ * Runs a training: steps, evaluations, checkpoints, early stopping, resume. Owns time and files; the
+ * arithmetic is the trainable's, the data are handed in as functions of the step.
+ *
+ * What is written to a checkpoint depends on seed, data and step alone, so a run killed at any moment and
+ * resumed ends with the same bytes as one that was never stopped.
+ */
+import type { Trainable } from '../base/contracts/trainable.ts';
+import { InkstoneError } from '../base/errors.ts';
+import { monotonic } from '../base/host.ts';
+import type { HostTensors } from '../base/tensor.ts';
+import type { TrainingConfig } from '../nn/training-config.ts';
+import type { Checkpoint, RunFolder, TrainRecord } from './run-folder.ts';
+
+export interface TrainerOptions {
+  folder: RunFolder;
+  trainable: Trainable;
+  config: TrainingConfig;
+  batch(step: number): Promise<HostTensors>;
+  /** Mean loss over the whole validation split, in the run's unit. */
+  evaluate(trainable: Trainable): Promise<number>;
+  /** Text (or a description) of a sample from the model as it is. */
+  sample?(trainable: Trainable): Promise<string | undefined>;
+  /** Tokens of one step, for the speed. */
+  tokensPerStep: number;
+  resume: boolean;
+  /** Set from outside to stop after the current step. */
+  signal?: AbortSignal;
+  report?(progress: TrainProgress): void;
+}
+
+export interface TrainProgress {
+  step: number;
+  steps: number;
+  loss: number;
+  validationLoss?: number;
+  tokensPerSecond: number;
+  /** Seconds. */
+  remaining: number;
+  phase: 'training' | 'evaluating' | 'saving';
+}
+
+export interface TrainOutcome {
+  state: 'succeeded' | 'stopped';
+  /** Why it ended before the last step. */
+  early?: 'patience' | 'signal';
+  steps: number;
+  /** Of the weights of the last step. */
+  validationLoss: number;
+  bestValidationLoss: number;
+  bestStep: number;
+  tokensPerSecond: number;
+  /** Seconds of training, evaluations included, over all resumed parts. */
+  seconds: number;
+}
+
+/** @throws InkstoneError `loss_not_finite` (kind `diverged`), `disk_full` */
+export async function train(options: TrainerOptions): Promise<TrainOutcome> {
+  return new Run(options).run();
+}
+
+class Run {
+  private readonly options: TrainerOptions;
+  private record: TrainRecord = { stale: 0 };
+  private step = 0;
+  private startSeconds = 0;
+  private readonly started = monotonic();
+  private stepSeconds = 0;
+  private stepsHere = 0;
+  private loss = Number.NaN;
+  private lastLine = 0;
+
+  constructor(options: TrainerOptions) {
+    this.options = options;
+  }
+
+  private seconds(): number {
+    return this.startSeconds + (monotonic() - this.started) / 1000;
+  }
+
+  async run(): Promise<TrainOutcome> {
+    const { config, folder, signal } = this.options;
+    if (this.options.resume) await this.restore();
+    let early: TrainOutcome['early'];
+    while (this.step < config.steps) {
+      if (signal?.aborted === true) early = 'signal';
+      else if (config.patience > 0 && this.record.stale >= config.patience) early = 'patience';
+      if (early !== undefined) break;
+      await this.oneStep();
+      const last = this.step === config.steps;
+      const judged = last || this.step % config.evaluateEvery === 0;
+      if (judged) await this.judge();
+      if (config.sampleEvery > 0 && (last || this.step % config.sampleEvery === 0)) await this.sample();
+      if (judged || this.step % config.checkpointEvery === 0) await this.save();
+    }
+    if (this.record.lastLoss === undefined || early === 'signal') {
+      if (early === 'signal') await this.save();
+      if (this.step > 0) await this.judge();
+    }
+    const state = early === 'signal' ? 'stopped' : 'succeeded';
+    folder.metric({ type: 'state', state, step: this.step, seconds: round(this.seconds()) });
+    return {
+      state,
+      ...(early === undefined ? {} : { early }),
+      steps: this.step,
+      validationLoss: this.record.lastLoss ?? Number.NaN,
+      bestValidationLoss: this.record.bestLoss ?? Number.NaN,
+      bestStep: this.record.bestStep ?? 0,
+      tokensPerSecond: this.speed(),
+      seconds: this.seconds(),
+    };
+  }
+
+  private async restore(): Promise<void> {
+    const { folder, trainable } = this.options;
+    const checkpoint = await folder.readCheckpoint('last');
+    if (checkpoint === undefined) return;
+    await trainable.restore(checkpoint.tensors);
+    this.step = checkpoint.step;
+    this.record = checkpoint.record;
+    this.startSeconds = await folder.rewindMetrics(checkpoint.step);
+  }
+
+  private async oneStep(): Promise<void> {
+    const { trainable, folder } = this.options;
+    const batch = await this.options.batch(this.step);
+    const begun = monotonic();
+    const { loss, gradientNorm } = await trainable.step(batch, this.step);
+    this.stepSeconds += (monotonic() - begun) / 1000;
+    this.stepsHere++;
+    if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm))) {
+      folder.metric({ type: 'state', state: 'failed', step: this.step, seconds: round(this.seconds()), error: 'loss_not_finite' });
+      throw new InkstoneError('loss_not_finite', `the loss became ${loss} at step ${this.step + 1}`, {
+        kind: 'diverged',
+        hint: `lower the learning rate (--learning-rate) or clip harder (--clip); the last good checkpoint is of ${await this.lastGood()}`,
+        details: { step: this.step + 1 },
+      });
+    }
+    this.step++;
+    this.loss = loss;
+    // A line every ten steps: enough for a curve, little enough to read.
+    if (this.step % 10 === 0 || this.step === this.options.config.steps || this.step === 1) {
+      folder.metric({ type: 'train', step: this.step, loss: round(loss), ...(gradientNorm === undefined ? {} : { gradient_norm: round(gradientNorm) }), tokens_per_second: Math.round(this.speed()), remaining: Math.round(this.remaining()), seconds: round(this.seconds()) });
+    }
+    this.report('training');
+  }
+
+  private async lastGood(): Promise<string> {
+    const before = await this.options.folder.readCheckpoint('last');
+    return before === undefined ? 'no step yet' : `step ${before.step}`;
+  }
+
+  private async judge(): Promise<void> {
+    const { folder, trainable, evaluate } = this.options;
+    this.report('evaluating');
+    const validation = await evaluate(trainable);
+    const { record } = this;
+    record.lastLoss = validation;
+    if (record.bestLoss === undefined || validation < record.bestLoss) {
+      record.bestLoss = validation;
+      record.bestStep = this.step;
+      record.stale = 0;
+      await folder.writeCheckpoint('best', { step: this.step, tensors: await trainable.parameters(), record: { ...record } });
+    } else record.stale++;
+    folder.metric({ type: 'evaluate', step: this.step, val_loss: round(validation), best_val_loss: round(record.bestLoss), seconds: round(this.seconds()) });
+    this.report('evaluating');
+  }
+
+  private async sample(): Promise<void> {
+    const text = await this.options.sample?.(this.options.trainable);
+    if (text !== undefined) this.options.folder.metric({ type: 'sample', step: this.step, text, seconds: round(this.seconds()) });
+  }
+
+  private async save(): Promise<void> {
+    this.report('saving');
+    const checkpoint: Checkpoint = { step: this.step, tensors: await this.options.trainable.state(), record: { ...this.record } };
+    await this.options.folder.writeCheckpoint('last', checkpoint);
+  }
+
+  private speed(): number {
+    return this.stepSeconds === 0 ? 0 : (this.options.tokensPerStep * this.stepsHere) / this.stepSeconds;
+  }
+
+  private remaining(): number {
+    const each = (monotonic() - this.started) / 1000 / Math.max(1, this.stepsHere);
+    return each * (this.options.config.steps - this.step);
+  }
+
+  private report(phase: TrainProgress['phase']): void {
+    const now = monotonic();
+    if (phase === 'training' && now - this.lastLine < 100 && this.step !== this.options.config.steps) return;
+    this.lastLine = now;
+    this.options.report?.({
+      step: this.step,
+      steps: this.options.config.steps,
+      loss: this.loss,
+      ...(this.record.lastLoss === undefined ? {} : { validationLoss: this.record.lastLoss }),
+      tokensPerSecond: this.speed(),
+      remaining: this.remaining(),
+      phase,
+    });
+  }
+}
+
+const round = (value: number): number => Number(value.toPrecision(7));
