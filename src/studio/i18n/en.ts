@@ -12,7 +12,7 @@ export const english = {
     loading: 'Loading…',
     parameters: 'Parameters',
     context: 'Context',
-    tokens: (count: string) => `${count} tokens`,
+    tokens: (count: string) => (count === '1' ? '1 token' : `${count} tokens`),
     newTab: '(opens a new tab)',
   },
   nav: {
@@ -220,7 +220,7 @@ export const english = {
   chart: {
     title: 'Loss by step',
     summary: (points: string, step: string, loss: string) =>
-      `${points} points up to step ${step}; last loss ${loss}.`,
+      `${points} ${points === '1' ? 'point' : 'points'} up to step ${step}; last loss ${loss}.`,
     step: 'Step',
     loss: 'Loss (nats per token)',
     train: 'Training',

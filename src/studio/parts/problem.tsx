@@ -15,7 +15,6 @@ interface Properties {
 export function ProblemNote({ problem, title, retry }: Properties) {
   const { t } = useTexts();
   const { kind } = problem;
-  const rejected = kind === 'rejected' || kind === 'server';
   return (
     <div class="problem" role="alert">
       <Warning />
@@ -30,7 +29,7 @@ export function ProblemNote({ problem, title, retry }: Properties) {
         <p class="problem-hint">{problem.hint ?? t.problems[`${kind}Hint`]}</p>
         {kind === 'denied' && <KeyForm done={retry} />}
         {retry !== undefined && kind !== 'denied' && (
-          <button type="button" class={rejected ? 'button quiet' : 'button'} onClick={retry}>
+          <button type="button" class="button" onClick={retry}>
             {t.common.retry}
           </button>
         )}

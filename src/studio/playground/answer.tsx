@@ -86,7 +86,7 @@ function Figures({ run }: { run: Run }) {
   return (
     <p class="figures">
       <span role="status">
-        {t.playground.status[run.phase]}
+        {run.problem === undefined && t.playground.status[run.phase]}
         {reason !== '' && <> · {reason}</>}
       </span>
       {run.tokens > 0 && <span data-figure="tokens">{t.common.tokens(format.integer(run.tokens))}</span>}

@@ -27,7 +27,6 @@ export function Playground() {
   const chosenMode = useStore(session, (state) => state.mode);
   const welcomed = useStore(preferences, (state) => state.welcomed);
   const [wide, setWide] = useState(() => matchMedia(WIDE).matches);
-  const [open, setOpen] = useState(false);
 
   useEffect(() => {
     const query = matchMedia(WIDE);
@@ -64,14 +63,17 @@ export function Playground() {
             {mode === 'chat' ? <ChatPanel model={model} /> : <CompletePanel model={model} />}
           </section>
           <aside class="desk-side" aria-label={t.settings.title}>
-            <details
-              class="settings-box"
-              open={wide || open}
-              onToggle={(event) => !wide && setOpen(event.currentTarget.open)}
-            >
-              <summary>{t.settings.title}</summary>
-              <SettingsPanel />
-            </details>
+            {wide ? (
+              <>
+                <h2 class="section-title">{t.settings.title}</h2>
+                <SettingsPanel />
+              </>
+            ) : (
+              <details class="settings-box">
+                <summary>{t.settings.title}</summary>
+                <SettingsPanel />
+              </details>
+            )}
           </aside>
         </div>
       )}
