@@ -38,7 +38,10 @@ class WebWorker {
   }
 }
 globalThis.Worker ??= WebWorker;
-Object.defineProperty(globalThis, 'navigator', { value: { hardwareConcurrency: threads }, configurable: true });
+Object.defineProperty(globalThis, 'navigator', {
+  value: { hardwareConcurrency: threads },
+  configurable: true,
+});
 
 const { blockUntilReady, init, jit, nn, numpy: np, valueAndGrad } = await import('@jax-js/jax');
 await init('wasm');
@@ -53,20 +56,29 @@ function lossOf({ layers, heads, width, vocabulary }, batch, time) {
   const mask = np.triu(np.full([time, time], -1e9), 1);
   const split = (x) => np.transpose(x.reshape([batch, time, heads, dim]), [0, 2, 1, 3]);
   return (p, tokens, targets) => {
-    const embedded = np.matmul(nn.oneHot(tokens, vocabulary), p['wte.weight'].ref).reshape([batch, time, width]);
+    const embedded = np
+      .matmul(nn.oneHot(tokens, vocabulary), p['wte.weight'].ref)
+      .reshape([batch, time, width]);
     let x = embedded.add(p['wpe.weight'].slice([0, time])).reshape([batch * time, width]);
     for (let layer = 0; layer < layers; layer++) {
       const at = (name) => p[`h.${layer}.${name}.weight`];
       const joined = np.matmul(layerNorm(x.ref, at('ln_1')), at('attn.c_attn'));
       const [q, k, v] = np.split(joined, 3, 1).map(split);
-      const scores = np.matmul(q, np.transpose(k, [0, 1, 3, 2])).mul(1 / Math.sqrt(dim)).add(mask.ref);
+      const scores = np
+        .matmul(q, np.transpose(k, [0, 1, 3, 2]))
+        .mul(1 / Math.sqrt(dim))
+        .add(mask.ref);
       const mixed = np.transpose(np.matmul(nn.softmax(scores, -1), v), [0, 2, 1, 3]);
       x = x.add(np.matmul(mixed.reshape([batch * time, width]), at('attn.c_proj')));
       const wide = nn.gelu(np.matmul(layerNorm(x.ref, at('ln_2')), at('mlp.c_fc')), { approximate: true });
       x = x.add(np.matmul(wide, at('mlp.c_proj')));
     }
     const logits = np.matmul(layerNorm(x, p['ln_f.weight']), np.transpose(p['wte.weight']));
-    return nn.logSoftmax(logits, -1).mul(nn.oneHot(targets, vocabulary)).sum().mul(-1 / (batch * time));
+    return nn
+      .logSoftmax(logits, -1)
+      .mul(nn.oneHot(targets, vocabulary))
+      .sum()
+      .mul(-1 / (batch * time));
   };
 }
 
@@ -138,7 +150,8 @@ function training(call) {
 }
 
 function product({ shape: [m, k, n] }) {
-  const fill = (rows, columns) => np.array(Float32Array.from({ length: rows * columns }, Math.random)).reshape([rows, columns]);
+  const fill = (rows, columns) =>
+    np.array(Float32Array.from({ length: rows * columns }, Math.random)).reshape([rows, columns]);
   const a = fill(m, k);
   const b = fill(k, n);
   const multiply = jit((x, y) => np.matmul(x, y));
@@ -159,7 +172,7 @@ function product({ shape: [m, k, n] }) {
 
 const folder = path.join(path.dirname(createRequire(import.meta.url).resolve('@jax-js/jax')), '..');
 const { version } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'));
-await serve(
-  () => ({ name: 'jax-js (wasm)', version, threads, facts: {} }),
-  { 'train-text': training, gemm: product },
-);
+await serve(() => ({ name: 'jax-js (wasm)', version, threads, facts: {} }), {
+  'train-text': training,
+  gemm: product,
+});

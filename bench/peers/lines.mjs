@@ -15,6 +15,7 @@ export async function serve(describe, work) {
       prepared.set(call.name, await work[call.work](call));
       return {};
     },
+    memory: () => ({ peak: process.resourceUsage().maxRSS * 1024 }),
     run: (call) => prepared.get(call.name).run(call.count),
     async free(call) {
       await prepared.get(call.name)?.free();

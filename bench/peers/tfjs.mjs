@@ -11,7 +11,9 @@ import { corrections, readBatches, readParameters, serve, timed } from './lines.
 
 const require = createRequire(import.meta.url);
 const threads = Number(process.env.INKSTONE_THREADS ?? 2);
-setWasmPaths(`${path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm'))}/`);
+setWasmPaths(
+  `${path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm/dist/tfjs-backend-wasm.wasm'))}/`,
+);
 setThreadsCount(threads);
 await tf.setBackend('wasm');
 await tf.ready();
@@ -33,7 +35,10 @@ function lossOf({ layers, heads, width }, p, tokens, targets, mask, batch, time)
   const hot = (indices) => tf.cast(tf.oneHot(indices, vocabulary), 'float32');
   const split = (x) => tf.transpose(tf.reshape(x, [batch, time, heads, dim]), [0, 2, 1, 3]);
   const embedded = tf.reshape(tf.matMul(hot(tokens), p['wte.weight']), [batch, time, width]);
-  let x = tf.reshape(tf.add(embedded, tf.slice(p['wpe.weight'], [0, 0], [time, width])), [batch * time, width]);
+  let x = tf.reshape(tf.add(embedded, tf.slice(p['wpe.weight'], [0, 0], [time, width])), [
+    batch * time,
+    width,
+  ]);
   for (let layer = 0; layer < layers; layer++) {
     const at = (name) => p[`h.${layer}.${name}.weight`];
     const [q, k, v] = tf.split(tf.matMul(layerNorm(x, at('ln_1')), at('attn.c_attn')), 3, 1).map(split);
@@ -57,7 +62,11 @@ function training(call) {
   }
   const mask = tf.tidy(() => {
     const place = tf.range(0, time);
-    return tf.where(tf.greater(tf.reshape(place, [1, time]), tf.reshape(place, [time, 1])), tf.scalar(-1e9), tf.scalar(0));
+    return tf.where(
+      tf.greater(tf.reshape(place, [1, time]), tf.reshape(place, [time, 1])),
+      tf.scalar(-1e9),
+      tf.scalar(0),
+    );
   });
   let at = 0;
 
@@ -68,7 +77,9 @@ function training(call) {
     const loss = tf.tidy(() => {
       const ids = tf.tensor1d(tokens, 'int32');
       const wanted = tf.tensor1d(targets, 'int32');
-      const { value, grads } = tf.variableGrads(() => lossOf(model, parameters, ids, wanted, mask, batch, time));
+      const { value, grads } = tf.variableGrads(() =>
+        lossOf(model, parameters, ids, wanted, mask, batch, time),
+      );
       let scale = tf.scalar(1);
       if (optimiser.clip !== undefined) {
         const squares = tf.addN(Object.values(grads).map((g) => tf.sum(tf.square(g))));
@@ -78,7 +89,9 @@ function training(call) {
         const g = tf.mul(given, scale);
         const before = state[name];
         const m = tf.keep(tf.add(tf.mul(before.m, optimiser.beta1), tf.mul(g, 1 - optimiser.beta1)));
-        const v = tf.keep(tf.add(tf.mul(before.v, optimiser.beta2), tf.mul(tf.square(g), 1 - optimiser.beta2)));
+        const v = tf.keep(
+          tf.add(tf.mul(before.v, optimiser.beta2), tf.mul(tf.square(g), 1 - optimiser.beta2)),
+        );
         before.m.dispose();
         before.v.dispose();
         state[name] = { m, v };

@@ -9,6 +9,7 @@ parameters and batches, so that its losses can be compared with ours; it knows n
 import json
 import math
 import os
+import resource
 import sys
 import time
 
@@ -259,6 +260,8 @@ def serve():
                 value = {}
             elif call['do'] == 'run':
                 value = prepared[call['name']].run(call['count'])
+            elif call['do'] == 'memory':
+                value = {'peak': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
             elif call['do'] == 'free':
                 prepared.pop(call['name'], None)
                 value = {}

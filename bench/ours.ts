@@ -1,0 +1,183 @@
+/**
+ * Our own side of a benchmark: a child process that answers the same messages as the peers and computes
+ * through the package's own modules, as `inkstone train` and the model host do.
+ */
+import { InkstoneError, invariant } from '../src/base/errors.ts';
+import * as host from '../src/base/host.ts';
+import { type HostTensor, type HostTensors, sizeOf, tensor, viewOf } from '../src/base/tensor.ts';
+import { createTextTrainable } from '../src/models/text/trainable.ts';
+import { trainingConfig } from '../src/nn/training-config.ts';
+import { matmul, sum, trace } from '../src/program/index.ts';
+import { type Backend, createBackend } from '../src/runtime/index.ts';
+import type { Call, Description, RunAnswer, TensorList, Work } from './protocol.ts';
+
+interface Prepared {
+  run(count: number): Promise<RunAnswer>;
+  free(): Promise<void>;
+}
+
+type WorkOf<W extends Work['work']> = Extract<Work, { work: W }>;
+
+async function timed(count: number, one: () => Promise<number | undefined>): Promise<RunAnswer> {
+  const seconds: number[] = [];
+  const losses: number[] = [];
+  for (let i = 0; i < count; i++) {
+    const start = host.monotonic();
+    const loss = await one();
+    seconds.push((host.monotonic() - start) / 1000);
+    if (loss !== undefined) losses.push(loss);
+  }
+  return losses.length === 0 ? { seconds } : { seconds, losses };
+}
+
+export async function readTensors({ file, tensors }: TensorList): Promise<HostTensors> {
+  const flat = viewOf('f32', await host.readBytes(file));
+  let at = 0;
+  return Object.fromEntries(
+    tensors.map(({ name, shape }) => {
+      const size = sizeOf(shape);
+      at += size;
+      return [name, tensor('f32', shape, flat.slice(at - size, at))];
+    }),
+  );
+}
+
+async function training(backend: Backend, work: WorkOf<'train-text'>): Promise<Prepared> {
+  const { batch, time, optimiser } = work;
+  const { rate, clip, ...adamw } = optimiser;
+  const trainable = await createTextTrainable({
+    backend,
+    model: work.model,
+    training: trainingConfig.parse({
+      steps: 1_000_000,
+      batch,
+      context: time,
+      learningRate: rate,
+      optimiser: { name: 'adamw', ...adamw },
+      schedule: { name: 'constant', warmup: 0 },
+      clip: clip ?? 0,
+    }),
+    evaluationBatch: batch,
+    parameters: await readTensors(work.parameters),
+  });
+  const flat = viewOf('i32', await host.readBytes(work.batches.file));
+  const size = batch * time;
+  let step = 0;
+  const part = (at: number): HostTensor => tensor('i32', [batch, time], flat.slice(at, at + size));
+  return {
+    run: (count) =>
+      timed(count, async () => {
+        const at = (step % work.batches.count) * 2 * size;
+        const { loss } = await trainable.step({ tokens: part(at), targets: part(at + size) }, step);
+        step += 1;
+        return loss;
+      }),
+    free: () => trainable.close(),
+  };
+}
+
+async function product(backend: Backend, { shape: [m, k, n] }: WorkOf<'gemm'>): Promise<Prepared> {
+  const random = (rows: number, columns: number): HostTensor =>
+    tensor(
+      'f32',
+      [rows, columns],
+      Float32Array.from({ length: rows * columns }, (_, i) => ((i * 7919) % 1009) / 1009),
+    );
+  const f32 = (...shape: number[]) => ({ dtype: 'f32' as const, shape });
+  const program = trace('product', { a: f32(m, k), b: f32(k, n) }, ({ a, b }) => ({ c: matmul(a!, b!) }));
+  const executable = await backend.compile(program);
+  const kept = await backend.resident({
+    a: random(m, k),
+    b: random(k, n),
+    c: tensor('f32', [m, n], new Float32Array(m * n)),
+  });
+  return {
+    run: (count) =>
+      timed(count, async () => {
+        await executable.run({ resident: [kept], update: { c: 'c' } });
+        return undefined;
+      }),
+    free: async () => {
+      await executable.free();
+      await kept.free();
+    },
+  };
+}
+
+async function bandwidth(backend: Backend, { kind, elements }: WorkOf<'bandwidth'>): Promise<Prepared> {
+  if (kind !== 'read') throw new InkstoneError('work_unknown', `this side does not measure ${kind}`);
+  const rows = 1024;
+  const columns = Math.floor(elements / rows);
+  const program = trace('read', { a: { dtype: 'f32', shape: [rows, columns] } }, ({ a }) => ({
+    total: sum(a!, { axes: [1] }),
+  }));
+  const executable = await backend.compile(program);
+  const kept = await backend.resident({
+    a: tensor('f32', [rows, columns], new Float32Array(rows * columns).fill(1)),
+  });
+  return {
+    run: (count) =>
+      timed(count, async () => {
+        await executable.run({ resident: [kept] });
+        return undefined;
+      }),
+    free: async () => {
+      await executable.free();
+      await kept.free();
+    },
+  };
+}
+
+async function prepare(backend: Backend, work: Work): Promise<Prepared> {
+  switch (work.work) {
+    case 'train-text':
+      return training(backend, work);
+    case 'gemm':
+      return product(backend, work);
+    case 'bandwidth':
+      return bandwidth(backend, work);
+    default:
+      throw new InkstoneError('work_unknown', `this side does not do ${work.work}`);
+  }
+}
+
+/** Answers calls until its input ends. */
+export async function serve(
+  lines: AsyncIterable<string>,
+  write: (text: string) => void,
+  threads: number,
+): Promise<void> {
+  const backend = await createBackend('cpu', { threads });
+  const prepared = new Map<string, Prepared>();
+  const named = (name: string): Prepared => {
+    const found = prepared.get(name);
+    invariant(found !== undefined, `"${name}" was not prepared`);
+    return found;
+  };
+  const answer = async (call: Call): Promise<unknown> => {
+    switch (call.do) {
+      case 'describe':
+        return { name: 'Inkstone', version: backend.description, threads, facts: {} } satisfies Description;
+      case 'prepare':
+        prepared.set(call.name, await prepare(backend, call));
+        return {};
+      case 'run':
+        return named(call.name).run(call.count);
+      case 'free':
+        await named(call.name).free();
+        prepared.delete(call.name);
+        return {};
+      case 'memory':
+        return { peak: host.memoryUse().peak };
+    }
+  };
+  for await (const line of lines) {
+    const call = JSON.parse(line) as Call & { id: number };
+    try {
+      write(`${JSON.stringify({ id: call.id, value: await answer(call) })}\n`);
+    } catch (thrown) {
+      write(`${JSON.stringify({ id: call.id, error: InkstoneError.from(thrown).message })}\n`);
+    }
+  }
+  await backend.close();
+}

@@ -1,0 +1,223 @@
+/**
+ * Who a benchmark compares with: where each peer is found, how it is installed and started. A peer that is not
+ * there is named with the way to get it; nothing is claimed against it.
+ */
+import path from 'node:path';
+import { InkstoneError } from '../src/base/errors.ts';
+import * as host from '../src/base/host.ts';
+import { Peer } from './peer.ts';
+import type { Description } from './protocol.ts';
+
+export const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js'] as const;
+export type PeerId = (typeof PEERS)[number];
+
+export const PEER_NAMES: Record<PeerId, string> = {
+  pytorch: 'PyTorch eager',
+  'pytorch-compile': 'PyTorch torch.compile',
+  tfjs: 'TensorFlow.js wasm',
+  'jax-js': 'jax-js wasm',
+};
+
+export interface Absent {
+  id: PeerId;
+  reason: string;
+  /** What to type. */
+  install: string;
+}
+
+export interface OpenPeer {
+  id: PeerId;
+  peer: Peer;
+  description: Description;
+}
+
+export interface PeerOptions {
+  threads: number;
+  /** Install the JavaScript peers from the registry where they are missing. */
+  install: boolean;
+  /** Make a Python environment with PyTorch, too: about 1 GB from PyPI. */
+  installPython: boolean;
+  /** One line on standard error. */
+  note(text: string): void;
+}
+
+const folder = (...parts: string[]): string => path.join(host.homeFolder(), 'peers', ...parts);
+const own = (name: string): string => path.join(host.packageFolder, 'bench', 'peers', name);
+
+function settings(threads: number): Record<string, string | undefined> {
+  const count = String(threads);
+  return {
+    ...host.allEnvironment(),
+    INKSTONE_THREADS: count,
+    OMP_NUM_THREADS: count,
+    MKL_NUM_THREADS: count,
+    TORCHINDUCTOR_CACHE_DIR: folder('cache', 'torchinductor'),
+  };
+}
+
+/** A Node child with pipes; `file` is JavaScript. */
+export function startNode(id: string, file: string, threads: number, args: string[] = []): Peer {
+  const child = host.forkProcess(file, args, {
+    stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
+    execArgv: [],
+    env: settings(threads) as NodeJS.ProcessEnv,
+  });
+  return new Peer(id, child);
+}
+
+/** Runs a program to its end. @throws InkstoneError `install_failed` with the last line it said */
+async function runProgram(
+  program: string,
+  args: string[],
+  cwd: string,
+  note: (text: string) => void,
+): Promise<void> {
+  note(`${program} ${args.join(' ')} (in ${cwd})`);
+  const child = host.spawnProcess(program, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      said = (said + text).slice(-2000);
+    });
+  }
+  const status = await new Promise<number | string>((resolve) => {
+    child.on('error', (cause) => resolve(cause.message));
+    child.on('close', (code) => resolve(code ?? 'a signal'));
+  });
+  if (status === 0) return;
+  throw new InkstoneError(
+    'install_failed',
+    `${program} failed (${status}): ${said.trim().split('\n').at(-1)}`,
+    {
+      kind: 'unsupported',
+    },
+  );
+}
+
+// JavaScript peers
+
+/** True when the installed packages are those of our lock file. */
+async function javascriptIsThere(): Promise<boolean> {
+  const there = folder('js', 'package-lock.json');
+  if (!(await host.exists(there)) || !(await host.exists(folder('js', 'node_modules', '.package-lock.json'))))
+    return false;
+  return (await host.readText(there)) === (await host.readText(own('package-lock.json')));
+}
+
+async function installJavascript(note: (text: string) => void): Promise<void> {
+  await host.makeFolder(folder('js'));
+  for (const name of ['package.json', 'package-lock.json'])
+    await host.copyFile(own(name), folder('js', name));
+  await runProgram('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], folder('js'), note);
+}
+
+/** The scripts are copied beside the packages, because that is where their imports are looked for. */
+async function startJavascript(id: PeerId, threads: number): Promise<OpenPeer> {
+  const script = id === 'tfjs' ? 'tfjs.mjs' : 'jax.mjs';
+  for (const name of ['lines.mjs', script]) await host.copyFile(own(name), folder('js', name));
+  const peer = startNode(id, folder('js', script), threads);
+  return { id, peer, description: await describe(peer) };
+}
+
+// Python peers
+
+/** Where a Python with PyTorch may be, the likeliest first. */
+function pythons(): string[] {
+  const named = host.environment('INKSTONE_PYTHON');
+  return [...(named === undefined ? [] : [named]), folder('python', 'bin', 'python'), 'python3'];
+}
+
+async function installPython(note: (text: string) => void): Promise<void> {
+  await host.makeFolder(folder());
+  await runProgram('python3', ['-m', 'venv', folder('python')], folder(), note);
+  await runProgram(
+    folder('python', 'bin', 'python'),
+    ['-m', 'pip', 'install', 'torch>=2.5,<3', 'numpy'],
+    folder(),
+    note,
+  );
+}
+
+async function describe(peer: Peer): Promise<Description> {
+  try {
+    return await peer.describe();
+  } catch (thrown) {
+    await peer.end();
+    throw thrown;
+  }
+}
+
+async function startPython(id: PeerId, threads: number): Promise<OpenPeer> {
+  const reasons: string[] = [];
+  for (const python of pythons()) {
+    if (python.includes(path.sep) && !(await host.exists(python))) continue;
+    const child = host.spawnProcess(python, [own('torch_peer.py')], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: settings(threads) as NodeJS.ProcessEnv,
+    });
+    const peer = new Peer(id, child);
+    try {
+      return { id, peer, description: await describe(peer) };
+    } catch (thrown) {
+      reasons.push(`${python}: ${InkstoneError.from(thrown).message}`);
+    }
+  }
+  throw new InkstoneError('peer_absent', reasons.join('; ') || 'no Python was found', {
+    kind: 'unsupported',
+  });
+}
+
+// All of them
+
+const HOW: Record<'python' | 'javascript', string> = {
+  python: 'set INKSTONE_PYTHON to a Python that has torch 2.x, or run with --install-peers',
+  javascript: 'run without --no-install, with the package registry in reach',
+};
+
+/** Starts the peers asked for. Never throws: what cannot be started is in `absent`. */
+export async function openPeers(
+  wanted: readonly PeerId[],
+  options: PeerOptions,
+): Promise<{ open: OpenPeer[]; absent: Absent[] }> {
+  const open: OpenPeer[] = [];
+  const absent: Absent[] = [];
+  let trouble: string | undefined;
+  if (wanted.some((id) => id === 'tfjs' || id === 'jax-js') && !(await javascriptIsThere())) {
+    trouble = 'not installed';
+    if (options.install) {
+      try {
+        options.note('installing TensorFlow.js and jax-js for the comparison (once, 70 MB)');
+        await installJavascript(options.note);
+        trouble = undefined;
+      } catch (thrown) {
+        trouble = InkstoneError.from(thrown).message;
+      }
+    }
+  }
+  if (
+    options.installPython &&
+    wanted.some((id) => id.startsWith('pytorch')) &&
+    !(await host.exists(folder('python')))
+  ) {
+    try {
+      options.note('installing PyTorch for the comparison (once, about 1 GB)');
+      await installPython(options.note);
+    } catch (thrown) {
+      options.note(InkstoneError.from(thrown).message);
+    }
+  }
+  for (const id of wanted) {
+    const isPython = id.startsWith('pytorch');
+    try {
+      if (!isPython && trouble !== undefined) throw new InkstoneError('peer_absent', trouble);
+      open.push(
+        isPython ? await startPython(id, options.threads) : await startJavascript(id, options.threads),
+      );
+    } catch (thrown) {
+      const { message } = InkstoneError.from(thrown);
+      absent.push({ id, reason: message, install: HOW[isPython ? 'python' : 'javascript'] });
+      options.note(`${PEER_NAMES[id]} is absent: ${message}. ${HOW[isPython ? 'python' : 'javascript']}`);
+    }
+  }
+  return { open, absent };
+}

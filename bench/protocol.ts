@@ -1,0 +1,90 @@
+/**
+ * What a participant of a benchmark is told and answers: one JSON object a line on its stdin and stdout.
+ * Types only; peer.ts speaks it, ours.ts and peers/ answer it.
+ */
+
+export interface TensorList {
+  /** Raw little-endian values, one tensor after another in this order. */
+  file: string;
+  tensors: readonly { name: string; shape: readonly number[] }[];
+}
+
+export interface ModelShape {
+  layers: number;
+  heads: number;
+  width: number;
+  context: number;
+  vocabulary: number;
+  bias: boolean;
+}
+
+export interface OptimiserSettings {
+  rate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  /** Of matrices and embeddings; vectors do not decay. */
+  weightDecay: number;
+  /** Limit of the global gradient norm; none where left out. */
+  clip?: number;
+}
+
+export type Work =
+  | {
+      work: 'train-text';
+      model: ModelShape;
+      batch: number;
+      time: number;
+      /** f32. */
+      parameters: TensorList;
+      /** i32 `[count, 2, batch, time]`: tokens, then targets. */
+      batches: { file: string; count: number };
+      optimiser: OptimiserSettings;
+      /** PyTorch only: through `torch.compile`. */
+      compiled?: boolean;
+    }
+  | {
+      /** Greedy decoding with a cache; one run is one whole generation of `tokens` tokens after the prompts. */
+      work: 'decode';
+      model: ModelShape;
+      parameters: TensorList;
+      prompt: readonly (readonly number[])[];
+      tokens: number;
+    }
+  /** A float32 product of m×k by k×n. */
+  | { work: 'gemm'; shape: readonly [number, number, number] }
+  /** `read`: the sum of an array, 4 bytes an element. `triad`: a + s·b into c, 12 bytes an element. */
+  | { work: 'bandwidth'; kind: 'read' | 'triad'; elements: number };
+
+export type Call =
+  | { do: 'describe' }
+  | ({ do: 'prepare'; name: string } & Work)
+  | { do: 'run'; name: string; count: number }
+  | { do: 'free'; name: string }
+  | { do: 'memory' };
+
+export interface Description {
+  name: string;
+  version: string;
+  threads: number;
+  facts: Record<string, unknown>;
+}
+
+export interface RunAnswer {
+  /** One for each run, in order. */
+  seconds: number[];
+  losses?: number[];
+  /** Greedy tokens of the first sequence. */
+  tokens?: number[];
+}
+
+export interface AnswerOf {
+  describe: Description;
+  prepare: Record<string, never>;
+  run: RunAnswer;
+  free: Record<string, never>;
+  /** Most resident memory so far, in bytes. */
+  memory: { peak: number };
+}
+
+export type Answer = { id: number; value: unknown } | { id: number; error: string };

@@ -1,0 +1,106 @@
+/**
+ * `inkstone bench NAME`: measures this machine and prints ratios against peers from one interleaved run. The
+ * benchmarks themselves stand in `bench/`, above the package, and are loaded only when one is asked for.
+ */
+import { pathToFileURL } from 'node:url';
+import { InkstoneError } from '../../base/errors.ts';
+import { entry, exists } from '../../base/host.ts';
+import { z } from '../../base/schema.ts';
+import { command } from '../command.ts';
+
+const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js'] as const;
+
+const schema = z.object({
+  benchmark: z.enum(['train-text', 'decode', 'gemm']).describe('what to measure'),
+  data: z
+    .string()
+    .optional()
+    .describe('folder with tinyshakespeare.txt; made-up text without it')
+    .meta({ environment: false }),
+  shape: z
+    .array(z.enum(['nanogpt-cpu', 'nanogpt-10m', 'tiny']))
+    .optional()
+    .describe('only these models; default: nanogpt-cpu and nanogpt-10m (decode: nanogpt-10m)')
+    .meta({ environment: false }),
+  peers: z
+    .array(z.enum([...PEERS, 'none']))
+    .default([...PEERS])
+    .describe('only these peers')
+    .meta({ environment: false }),
+  threads: z
+    .number()
+    .int()
+    .min(1)
+    .max(1024)
+    .default(2)
+    .describe('compute threads of every participant')
+    .meta({ environment: false }),
+  noInstall: z
+    .boolean()
+    .default(false)
+    .describe('leave out peers that are not installed')
+    .meta({ environment: false }),
+  installPeers: z
+    .boolean()
+    .default(false)
+    .describe('install PyTorch from PyPI, too, into INKSTONE_HOME/peers/python')
+    .meta({ environment: false }),
+  effort: z
+    .number()
+    .gt(0)
+    .max(10)
+    .default(1)
+    .describe('fewer (below 1) or more rounds')
+    .meta({ environment: false }),
+});
+
+type Result = { cases: readonly { case: string }[] };
+
+async function load<T>(name: string): Promise<T> {
+  const file = entry(`bench/${name}`);
+  if (!(await exists(file))) {
+    throw new InkstoneError(
+      'bench_missing',
+      'the benchmarks come with the source of Inkstone, not with the installed package',
+      {
+        kind: 'unsupported',
+        hint: 'clone the project and run this there',
+      },
+    );
+  }
+  return (await import(pathToFileURL(file).href)) as T;
+}
+
+type Run = (options: object) => Promise<Result>;
+
+const FUNCTIONS = { 'train-text': 'benchTrainText', decode: 'benchDecode', gemm: 'benchGemm' } as const;
+
+export const bench = command({
+  name: 'bench',
+  summary: 'measure this machine: training, decoding and matrix products beside other libraries',
+  description:
+    'All participants run in turns in one run, with the same shapes, data and number of threads. PyTorch comes from INKSTONE_PYTHON, ' +
+    'INKSTONE_HOME/peers/python or python3; TensorFlow.js and jax-js are installed on first use. A peer that is not there is named as absent.',
+  schema,
+  positionals: ['benchmark'],
+  examples: ['bench train-text --json', 'bench decode', 'bench gemm --peers pytorch'],
+  async run(settings, { progress, print }): Promise<Result> {
+    const { benchmark, data, threads, noInstall, installPeers, effort } = settings;
+    const options = {
+      data,
+      threads,
+      effort,
+      install: !noInstall,
+      installPython: installPeers,
+      shapes: settings.shape ?? (benchmark === 'decode' ? ['nanogpt-10m'] : ['nanogpt-cpu', 'nanogpt-10m']),
+      peers: settings.peers.filter((id) => id !== 'none'),
+      show: (text: string) => progress.show(text),
+      note: (text: string) => progress.note(text),
+    };
+    const result = await (await load<Record<string, Run>>(benchmark))[FUNCTIONS[benchmark]]?.(options);
+    progress.end();
+    print((await load<{ show(result: object): string }>('report')).show(result as Result));
+    return result as Result;
+  },
+  show: () => undefined,
+});
