@@ -198,6 +198,20 @@ describe('set-up', () => {
     expect(fs.existsSync(at('.setup.lock'))).toBe(false);
   });
 
+  test('says what to do when something is missing and npm cannot help', async () => {
+    project({ 'node_modules/a': { version: '1.0.0' } });
+    write('package.json', '{"name":"x","dependencies":{"a":"1.0.0"}}');
+    expect(await setup(folder)).toBe(false);
+    fs.rmSync(at('node_modules/a'), { recursive: true });
+    const script = `
+      process.env.PATH = ${JSON.stringify(at('no-such-folder'))};
+      const { setup } = await import(${JSON.stringify(pathToFileURL(path.join(root, 'tools', 'setup.mjs')).href)});
+      console.log(await setup(${JSON.stringify(folder)}).catch((error) => error.message));`;
+    const { out } = await node(script);
+    expect(out).toMatch(/could not be installed: npm cannot be run[\s\S]*node_modules\/a is missing/);
+    expect(out).toMatch(/registry can be reached/);
+  });
+
   test('the lock file names no registry', () => {
     const text = fs.readFileSync(path.join(root, 'package-lock.json'), 'utf8');
     expect(text.match(/"resolved":[^\n]*/g) ?? []).toEqual([]);

@@ -5,7 +5,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { withLock } from './lock.mjs';
@@ -58,6 +58,13 @@ export function missingPackage(folder = root) {
     if (installed[name]?.version !== entry.version || !existsSync(path.join(folder, name))) return name;
   }
   return undefined;
+}
+
+/** A quick look, for a folder that somebody emptied in part: the packages that package.json names. */
+function directAreThere(folder) {
+  const { dependencies = {}, devDependencies = {} } = readJson(path.join(folder, 'package.json')) ?? {};
+  const names = [...Object.keys(dependencies), ...Object.keys(devDependencies)];
+  return names.every((name) => existsSync(path.join(folder, 'node_modules', name)));
 }
 
 function npm(args, folder) {
@@ -117,7 +124,7 @@ export async function setup(folder = root) {
   const wanted = fingerprint(folder);
   const isFresh = () => {
     try {
-      return readFileSync(stamp, 'utf8') === wanted;
+      return readFileSync(stamp, 'utf8') === wanted && directAreThere(folder);
     } catch {
       return false;
     }
