@@ -135,6 +135,8 @@ export async function setup(folder = root) {
     if (isFresh()) return false;
     const missing = missingPackage(folder);
     if (missing !== undefined) {
+      // An interrupted install must not look like a finished one.
+      rmSync(stamp, { force: true });
       process.stderr.write(
         `installing dependencies (${missing.replace('node_modules/', '')} is missing) …\n`,
       );
