@@ -75,13 +75,13 @@ export const textPresets: readonly TextPreset[] = [
     tokenizer: { name: 'bpe', vocabulary: 3072 },
     model: { layers: 6, heads: 4, width: 256, context: 256, bias: false },
     training: {
-      steps: 2500,
+      steps: 1800,
       batch: 16,
       context: 256,
       learningRate: 0.02,
       optimiser: { name: 'muon', weightDecay: 0.05, adamRate: 0.15 },
       schedule: { name: 'linear', warmup: 50, decay: 0.5, floor: 0 },
-      evaluateEvery: 250,
+      evaluateEvery: 300,
     },
   },
   {
