@@ -89,7 +89,7 @@ browserSuite('page', (stage) => {
     await page.keyboard.press('Enter');
     await page.locator('.answer-actions').waitFor();
     // The button is gone; the reader is at the answer, one Tab before its switch and its tokens.
-    expect(await page.evaluate('document.activeElement.id')).toBe('answer');
+    await expect.poll(() => page.evaluate('document.activeElement.id')).toBe('answer');
     await page.keyboard.press('Tab');
     await page.keyboard.press('Tab');
     await page.keyboard.press('ArrowRight');
@@ -97,7 +97,7 @@ browserSuite('page', (stage) => {
     // After a change of room the focus is on its heading.
     await page.getByRole('link', { name: 'Train', exact: true }).press('Enter');
     await page.getByRole('heading', { name: 'Train', exact: true }).waitFor();
-    expect(await page.evaluate('document.activeElement.tagName')).toBe('H1');
+    await expect.poll(() => page.evaluate('document.activeElement.tagName')).toBe('H1');
   });
 
   it.each(['en-US', 'zh-CN'])('fits a phone without scrolling sideways (%s)', async (locale) => {

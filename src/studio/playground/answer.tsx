@@ -28,9 +28,7 @@ export function Answer({ run, label, retry, more }: Properties) {
     <>
       {run.phase === 'loading' && (
         <div class="loading-model">
-          <p>
-            {t.playground.status.loading} {run.loading?.message}
-          </p>
+          <p>{run.loading?.message || t.playground.status.loading}</p>
           <ProgressBar value={run.loading?.progress} label={t.playground.loadingProgress} />
         </div>
       )}

@@ -26,6 +26,7 @@ export function Playground() {
   const chosen = useStore(session, (state) => state.model);
   const chosenMode = useStore(session, (state) => state.mode);
   const welcomed = useStore(preferences, (state) => state.welcomed);
+  const begun = useStore(session, (state) => state.run !== undefined);
   const [wide, setWide] = useState(() => matchMedia(WIDE).matches);
 
   useEffect(() => {
@@ -37,6 +38,11 @@ export function Playground() {
   useEffect(() => {
     if (asked !== undefined) session.set({ model: asked });
   }, [asked]);
+
+  useEffect(() => {
+    // Who has written something has been welcomed.
+    if (begun) preferences.set({ welcomed: true });
+  }, [begun]);
 
   const model = pickModel(models, asked ?? chosen);
   const mode = modeFor(model, chosenMode);
