@@ -39,6 +39,7 @@ export interface CommandOptions<S extends Settings, R extends CommandResult> {
   examples?: readonly string[];
   /** True for a command whose normal end is a signal (serve): the exit status is then 0. */
   endsBySignal?: boolean;
+  /** Resolves when the work is over (a server: when it was shut down); two seconds later the process ends. */
   run(settings: z.output<S>, context: CommandContext): Promise<R>;
   /** The result for people; where left out it is printed as lines of `key: value`. */
   show?(result: R, context: CommandContext): string | undefined;
