@@ -2,9 +2,9 @@
 
 export const EXAMPLES = [
   'It was a dark and stormy evening, and',
-  'ROMEO:\n',
+  'CHAPTER I\n\nOn the first morning of',
   'Dear Sister,\nI have had your letter',
-  'The old sailor looked out over the sea and said, "',
+  '“You are late,” said the old gentleman,',
 ] as const;
 
 export const FIRST_EXAMPLE = EXAMPLES[0];
