@@ -12,3 +12,4 @@ export { createProgress, type Progress, type ProgressOptions } from './progress.
 export { Permutation, Random } from './rng.ts';
 export { type Field, fields, jsonSchema, read, type Settings, z } from './schema.ts';
 export * from './tensor.ts';
+export { codeVersion, packageVersion } from './version.ts';

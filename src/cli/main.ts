@@ -2,13 +2,13 @@
  * The command line: finds the command, reads its settings, runs it, prints its result or its error, and turns
  * the outcome into an exit status. Knows no command by name.
  */
-import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
 import { readEnvironment, readWords } from '../base/flags.ts';
 import * as host from '../base/host.ts';
 import { createLogger } from '../base/log.ts';
 import { createProgress } from '../base/progress.ts';
 import { fields, read, readSettings, z } from '../base/schema.ts';
+import { packageVersion } from '../base/version.ts';
 import type { Command, CommandContext } from './command.ts';
 import { type CommandSource, find, folderSource, list } from './find.ts';
 import { commandHelp, listHelp, usageLine } from './help.ts';
@@ -32,11 +32,6 @@ const GLOBAL = fields(
     version: z.boolean().default(false),
   }),
 );
-
-export async function packageVersion(): Promise<string> {
-  const text = await host.readText(path.join(host.packageFolder, 'package.json'));
-  return String((JSON.parse(text) as { version?: unknown }).version ?? '0.0.0');
-}
 
 async function readConfig(command: Command, file: string | undefined): Promise<Record<string, unknown>> {
   if (file === undefined) return {};
