@@ -1,5 +1,6 @@
 /** The command line as a whole, with made-up commands; the real process is tried at the end. */
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { InkstoneError } from '../base/errors.ts';
 import * as host from '../base/host.ts';
@@ -267,6 +268,54 @@ describe('the process', () => {
     const status = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? -1)));
     return { status, out: texts.stdout, error: texts.stderr };
   }
+
+  /** A command that waits for its signal, in a process of its own; `stubborn` goes on for ever. */
+  async function waiting(
+    kind: 'polite' | 'stubborn' | 'forgetful',
+    signals: host.Signal[],
+  ): Promise<Outcome> {
+    const script = `
+      import { run } from ${JSON.stringify(pathToFileURL(host.entry('cli/main')).href)};
+      import { command } from ${JSON.stringify(pathToFileURL(host.entry('cli/command')).href)};
+      import { z } from ${JSON.stringify(pathToFileURL(host.entry('base/schema')).href)};
+      const wait = command({ name: 'wait', summary: 'Waits.', schema: z.object({}), async run(_, { signal }) {
+        const timer = setInterval(() => {}, 1000);
+        process.stderr.write('ready\\n');
+        if ('${kind}' === 'forgetful') return { done: true };
+        await new Promise((resolve) => signal.addEventListener('abort', () => {
+          process.stderr.write('ready\\n');
+          if ('${kind}' === 'polite') resolve();
+        }));
+        clearInterval(timer);
+        return { stopped: true };
+      } });
+      await run(['wait', '--json'], { names: async () => ['wait'], load: async () => wait });`;
+    const child = host.spawnProcess(process.execPath, ['--input-type=module', '-e', script]);
+    const left = [...signals];
+    let out = '';
+    let error = '';
+    child.stdout.on('data', (piece: Buffer) => {
+      out += piece.toString();
+    });
+    child.stderr.on('data', (piece: Buffer) => {
+      error += piece.toString();
+      const next = left.shift();
+      if (next !== undefined) child.kill(next);
+    });
+    const status = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? -1)));
+    return { status, out, error };
+  }
+
+  test('ends in order at the first signal, at once at the second', async () => {
+    const polite = await waiting('polite', ['SIGINT']);
+    expect(polite).toMatchObject({ status: 130, out: '{"stopped":true}\n' });
+    expect(await waiting('polite', ['SIGTERM'])).toMatchObject({ status: 143 });
+    expect(await waiting('stubborn', ['SIGINT', 'SIGINT'])).toMatchObject({ status: 130, out: '' });
+  });
+
+  test('ends although something was left open', async () => {
+    expect(await waiting('forgetful', [])).toMatchObject({ status: 0, out: '{"done":true}\n' });
+  });
 
   test('answers through the command itself', async () => {
     const version = await spawn(['--version']);

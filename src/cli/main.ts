@@ -205,11 +205,14 @@ export async function execute(args: readonly string[], around: Surroundings): Pr
 }
 
 /** The process's own run: arguments, signals, exit status. Called by `bin/inkstone.mjs`. */
-export async function run(args: readonly string[] = host.commandArguments()): Promise<void> {
+export async function run(
+  args: readonly string[] = host.commandArguments(),
+  source: CommandSource = folderSource(),
+): Promise<void> {
   const controller = new AbortController();
   let stoppedBy: host.Signal | undefined;
   const around: Surroundings = {
-    source: folderSource(),
+    source,
     out: host.writeOut,
     error: host.writeError,
     variable: host.environment,
