@@ -1,0 +1,3 @@
+/** Sampling and decoding. */
+export * from './decoder.ts';
+export * from './sampler.ts';
