@@ -5,6 +5,8 @@
 import { InkstoneError, invariant } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { type HostTensor, type HostTensors, sizeOf, tensor, viewOf } from '../src/base/tensor.ts';
+import { createDecoder } from '../src/generate/index.ts';
+import { gpt2Prefill, gpt2Step } from '../src/models/text/gpt2-programs.ts';
 import { createTextTrainable } from '../src/models/text/trainable.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import { matmul, sum, trace } from '../src/program/index.ts';
@@ -128,7 +130,41 @@ async function bandwidth(backend: Backend, { kind, elements }: WorkOf<'bandwidth
   };
 }
 
-async function prepare(backend: Backend, work: Work): Promise<Prepared> {
+/** As the model host does it: sessions in the thread that samples, nothing else lives there. */
+async function decoding(
+  threads: number,
+  { model, parameters, prompt, tokens }: WorkOf<'decode'>,
+): Promise<Prepared> {
+  const backend = await createBackend('cpu', { threads, inline: true });
+  const { context, vocabulary, layers, heads, width } = model;
+  const decoder = await createDecoder(
+    {
+      ...{ backend, context, vocabulary, layers, heads, headDim: width / heads },
+      prefill: gpt2Prefill(model),
+      step: gpt2Step(model),
+      parameters: await readTensors(parameters),
+    },
+    { maxBatch: prompt.length },
+  );
+  const greedy = { temperature: 0, topK: 0, topP: 1, seed: 1, maxTokens: tokens };
+  let first: number[] = [];
+  return {
+    run: async (count) => {
+      const answer = await timed(count, async () => {
+        const made = await Promise.all(prompt.map((one) => decoder.submit({ tokens: one, ...greedy })));
+        first = made[0]?.tokens ?? [];
+        return undefined;
+      });
+      return { ...answer, tokens: first };
+    },
+    free: async () => {
+      await decoder.close();
+      await backend.close();
+    },
+  };
+}
+
+async function prepare(backend: Backend, work: Work, threads: number): Promise<Prepared> {
   switch (work.work) {
     case 'train-text':
       return training(backend, work);
@@ -136,8 +172,8 @@ async function prepare(backend: Backend, work: Work): Promise<Prepared> {
       return product(backend, work);
     case 'bandwidth':
       return bandwidth(backend, work);
-    default:
-      throw new InkstoneError('work_unknown', `this side does not do ${work.work}`);
+    case 'decode':
+      return decoding(threads, work);
   }
 }
 
@@ -159,7 +195,7 @@ export async function serve(
       case 'describe':
         return { name: 'Inkstone', version: backend.description, threads, facts: {} } satisfies Description;
       case 'prepare':
-        prepared.set(call.name, await prepare(backend, call));
+        prepared.set(call.name, await prepare(backend, call, threads));
         return {};
       case 'run':
         return named(call.name).run(call.count);

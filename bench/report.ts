@@ -26,6 +26,7 @@ export interface BenchCase {
   peer_share_of_peak?: number;
   /** Part of the memory bandwidth measured in this run. */
   share_of_bandwidth?: number;
+  peer_share_of_bandwidth?: number;
   /** How the losses of the first steps compare. */
   losses?: { steps: number; ours: number[]; peer: number[]; largest_difference: number };
   /** Most resident memory of the process, bytes. */
@@ -138,7 +139,7 @@ export function show(result: BenchResult): string {
     one.peer === null ? '–' : String(round(one.peer)),
     one.ratio === null ? '–' : one.ratio.toFixed(3),
     percent(one.share_of_peak ?? one.share_of_bandwidth),
-    percent(one.peer_share_of_peak),
+    percent(one.peer_share_of_peak ?? one.peer_share_of_bandwidth),
     one.peer_version ?? '',
   ]);
   const widths = head.map((title, i) =>

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
+import { benchDecode, compareTokens } from '../../bench/decode.ts';
 import { decodingStepBytes, productFlops, trainingStepFlops } from '../../bench/flops.ts';
 import { benchGemm } from '../../bench/gemm.ts';
 import { interleave, share, spread } from '../../bench/interleave.ts';
@@ -34,7 +35,7 @@ const resultForm = z.object({
     cpu: z.string(),
     cores: z.number(),
     threads: z.number(),
-    gemm_peak: z.number().positive(),
+    gemm_peak: z.number().positive().optional(),
   }),
   cases: z
     .array(
@@ -70,6 +71,22 @@ describe('benchmarks', () => {
   it('gemm without peers gives the promised form', async () => {
     const result = await benchGemm({ ...quiet, peers: [], effort: 0.5 });
     expect(resultForm.parse(result).bench).toBe('gemm');
+  });
+
+  it('decode without peers gives the promised form', async () => {
+    const result = await benchDecode({ ...quiet, shapes: ['tiny'], peers: [], effort: 0.5 });
+    expect(resultForm.parse(result).bench).toBe('decode');
+    expect(result.cases.map((one) => one.case)).toEqual(['tiny, 1 sequence', 'tiny, 3 sequences']);
+    expect(result.cases[0]?.share_of_bandwidth).toBeGreaterThan(0);
+  });
+
+  it('decoding that gives other tokens is caught', () => {
+    expect(() => compareTokens('s', 'p', [1, 2, 3], [1, 2, 3])).not.toThrow();
+    expect(() => compareTokens('s', 'p', [1, 2, 3], [1, 2, 4])).toThrow(
+      expect.objectContaining({ code: 'tokens_differ' }),
+    );
+    expect(() => compareTokens('s', 'p', [1, 2], [1, 2, 3])).toThrow();
+    expect(() => compareTokens('s', 'p', [], [])).toThrow();
   });
 
   it('our training losses agree with the float64 oracle', async () => {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageFolder, readTextNow } from '../../src/base/host.ts';
 import { type DType, type HostTensor, tensor } from '../../src/base/tensor.ts';
-import type { Gpt2Config } from '../../src/models/text/gpt2.ts';
+import { type Gpt2Config, gpt2Parameters } from '../../src/models/text/gpt2.ts';
 import { gpt2Logits, gpt2Loss } from '../../src/models/text/gpt2-programs.ts';
 import { parameterTypes } from '../../src/nn/parameters.ts';
 import { add, gradients, mul, type Program, sum, type Tensor, trace } from '../../src/program/index.ts';
@@ -149,6 +149,26 @@ describe.each(['reference', 'cpu'] as const)('golden values on the %s backend', 
     });
     expectClose(found.loss, golden.loss, tolerance, 'loss');
     for (const n of names) expectClose(found[`gradient ${n}`], golden.gradients[n] as Stored, tolerance, n);
+    const serving = await backend.compile(gpt2Logits(golden.config));
+    const { logits } = await serving.run({ inputs: { ...parameters, tokens: host(golden.tokens) } });
+    expectClose(logits, golden.logits, tolerance, 'logits');
+  });
+
+  it('a GPT-2 of Hugging Face’s transformers: the same names, layouts and logits', async () => {
+    interface Theirs {
+      config: Gpt2Config;
+      parameters: Record<string, Stored>;
+      tokens: Stored;
+      logits: Stored;
+    }
+    const golden = read<Theirs>('transformers_gpt2');
+    const specs = gpt2Parameters(golden.config);
+    expect(Object.fromEntries(specs.map(({ name: own, shape }) => [own, shape]))).toEqual(
+      Object.fromEntries(Object.entries(golden.parameters).map(([own, { shape }]) => [own, shape])),
+    );
+    const parameters = Object.fromEntries(
+      Object.entries(golden.parameters).map(([n, value]) => [n, host(value)]),
+    );
     const serving = await backend.compile(gpt2Logits(golden.config));
     const { logits } = await serving.run({ inputs: { ...parameters, tokens: host(golden.tokens) } });
     expectClose(logits, golden.logits, tolerance, 'logits');
