@@ -1,0 +1,225 @@
+/**
+ * A replica in a child process: started, watched, started again after a crash. A crash costs only the
+ * requests inside it, and they are told.
+ */
+import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
+import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
+import { type ErrorKind, InkstoneError } from '../base/errors.ts';
+import { type ChildProcess, cpuCount, forkEntry, monotonic } from '../base/host.ts';
+import type { FromHost, SentError, ToHost } from './host-messages.ts';
+
+export interface ChildReplicaOptions {
+  folder: string;
+  model: ModelDescription;
+  /** Sequences decoded together. */
+  maxBatch?: number;
+  threads?: number;
+  /** Told of crashes and restarts. */
+  log?(message: string, details: Record<string, unknown>): void;
+}
+
+interface Call {
+  event(event: TextEvent): void;
+  end(): void;
+  fail(error: InkstoneError): void;
+  counted(count: number): void;
+}
+
+/** Crashes in a row, without a minute of work between, after which it is left alone. */
+const CRASH_LIMIT = 5;
+
+export class ChildReplica implements Replica {
+  model: ModelDescription;
+  private readonly options: ChildReplicaOptions;
+  private child: ChildProcess | undefined;
+  private state: ReplicaState = 'starting';
+  private progress = 0;
+  private memory: number | undefined;
+  private failure: InkstoneError | undefined;
+  private readonly calls = new Map<number, Call>();
+  private nextCall = 1;
+  private crashes = 0;
+  private readySince = 0;
+  private readonly waiters: { resolve(): void; reject(reason: unknown): void }[] = [];
+  private idle: (() => void)[] = [];
+
+  constructor(options: ChildReplicaOptions) {
+    this.options = options;
+    this.model = options.model;
+    this.start();
+  }
+
+  private start(): void {
+    this.state = 'starting';
+    this.progress = 0;
+    const child = forkEntry('operate/host-process', [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    this.child = child;
+    child.on('message', (message) => this.receive(message as FromHost));
+    child.on('error', () => undefined);
+    child.on('exit', (status, signal) => this.ended(child, status, signal));
+    this.send({ type: 'open', folder: this.options.folder, id: this.model.id, maxBatch: this.options.maxBatch ?? 8, threads: this.options.threads ?? cpuCount() });
+  }
+
+  private send(message: ToHost): void {
+    this.child?.send(message, () => undefined);
+  }
+
+  private receive(message: FromHost): void {
+    switch (message.type) {
+      case 'progress':
+        this.progress = message.progress;
+        break;
+      case 'ready':
+        this.state = 'ready';
+        this.progress = 1;
+        this.model = message.model;
+        this.readySince = monotonic();
+        for (const waiter of this.waiters.splice(0)) waiter.resolve();
+        break;
+      case 'failed':
+        this.giveUp(restored(message.error));
+        break;
+      case 'alive':
+        this.memory = message.memory;
+        break;
+      case 'event':
+        this.calls.get(message.call)?.event(message.event);
+        break;
+      case 'counted':
+        this.calls.get(message.call)?.counted(message.count);
+        break;
+      case 'done':
+        this.calls.get(message.call)?.end();
+        break;
+      case 'error':
+        this.calls.get(message.call)?.fail(restored(message.error));
+        break;
+    }
+  }
+
+  private giveUp(error: InkstoneError): void {
+    this.state = 'failed';
+    this.failure = error;
+    for (const waiter of this.waiters.splice(0)) waiter.reject(error);
+    this.child?.kill();
+  }
+
+  private ended(child: ChildProcess, status: number | null, signal: string | null): void {
+    if (child !== this.child) return;
+    this.child = undefined;
+    const gone = new InkstoneError('replica_crashed', `the process that runs ${this.model.id} ended unexpectedly`, { kind: 'resource', hint: 'send the request again; the model is being started anew', details: { status, signal } });
+    for (const call of [...this.calls.values()]) call.fail(gone);
+    if (this.state === 'stopped' || this.state === 'draining' || this.state === 'failed') {
+      if (this.state !== 'failed') this.state = 'stopped';
+      return;
+    }
+    if (this.readySince > 0 && monotonic() - this.readySince > 60_000) this.crashes = 0;
+    this.crashes++;
+    this.options.log?.('model host ended', { model: this.model.id, status, signal, crashes: this.crashes });
+    if (this.crashes >= CRASH_LIMIT) {
+      this.giveUp(new InkstoneError('replica_failed', `the process that runs ${this.model.id} ended ${this.crashes} times`, { kind: 'resource', hint: 'look at the log; memory may be short' }));
+      return;
+    }
+    this.state = 'starting';
+    setTimeout(() => {
+      if (this.state === 'starting') this.start();
+    }, 100 * 2 ** (this.crashes - 1)).unref();
+  }
+
+  status(): ReplicaStatus {
+    return {
+      state: this.state,
+      progress: this.progress,
+      running: this.calls.size,
+      waiting: 0,
+      ...(this.memory === undefined ? {} : { memory: this.memory }),
+      ...(this.failure === undefined ? {} : { error: { code: this.failure.code, message: this.failure.message } }),
+    };
+  }
+
+  /** The host's process; for tests and for memory reports. */
+  get processId(): number | undefined {
+    return this.child?.pid;
+  }
+
+  ready(): Promise<void> {
+    if (this.state === 'ready') return Promise.resolve();
+    if (this.failure !== undefined) return Promise.reject(this.failure);
+    return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
+  }
+
+  private requireReady(): void {
+    if (this.state === 'ready') return;
+    if (this.failure !== undefined) throw this.failure;
+    throw new InkstoneError('model_loading', `${this.model.id} is being loaded`, { kind: 'resource', hint: 'try again in a moment', details: { progress: this.progress, retryAfter: 1 } });
+  }
+
+  async *generate(request: TextRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    this.requireReady();
+    const id = this.nextCall++;
+    const events: TextEvent[] = [];
+    let failure: InkstoneError | undefined;
+    let ended = false;
+    let wake: (() => void) | undefined;
+    const change = (apply: () => void): void => {
+      apply();
+      wake?.();
+    };
+    this.calls.set(id, {
+      event: (event) => change(() => events.push(event)),
+      end: () => change(() => (ended = true)),
+      fail: (error) => change(() => (failure = error)),
+      counted: () => undefined,
+    });
+    const cancel = (): void => this.send({ type: 'cancel', call: id });
+    signal.addEventListener('abort', cancel, { once: true });
+    this.send({ type: 'generate', call: id, request });
+    if (signal.aborted) cancel();
+    try {
+      for (;;) {
+        while (events.length > 0) yield events.shift() as TextEvent;
+        if (failure !== undefined) throw failure;
+        if (ended) return;
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = undefined;
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      if (!ended && failure === undefined) cancel();
+      this.calls.delete(id);
+      if (this.calls.size === 0) for (const resolve of this.idle.splice(0)) resolve();
+    }
+  }
+
+  countTokens(text: string): Promise<number> {
+    this.requireReady();
+    const id = this.nextCall++;
+    return new Promise<number>((resolve, reject) => {
+      this.calls.set(id, { event: () => undefined, end: () => undefined, fail: reject, counted: resolve });
+      this.send({ type: 'count', call: id, text });
+    }).finally(() => this.calls.delete(id));
+  }
+
+  async drain(): Promise<void> {
+    if (this.state === 'stopped' || this.state === 'failed') return;
+    this.state = 'draining';
+    if (this.calls.size > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
+    await this.stop();
+  }
+
+  async stop(): Promise<void> {
+    const { child } = this;
+    if (this.state !== 'failed') this.state = 'stopped';
+    for (const waiter of this.waiters.splice(0)) waiter.reject(new InkstoneError('replica_stopped', `${this.model.id} was unloaded`, { kind: 'resource' }));
+    if (child === undefined || child.exitCode !== null) return;
+    const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    child.kill('SIGKILL');
+    await gone;
+  }
+}
+
+function restored({ code, message, kind, hint, details }: SentError): InkstoneError {
+  return new InkstoneError(code, message, { kind: kind as ErrorKind, details, ...(hint === undefined ? {} : { hint }) });
+}

@@ -1,0 +1,28 @@
+/** What a model host and its server say to each other. Types only. */
+import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
+import type { ModelDescription } from '../base/contracts/replica.ts';
+
+export interface SentError {
+  code: string;
+  message: string;
+  kind: string;
+  hint: string | undefined;
+  details: Record<string, unknown>;
+}
+
+export type ToHost =
+  | { type: 'open'; folder: string; id: string; maxBatch: number; threads: number }
+  | { type: 'generate'; call: number; request: TextRequest }
+  | { type: 'cancel'; call: number }
+  | { type: 'count'; call: number; text: string }
+  | { type: 'close' };
+
+export type FromHost =
+  | { type: 'progress'; progress: number }
+  | { type: 'ready'; model: ModelDescription }
+  | { type: 'failed'; error: SentError }
+  | { type: 'event'; call: number; event: TextEvent }
+  | { type: 'done'; call: number }
+  | { type: 'counted'; call: number; count: number }
+  | { type: 'error'; call: number; error: SentError }
+  | { type: 'alive'; memory: number };

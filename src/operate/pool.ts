@@ -1,0 +1,86 @@
+/** The replicas of this server: one a model, started when first asked for, the least used put down when there are too many. */
+import type { Replica } from '../base/contracts/replica.ts';
+import { monotonic } from '../base/host.ts';
+import { ChildReplica } from './child-replica.ts';
+import type { ModelRegistry, RegisteredModel } from './registry.ts';
+import { describe } from './text-generator.ts';
+
+export type StartReplica = (model: RegisteredModel) => Replica;
+
+export interface PoolOptions {
+  registry: ModelRegistry;
+  /** Models loaded at once. */
+  limit?: number;
+  /** Default: a child process. */
+  start?: StartReplica;
+  log?(message: string, details: Record<string, unknown>): void;
+}
+
+export class ReplicaPool {
+  private readonly options: PoolOptions;
+  private readonly loaded = new Map<string, { replica: Replica; used: number; version: string }>();
+
+  constructor(options: PoolOptions) {
+    this.options = options;
+  }
+
+  /** The replica of a model, starting it where needed. @throws InkstoneError `model_not_found` */
+  async get(id: string): Promise<Replica> {
+    const model = await this.options.registry.get(id);
+    const version = `${model.folder} ${model.info.created}`;
+    const held = this.loaded.get(id);
+    if (held !== undefined && held.version === version && !['failed', 'stopped'].includes(held.replica.status().state)) {
+      held.used = monotonic();
+      return held.replica;
+    }
+    if (held !== undefined) {
+      this.loaded.delete(id);
+      void held.replica.drain();
+    }
+    await this.makeRoom();
+    const replica = this.options.start?.(model) ?? this.child(model);
+    this.loaded.set(id, { replica, used: monotonic(), version });
+    // Who waits for it learns of a failure; nobody else should.
+    replica.ready().catch(() => undefined);
+    return replica;
+  }
+
+  private child(model: RegisteredModel): Replica {
+    const { log } = this.options;
+    return new ChildReplica({ folder: model.folder, model: describe(model.info, model.id), ...(log === undefined ? {} : { log }) });
+  }
+
+  private async makeRoom(): Promise<void> {
+    while (this.loaded.size >= (this.options.limit ?? 2)) {
+      const idle = [...this.loaded].filter(([, held]) => held.replica.status().running === 0).sort((a, b) => a[1].used - b[1].used)[0];
+      if (idle === undefined) return;
+      this.loaded.delete(idle[0]);
+      await idle[1].replica.drain();
+    }
+  }
+
+  /** State of a model as far as it is known here. */
+  state(id: string): string {
+    return this.loaded.get(id)?.replica.status().state ?? 'unloaded';
+  }
+
+  memory(): number {
+    return [...this.loaded.values()].reduce((total, held) => total + (held.replica.status().memory ?? 0), 0);
+  }
+
+  async forget(id: string): Promise<void> {
+    const held = this.loaded.get(id);
+    this.loaded.delete(id);
+    await held?.replica.drain();
+  }
+
+  async drain(): Promise<void> {
+    await Promise.all([...this.loaded.values()].map((held) => held.replica.drain()));
+    this.loaded.clear();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.loaded.values()].map((held) => held.replica.stop()));
+    this.loaded.clear();
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * A text model ready to answer: tokenizer and decoder together turn requests into text events. Knows stop
+ * strings, UTF-8 and log-probabilities; knows neither HTTP nor processes.
+ */
+import type { TextEvent, TextRequest, TextToken, TokenProbability } from '../base/contracts/generator.ts';
+import type { ModelDescription } from '../base/contracts/replica.ts';
+import { InkstoneError } from '../base/errors.ts';
+import { StreamDecoder, type Tokenizer } from '../data/tokenizer/tokenizer.ts';
+import { createDecoder, type DecodedToken, type Decoder, type DecodeResult, type TokenLogprob } from '../generate/index.ts';
+import { decodingOf, loadTextModel, type TextModelInfo } from '../models/text/load.ts';
+import type { Backend } from '../runtime/contract.ts';
+import { StopFinder } from './stop-finder.ts';
+
+export function describe(info: TextModelInfo, id: string): ModelDescription {
+  return {
+    id,
+    family: info.family,
+    created: info.created,
+    parameters: info.parameters,
+    context: info.config.context,
+    consumes: ['text'],
+    produces: ['text'],
+    chat: false,
+  };
+}
+
+export class TextGenerator {
+  readonly info: TextModelInfo;
+  private readonly tokenizer: Tokenizer;
+  private readonly decoder: Decoder;
+
+  private constructor(info: TextModelInfo, tokenizer: Tokenizer, decoder: Decoder) {
+    this.info = info;
+    this.tokenizer = tokenizer;
+    this.decoder = decoder;
+  }
+
+  /** @throws InkstoneError from loading and compiling */
+  static async open(folder: string, backend: Backend, options: { maxBatch?: number } = {}): Promise<TextGenerator> {
+    const { weights, tokenizer, ...info } = await loadTextModel(folder);
+    const endOfText = tokenizer.endOfText;
+    const model = { backend, ...decodingOf(info.config), parameters: weights, ...(endOfText === undefined ? {} : { endOfText }) };
+    return new TextGenerator(info, tokenizer, await createDecoder(model, options));
+  }
+
+  status(): { running: number; waiting: number } {
+    return this.decoder.status();
+  }
+
+  countTokens(text: string): number {
+    return this.tokenizer.encode(text, { unknown: 'skip' }).length;
+  }
+
+  /**
+   * `start`, deltas, `end`. An empty prompt begins a new document (or line, where the model has no such token).
+   * @throws InkstoneError `character_unknown`, `sampling_invalid`
+   */
+  async *generate(request: TextRequest, signal?: AbortSignal): AsyncGenerator<TextEvent> {
+    const { sampling } = request;
+    const given = this.tokenizer.encode(request.prompt);
+    const tokens = given.length > 0 ? given : [this.tokenizer.endOfText ?? this.tokenizer.encode('\n', { unknown: 'skip' })[0] ?? 0];
+    yield { type: 'start', promptTokens: given.length };
+
+    const events = new EventQueue();
+    const own = new AbortController();
+    const abort = (): void => own.abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted === true) own.abort();
+    const text = new TextStream(this.tokenizer, new StopFinder(sampling.stop));
+    const work = this.decoder
+      .submit({
+        tokens,
+        maxTokens: sampling.maxTokens,
+        temperature: sampling.temperature,
+        topK: sampling.topK,
+        topP: sampling.topP,
+        seed: sampling.seed,
+        logprobs: sampling.logprobs,
+        signal: own.signal,
+        onToken: (token) => {
+          const { event, goOn } = text.push(token, sampling.logprobs !== undefined);
+          if (event !== undefined) events.push(event);
+          return goOn;
+        },
+      })
+      .then(
+        (result) => events.end(result),
+        (thrown: unknown) => events.fail(thrown),
+      );
+    try {
+      for await (const event of events) yield event;
+      await work;
+      const result = events.result as DecodeResult;
+      const rest = text.end();
+      if (rest !== undefined) yield rest;
+      yield { type: 'end', reason: result.reason, completionTokens: result.tokens.length };
+    } finally {
+      // A reader that leaves early frees its slot at the next step.
+      own.abort();
+      signal?.removeEventListener('abort', abort);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.decoder.close();
+  }
+}
+
+/** Ids to text and reported tokens; stops before a stop string, holding back what may become one. */
+class TextStream {
+  private readonly tokenizer: Tokenizer;
+  private readonly decoder: StreamDecoder;
+  private readonly stops: StopFinder;
+  private pending: TextToken[] = [];
+
+  constructor(tokenizer: Tokenizer, stops: StopFinder) {
+    this.tokenizer = tokenizer;
+    this.decoder = new StreamDecoder(tokenizer);
+    this.stops = stops;
+  }
+
+  push(token: DecodedToken, report: boolean): { event: TextEvent | undefined; goOn: boolean } {
+    if (report) this.pending.push({ ...this.describe(token), top: token.top.map((t) => this.describe(t)) });
+    const { text, stopped } = this.stops.push(this.decoder.push(token.id));
+    if (stopped) {
+      // The stop string's own tokens are not part of the answer.
+      this.pending = [];
+    }
+    return { event: this.flush(text, stopped), goOn: !stopped };
+  }
+
+  private flush(text: string, last: boolean): TextEvent | undefined {
+    if (text === '' && (!last || this.pending.length === 0)) return undefined;
+    const tokens = this.pending;
+    this.pending = [];
+    return { type: 'delta', text, tokens };
+  }
+
+  end(): TextEvent | undefined {
+    const text = this.stops.stopped ? '' : this.stops.end(this.decoder.end());
+    return text === '' && this.pending.length === 0 ? undefined : { type: 'delta', text, tokens: this.pending };
+  }
+
+  private describe({ id, logprob }: TokenLogprob): TokenProbability {
+    const bytes = [...this.tokenizer.bytes(id)];
+    return { token: this.tokenizer.decode([id]), bytes, logprob };
+  }
+}
+
+/** Pushed from the decoder, pulled by the reader. */
+class EventQueue implements AsyncIterable<TextEvent> {
+  result: DecodeResult | undefined;
+  private readonly items: TextEvent[] = [];
+  private failure: unknown;
+  private done = false;
+  private wake: (() => void) | undefined;
+
+  push(event: TextEvent): void {
+    this.items.push(event);
+    this.wake?.();
+  }
+
+  end(result: DecodeResult): void {
+    this.result = result;
+    this.done = true;
+    this.wake?.();
+  }
+
+  fail(thrown: unknown): void {
+    this.failure = InkstoneError.from(thrown, 'generation_failed');
+    this.done = true;
+    this.wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<TextEvent> {
+    for (;;) {
+      while (this.items.length > 0) yield this.items.shift() as TextEvent;
+      if (this.failure !== undefined) throw this.failure;
+      if (this.done) return;
+      await new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      this.wake = undefined;
+    }
+  }
+}

@@ -1,0 +1,2 @@
+/** Rows and objects behind one interface. */
+export { openFileStore } from './file-store.ts';
