@@ -69,7 +69,11 @@ export class WittenBell {
     this.ids = new Map([...new Set(vocabulary)].map((c, i) => [c, i]));
     this.bits = Math.max(1, Math.ceil(Math.log2(this.ids.size + 1)));
     if (this.bits * order > 52) {
-      throw new InkstoneError('ngram_too_wide', `${this.ids.size} characters are too many for order ${order}`, { kind: 'usage', hint: `use order ${Math.floor(52 / this.bits)}` });
+      throw new InkstoneError(
+        'ngram_too_wide',
+        `${this.ids.size} characters are too many for order ${order}`,
+        { kind: 'usage', hint: `use order ${Math.floor(52 / this.bits)}` },
+      );
     }
     for (let n = 0; n < order; n++) {
       this.pairs.push(new CountTable());
@@ -81,7 +85,10 @@ export class WittenBell {
   private encode(text: string): Int32Array {
     return Int32Array.from([...text], (c) => {
       const id = this.ids.get(c);
-      if (id === undefined) throw new InkstoneError('character_unknown', `${JSON.stringify(c)} is not in the vocabulary`, { kind: 'data' });
+      if (id === undefined)
+        throw new InkstoneError('character_unknown', `${JSON.stringify(c)} is not in the vocabulary`, {
+          kind: 'data',
+        });
       return id;
     });
   }
@@ -101,7 +108,8 @@ export class WittenBell {
         const [high, low] = this.key(ids, at, n, false);
         const [pairHigh, pairLow] = this.key(ids, at, n, true);
         (this.totals[n] as CountTable).increment(high, low);
-        if ((this.pairs[n] as CountTable).increment(pairHigh, pairLow) === 0) (this.types[n] as CountTable).increment(high, low);
+        if ((this.pairs[n] as CountTable).increment(pairHigh, pairLow) === 0)
+          (this.types[n] as CountTable).increment(high, low);
       }
     }
   }

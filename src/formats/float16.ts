@@ -9,7 +9,10 @@ export function fromHalf(half: number): number {
   const exponent = (half >> 10) & 0x1f;
   const fraction = half & 0x3ff;
   if (exponent === 0) return (sign !== 0 ? -1 : 1) * fraction * 2 ** -24;
-  bits[0] = exponent === 31 ? sign | 0x7f800000 | (fraction << 13) : sign | ((exponent + 112) << 23) | (fraction << 13);
+  bits[0] =
+    exponent === 31
+      ? sign | 0x7f800000 | (fraction << 13)
+      : sign | ((exponent + 112) << 23) | (fraction << 13);
   return floats[0] as number;
 }
 

@@ -3,7 +3,7 @@
  * any operator means.
  */
 import { InkstoneError } from '../base/errors.ts';
-import { type DType, sizeOf, tensor as hostTensor, bytesOf, viewOf } from '../base/tensor.ts';
+import { bytesOf, type DType, tensor as hostTensor, sizeOf, viewOf } from '../base/tensor.ts';
 import { floatsOf, integersOf, ProtoWriter, readFields, textOf } from './protobuf.ts';
 
 export type OnnxAttribute =
@@ -60,9 +60,14 @@ const CODE: Record<DType, number> = { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9, f1
 const DTYPE = new Map(Object.entries(CODE).map(([dtype, code]) => [code, dtype as DType]));
 
 export function writeOnnx(model: OnnxModel): Uint8Array {
-  const out = new ProtoWriter().integer(1, model.irVersion).string(2, model.producerName).message(7, graphProto(model.graph));
-  for (const { domain, version } of model.opsets) out.message(8, new ProtoWriter().string(1, domain).integer(2, version));
-  for (const [key, value] of Object.entries(model.metadata ?? {})) out.message(14, new ProtoWriter().string(1, key).string(2, value));
+  const out = new ProtoWriter()
+    .integer(1, model.irVersion)
+    .string(2, model.producerName)
+    .message(7, graphProto(model.graph));
+  for (const { domain, version } of model.opsets)
+    out.message(8, new ProtoWriter().string(1, domain).integer(2, version));
+  for (const [key, value] of Object.entries(model.metadata ?? {}))
+    out.message(14, new ProtoWriter().string(1, key).string(2, value));
   return out.finish();
 }
 
@@ -121,7 +126,10 @@ function tensorProto(tensor: OnnxTensor): ProtoWriter {
 function infoProto({ name, dtype, shape }: OnnxValueInfo): ProtoWriter {
   const dims = new ProtoWriter();
   for (const size of shape) {
-    dims.message(1, typeof size === 'number' ? new ProtoWriter().integer(1, size) : new ProtoWriter().string(2, size));
+    dims.message(
+      1,
+      typeof size === 'number' ? new ProtoWriter().integer(1, size) : new ProtoWriter().string(2, size),
+    );
   }
   const type = new ProtoWriter().integer(1, CODE[dtype]).message(2, dims);
   return new ProtoWriter().string(1, name).message(2, new ProtoWriter().message(1, type));
@@ -148,9 +156,19 @@ export function readOnnx(bytes: Uint8Array): OnnxModel {
     }
   }
   if (graph === undefined || irVersion === 0) {
-    throw new InkstoneError('onnx_corrupt', 'there is no graph in this file (read to byte ' + bytes.length + ')', { kind: 'data', hint: 'the file is damaged or no ONNX model' });
+    throw new InkstoneError(
+      'onnx_corrupt',
+      'there is no graph in this file (read to byte ' + bytes.length + ')',
+      { kind: 'data', hint: 'the file is damaged or no ONNX model' },
+    );
   }
-  return { irVersion, producerName, opsets, graph, ...(Object.keys(metadata).length === 0 ? {} : { metadata }) };
+  return {
+    irVersion,
+    producerName,
+    opsets,
+    graph,
+    ...(Object.keys(metadata).length === 0 ? {} : { metadata }),
+  };
 }
 
 function readOpset(bytes: Uint8Array, base: number): { domain: string; version: number } {
@@ -238,17 +256,32 @@ function readTensor(bytes: Uint8Array, base: number): OnnxTensor {
     else if (f.field === 5 || f.field === 7) for (const value of integersOf(f)) integers.push(Number(value));
   }
   const dtype = dtypeOf(code, base);
-  const data = raw ?? bytesOf(hostTensor(dtype, [dtype === 'f32' ? floats.length : integers.length], dtype === 'f32' ? floats : integers));
+  const data =
+    raw ??
+    bytesOf(
+      hostTensor(
+        dtype,
+        [dtype === 'f32' ? floats.length : integers.length],
+        dtype === 'f32' ? floats : integers,
+      ),
+    );
   const width = viewOf(dtype, new Uint8Array(8)).BYTES_PER_ELEMENT;
   if (data.length !== sizeOf(shape) * width) {
-    throw new InkstoneError('onnx_corrupt', `the tensor "${name}" has ${data.length} bytes for [${shape.join(', ')}] (at byte ${base})`, { kind: 'data' });
+    throw new InkstoneError(
+      'onnx_corrupt',
+      `the tensor "${name}" has ${data.length} bytes for [${shape.join(', ')}] (at byte ${base})`,
+      { kind: 'data' },
+    );
   }
   return { name, dtype, shape, data };
 }
 
 function dtypeOf(code: number, base: number): DType {
   const dtype = DTYPE.get(code);
-  if (dtype === undefined) throw new InkstoneError('onnx_unsupported', `the element type ${code} is not known (at byte ${base})`, { kind: 'unsupported' });
+  if (dtype === undefined)
+    throw new InkstoneError('onnx_unsupported', `the element type ${code} is not known (at byte ${base})`, {
+      kind: 'unsupported',
+    });
   return dtype;
 }
 
@@ -266,7 +299,8 @@ function readInfo(bytes: Uint8Array, base: number): OnnxValueInfo {
         if (p.field !== 2) continue;
         for (const d of readFields(p.bytes, p.offset)) {
           let size: number | string = '';
-          for (const v of readFields(d.bytes, d.offset)) size = v.field === 1 ? Number(v.integer) : v.field === 2 ? textOf(v.bytes) : size;
+          for (const v of readFields(d.bytes, d.offset))
+            size = v.field === 1 ? Number(v.integer) : v.field === 2 ? textOf(v.bytes) : size;
           shape.push(size);
         }
       }

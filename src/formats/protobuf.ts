@@ -84,7 +84,10 @@ export interface ProtoField {
 export function* readFields(bytes: Uint8Array, base = 0): Generator<ProtoField & { offset: number }> {
   let at = 0;
   const corrupt = (why: string): never => {
-    throw new InkstoneError('onnx_corrupt', `${why} at byte ${base + at}`, { kind: 'data', hint: 'the file is damaged or no ONNX model' });
+    throw new InkstoneError('onnx_corrupt', `${why} at byte ${base + at}`, {
+      kind: 'data',
+      hint: 'the file is damaged or no ONNX model',
+    });
   };
   const varint = (): bigint => {
     let value = 0n;

@@ -4,10 +4,26 @@
  */
 import { z } from 'zod';
 import { InkstoneError } from '../base/errors.ts';
-import { BYTES, bytesOf, type DType, type HostTensor, type HostTensors, sizeOf, viewOf } from '../base/tensor.ts';
+import {
+  BYTES,
+  bytesOf,
+  type DType,
+  type HostTensor,
+  type HostTensors,
+  sizeOf,
+  viewOf,
+} from '../base/tensor.ts';
 import { brainToFloats } from './float16.ts';
 
-const NAME: Record<DType, string> = { f32: 'F32', f64: 'F64', f16: 'F16', i32: 'I32', i64: 'I64', u8: 'U8', bool: 'BOOL' };
+const NAME: Record<DType, string> = {
+  f32: 'F32',
+  f64: 'F64',
+  f16: 'F16',
+  i32: 'I32',
+  i64: 'I64',
+  u8: 'U8',
+  bool: 'BOOL',
+};
 const DTYPE = new Map(Object.entries(NAME).map(([dtype, name]) => [name, dtype as DType]));
 const HEADER_LIMIT = 100_000_000;
 
@@ -23,7 +39,10 @@ export interface SafetensorsFile {
 }
 
 /** Header and data as pieces, tensors sorted by name: the same tensors give the same bytes. */
-export function safetensorsPieces(tensors: HostTensors, metadata: Readonly<Record<string, string>> = {}): Uint8Array[] {
+export function safetensorsPieces(
+  tensors: HostTensors,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
   const names = Object.keys(tensors).sort();
   const header: Record<string, unknown> = {};
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
@@ -43,7 +62,10 @@ export function safetensorsPieces(tensors: HostTensors, metadata: Readonly<Recor
   return [length, padded, ...names.map((name) => bytesOf(tensors[name] as HostTensor))];
 }
 
-export function writeSafetensors(tensors: HostTensors, metadata: Readonly<Record<string, string>> = {}): Uint8Array {
+export function writeSafetensors(
+  tensors: HostTensors,
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
   const pieces = safetensorsPieces(tensors, metadata);
   const result = new Uint8Array(pieces.reduce((total, piece) => total + piece.length, 0));
   let at = 0;
@@ -75,7 +97,11 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
     }
     const read = entry.safeParse(value);
     if (!read.success) throw corrupt(`the entry "${name}" is malformed`);
-    const { dtype, shape, data_offsets: [start, end] } = read.data;
+    const {
+      dtype,
+      shape,
+      data_offsets: [start, end],
+    } = read.data;
     if (start > end || end > data.length) throw corrupt(`"${name}" lies outside the file`);
     tensors[name] = tensorOf(name, dtype, shape, data.subarray(start, end));
     spans.push([start, end, name]);
@@ -94,7 +120,8 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   const text = new TextDecoder().decode(bytes);
   try {
     const header: unknown = JSON.parse(text);
-    if (typeof header === 'object' && header !== null && !Array.isArray(header)) return header as Record<string, unknown>;
+    if (typeof header === 'object' && header !== null && !Array.isArray(header))
+      return header as Record<string, unknown>;
   } catch (cause) {
     throw corrupt('its header is not JSON', cause);
   }
@@ -104,13 +131,23 @@ function parseHeader(bytes: Uint8Array): Record<string, unknown> {
 function tensorOf(name: string, type: string, shape: readonly number[], bytes: Uint8Array): HostTensor {
   const dtype = type === 'BF16' ? 'f16' : DTYPE.get(type);
   if (dtype === undefined) {
-    throw new InkstoneError('safetensors_unsupported', `"${name}" has the element type ${type}`, { kind: 'unsupported', hint: 'F32, F16, BF16, F64, I32, I64, U8 and BOOL are read' });
+    throw new InkstoneError('safetensors_unsupported', `"${name}" has the element type ${type}`, {
+      kind: 'unsupported',
+      hint: 'F32, F16, BF16, F64, I32, I64, U8 and BOOL are read',
+    });
   }
-  if (bytes.length !== sizeOf(shape) * BYTES[dtype]) throw corrupt(`"${name}" has ${bytes.length} bytes for ${type} [${shape.join(', ')}]`);
+  if (bytes.length !== sizeOf(shape) * BYTES[dtype])
+    throw corrupt(`"${name}" has ${bytes.length} bytes for ${type} [${shape.join(', ')}]`);
   const data = viewOf(dtype, bytes);
-  return type === 'BF16' ? { dtype: 'f32', shape, data: brainToFloats(data as Uint16Array) } : ({ dtype, shape, data } as HostTensor);
+  return type === 'BF16'
+    ? { dtype: 'f32', shape, data: brainToFloats(data as Uint16Array) }
+    : ({ dtype, shape, data } as HostTensor);
 }
 
 function corrupt(why: string, cause?: unknown): InkstoneError {
-  return new InkstoneError('safetensors_corrupt', `the safetensors file is damaged: ${why}`, { kind: 'data', hint: 'copy or fetch it again', cause });
+  return new InkstoneError('safetensors_corrupt', `the safetensors file is damaged: ${why}`, {
+    kind: 'data',
+    hint: 'copy or fetch it again',
+    cause,
+  });
 }

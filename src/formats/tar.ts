@@ -59,7 +59,10 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
 const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
 
 function corrupt(why: string): InkstoneError {
-  return new InkstoneError('tar_corrupt', `the archive is damaged: ${why}`, { kind: 'data', hint: 'fetch or pack it again' });
+  return new InkstoneError('tar_corrupt', `the archive is damaged: ${why}`, {
+    kind: 'data',
+    hint: 'fetch or pack it again',
+  });
 }
 
 function checkSum(header: Uint8Array): void {

@@ -9,7 +9,14 @@ import { InkstoneError } from '../base/errors.ts';
 import { type HostTensor, type HostTensors, tensor, zeros } from '../base/tensor.ts';
 import type { Program } from '../program/types.ts';
 import type { Backend, Executable, Resident, RowWrite } from '../runtime/contract.ts';
-import { checkSampling, type LogitsProcessor, logprobsOf, Sampler, type SamplingOptions, type TokenLogprob } from './sampler.ts';
+import {
+  checkSampling,
+  type LogitsProcessor,
+  logprobsOf,
+  Sampler,
+  type SamplingOptions,
+  type TokenLogprob,
+} from './sampler.ts';
 
 export interface DecoderModel {
   backend: Backend;
@@ -68,7 +75,10 @@ const FIRST_BUCKET = 64;
 /** Prompts are padded to multiples of this, so that few shapes come up. */
 const PROMPT_MULTIPLE = 16;
 
-export async function createDecoder(model: DecoderModel, options: { maxBatch?: number } = {}): Promise<Decoder> {
+export async function createDecoder(
+  model: DecoderModel,
+  options: { maxBatch?: number } = {},
+): Promise<Decoder> {
   const { backend } = model;
   const sizes = {};
   const prefill = await backend.compile(model.prefill, { sizes, constants: model.parameters });
@@ -115,11 +125,26 @@ export class Decoder {
   submit(request: DecodeRequest): Promise<DecodeResult> {
     if (this.closed) throw new InkstoneError('decoder_closed', 'this model was unloaded');
     checkSampling(request);
-    if (request.tokens.length === 0) throw new InkstoneError('prompt_empty', 'the prompt has no tokens', { kind: 'usage', hint: 'give at least one token to go on from' });
+    if (request.tokens.length === 0)
+      throw new InkstoneError('prompt_empty', 'the prompt has no tokens', {
+        kind: 'usage',
+        hint: 'give at least one token to go on from',
+      });
     const wrong = request.tokens.find((id) => !Number.isInteger(id) || id < 0 || id >= this.model.vocabulary);
-    if (wrong !== undefined) throw new InkstoneError('token_invalid', `${wrong} is no token of this model`, { kind: 'usage', hint: `ids go from 0 to ${this.model.vocabulary - 1}` });
+    if (wrong !== undefined)
+      throw new InkstoneError('token_invalid', `${wrong} is no token of this model`, {
+        kind: 'usage',
+        hint: `ids go from 0 to ${this.model.vocabulary - 1}`,
+      });
     return new Promise((resolve, reject) => {
-      const sequence: Sequence = { request, tokens: [...request.tokens], answer: [], cached: 0, resolve, reject };
+      const sequence: Sequence = {
+        request,
+        tokens: [...request.tokens],
+        answer: [],
+        cached: 0,
+        resolve,
+        reject,
+      };
       if (request.maxTokens <= 0) return resolve({ reason: 'length', tokens: [] });
       this.waiting.push(sequence);
       this.loop ??= this.work().finally(() => {
@@ -149,7 +174,10 @@ export class Decoder {
         sequence.resolve({ reason: 'cancelled', tokens: [] });
       }
     }
-    await this.leave(this.running.filter((s) => s.request.signal?.aborted === true), 'cancelled');
+    await this.leave(
+      this.running.filter((s) => s.request.signal?.aborted === true),
+      'cancelled',
+    );
     const admitted = this.waiting.splice(0, this.maxBatch - this.running.length);
     if (admitted.length > 0) {
       this.running.push(...admitted);
@@ -165,7 +193,9 @@ export class Decoder {
   /** Puts (again) the tokens of some sequences into the cache and samples their next token. */
   private async read(sequences: readonly Sequence[]): Promise<void> {
     const { context } = this.model;
-    const parts = sequences.map((s) => (s.cached >= context ? s.tokens.slice(-Math.max(1, Math.floor(context / 2))) : s.tokens.slice(-context)));
+    const parts = sequences.map((s) =>
+      s.cached >= context ? s.tokens.slice(-Math.max(1, Math.floor(context / 2))) : s.tokens.slice(-context),
+    );
     const longest = Math.max(...parts.map((part) => part.length));
     const time = Math.min(context, Math.ceil(longest / PROMPT_MULTIPLE) * PROMPT_MULTIPLE);
     await this.reserve(Math.min(context, longest + 1));
@@ -177,7 +207,16 @@ export class Decoder {
     const length = Int32Array.from(parts, (part) => part.length);
     const rows = sequences.map((s) => this.running.indexOf(s));
     const count = parts.map((part) => part.length);
-    const write = this.rowOutputs.map(({ prefill, into }): RowWrite => ({ output: prefill, into, axis: 2, at: parts.map(() => 0), count, rows }));
+    const write = this.rowOutputs.map(
+      ({ prefill, into }): RowWrite => ({
+        output: prefill,
+        into,
+        axis: 2,
+        at: parts.map(() => 0),
+        count,
+        rows,
+      }),
+    );
     const result = await this.prefill.run({
       inputs: { tokens: tensor('i32', [batch, time], tokens), length: tensor('i32', [batch], length) },
       resident: [this.cache as Resident],
@@ -230,7 +269,10 @@ export class Decoder {
           stopped.push(s);
           return;
         }
-        const report = request.logprobs === undefined ? { logprob: Number.NaN, top: [] } : logprobsOf(own, id, request.logprobs);
+        const report =
+          request.logprobs === undefined
+            ? { logprob: Number.NaN, top: [] }
+            : logprobsOf(own, id, request.logprobs);
         s.tokens.push(id);
         s.answer.push(id);
         const goOn = request.onToken?.({ id, ...report }) ?? true;
@@ -285,7 +327,11 @@ export class Decoder {
     if (this.cache === undefined) {
       this.rows = rows;
       this.bucket = bucket;
-      this.cache = await backend.resident(Object.fromEntries(this.cacheNames.map((name) => [name, zeros('f32', [rows, heads, bucket, headDim])])));
+      this.cache = await backend.resident(
+        Object.fromEntries(
+          this.cacheNames.map((name) => [name, zeros('f32', [rows, heads, bucket, headDim])]),
+        ),
+      );
       return;
     }
     if (bucket !== this.bucket) await this.cache.resize(this.cacheNames, 2, bucket);

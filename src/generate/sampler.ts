@@ -29,7 +29,8 @@ export function checkSampling({ temperature, topK, topP, seed }: SamplingOptions
   const fail = (what: string, hint: string): never => {
     throw new InkstoneError('sampling_invalid', what, { kind: 'usage', hint });
   };
-  if (!(temperature >= 0) || !Number.isFinite(temperature)) fail(`the temperature is ${temperature}`, 'give a number from 0');
+  if (!(temperature >= 0) || !Number.isFinite(temperature))
+    fail(`the temperature is ${temperature}`, 'give a number from 0');
   if (!Number.isInteger(topK) || topK < 0) fail(`top-k is ${topK}`, 'give a whole number; 0 keeps all');
   if (!(topP > 0 && topP <= 1)) fail(`top-p is ${topP}`, 'give a number above 0, up to 1');
   if (!Number.isSafeInteger(seed) || seed < 0) fail(`the seed is ${seed}`, 'give a whole number from 0');
@@ -74,7 +75,8 @@ export class Sampler {
   private keep(size: number, topK: number, topP: number, total: number): number {
     const { order, weights } = this;
     for (let i = 0; i < size; i++) order[i] = i;
-    const heavier = (a: number, b: number): number => (weights[b] as number) - (weights[a] as number) || a - b;
+    const heavier = (a: number, b: number): number =>
+      (weights[b] as number) - (weights[a] as number) || a - b;
     if (topK < size) selectFront(order, size, topK, heavier);
     const front = order.subarray(0, topK);
     front.sort(heavier);
@@ -106,7 +108,12 @@ function pick(count: number, id: (i: number) => number, weights: Float64Array, t
 }
 
 /** Quickselect: the first `count` places hold the heaviest, in any order. */
-function selectFront(order: Int32Array, size: number, count: number, compare: (a: number, b: number) => number): void {
+function selectFront(
+  order: Int32Array,
+  size: number,
+  count: number,
+  compare: (a: number, b: number) => number,
+): void {
   let low = 0;
   let high = size - 1;
   while (low < high) {
@@ -141,13 +148,19 @@ export function argmax(logits: Float32Array): number {
     if (best === -2) break;
   }
   if (best < 0 || top === Number.POSITIVE_INFINITY) {
-    throw new InkstoneError('logits_invalid', 'the model gave no usable scores', { hint: 'its weights are damaged, or every token was forbidden' });
+    throw new InkstoneError('logits_invalid', 'the model gave no usable scores', {
+      hint: 'its weights are damaged, or every token was forbidden',
+    });
   }
   return best;
 }
 
 /** Log-probability of `id` and of the `count` most likely tokens. */
-export function logprobsOf(logits: Float32Array, id: number, count: number): { logprob: number; top: TokenLogprob[] } {
+export function logprobsOf(
+  logits: Float32Array,
+  id: number,
+  count: number,
+): { logprob: number; top: TokenLogprob[] } {
   const best = logits[argmax(logits)] as number;
   let total = 0;
   for (let i = 0; i < logits.length; i++) total += Math.exp((logits[i] as number) - best);
@@ -161,5 +174,8 @@ export function logprobsOf(logits: Float32Array, id: number, count: number): { l
     top.splice(at, 0, { id: i, logprob: value });
     if (top.length > count) top.pop();
   }
-  return { logprob: (logits[id] as number) - norm, top: top.map((t) => ({ id: t.id, logprob: t.logprob - norm })) };
+  return {
+    logprob: (logits[id] as number) - norm,
+    top: top.map((t) => ({ id: t.id, logprob: t.logprob - norm })),
+  };
 }

@@ -53,13 +53,20 @@ function adamGroups(specs: readonly ParameterSpec[], config: OptimiserConfig): G
       open.size += size;
     }
   }
-  return groups.map((group, i) => ({ ...group, key: group.specs.length === 1 ? (group.specs[0] as ParameterSpec).name : `group.${i}` }));
+  return groups.map((group, i) => ({
+    ...group,
+    key: group.specs.length === 1 ? (group.specs[0] as ParameterSpec).name : `group.${i}`,
+  }));
 }
 
-const usesMuon = (spec: ParameterSpec, config: OptimiserConfig): boolean => config.name === 'muon' && spec.role === 'matrix';
+const usesMuon = (spec: ParameterSpec, config: OptimiserConfig): boolean =>
+  config.name === 'muon' && spec.role === 'matrix';
 
 /** Names and shapes of the state beside the parameters, all starting at zero. */
-export function optimiserState(specs: readonly ParameterSpec[], config: OptimiserConfig): Record<string, TensorType> {
+export function optimiserState(
+  specs: readonly ParameterSpec[],
+  config: OptimiserConfig,
+): Record<string, TensorType> {
   const state: Record<string, TensorType> = {};
   const hold = (name: string, shape: readonly number[]): void => {
     state[name] = { dtype: 'f32', shape };
@@ -81,10 +88,18 @@ export function optimiserState(specs: readonly ParameterSpec[], config: Optimise
 export const SCALARS = ['learning_rate', 'correction1', 'correction2'] as const;
 
 /** Their values. `step` counts from 0. Adam's bias corrections: 1 − βᵗ (Kingma and Ba 2015, alg. 1). */
-export function scalarsAt(step: number, learningRate: number, config: OptimiserConfig): Record<(typeof SCALARS)[number], number> {
+export function scalarsAt(
+  step: number,
+  learningRate: number,
+  config: OptimiserConfig,
+): Record<(typeof SCALARS)[number], number> {
   const beta1 = config.name === 'sgd' ? 0 : config.beta1;
   const beta2 = config.name === 'sgd' ? 0 : config.beta2;
-  return { learning_rate: learningRate, correction1: 1 - beta1 ** (step + 1), correction2: 1 - beta2 ** (step + 1) };
+  return {
+    learning_rate: learningRate,
+    correction1: 1 - beta1 ** (step + 1),
+    correction2: 1 - beta2 ** (step + 1),
+  };
 }
 
 export interface UpdateCall {
@@ -106,7 +121,8 @@ export function updateParameters(call: UpdateCall): Record<string, Tensor> {
     for (const spec of call.specs) sgd(spec, call, config, next);
     return next;
   }
-  for (const spec of call.specs) if (config.name === 'muon' && usesMuon(spec, config)) muon(spec, call, config, next);
+  for (const spec of call.specs)
+    if (config.name === 'muon' && usesMuon(spec, config)) muon(spec, call, config, next);
   for (const group of adamGroups(call.specs, config)) adamw(group, call, config, next);
   return next;
 }
@@ -114,24 +130,53 @@ export function updateParameters(call: UpdateCall): Record<string, Tensor> {
 const get = (tensors: Tensors, name: string): Tensor => tensors[name] as Tensor;
 
 /** Loshchilov and Hutter 2019, alg. 2; only matrices and embeddings decay. */
-function adamw(group: Group, call: UpdateCall, config: Exclude<OptimiserConfig, { name: 'sgd' }>, next: Record<string, Tensor>): void {
+function adamw(
+  group: Group,
+  call: UpdateCall,
+  config: Exclude<OptimiserConfig, { name: 'sgd' }>,
+  next: Record<string, Tensor>,
+): void {
   const joined = (tensors: Tensors): Tensor => {
     const parts = group.specs.map((spec) => get(tensors, spec.name));
-    return parts.length === 1 ? (parts[0] as Tensor) : concat(parts.map((part) => reshape(part, [-1])), 0);
+    return parts.length === 1
+      ? (parts[0] as Tensor)
+      : concat(
+          parts.map((part) => reshape(part, [-1])),
+          0,
+        );
   };
   const g = joined(call.gradients);
   const p = joined(call.parameters);
   const scale = call.gradientScale ?? constant(1);
-  const rate = config.name === 'muon' ? mul(get(call.scalars, 'learning_rate'), config.adamRate) : get(call.scalars, 'learning_rate');
+  const rate =
+    config.name === 'muon'
+      ? mul(get(call.scalars, 'learning_rate'), config.adamRate)
+      : get(call.scalars, 'learning_rate');
   const root = sqrt(get(call.scalars, 'correction2'));
   // Scalars are gathered first: every walk over a parameter costs its size in memory traffic.
-  const m = add(mul(get(call.state, `moment1.${group.key}`), config.beta1), mul(g, mul(scale, 1 - config.beta1)));
-  const v = add(mul(get(call.state, `moment2.${group.key}`), config.beta2), mul(mul(g, g), mul(mul(scale, scale), 1 - config.beta2)));
-  const step = mul(div(m, add(sqrt(v), mul(root, config.epsilon))), div(mul(rate, root), get(call.scalars, 'correction1')));
+  const m = add(
+    mul(get(call.state, `moment1.${group.key}`), config.beta1),
+    mul(g, mul(scale, 1 - config.beta1)),
+  );
+  const v = add(
+    mul(get(call.state, `moment2.${group.key}`), config.beta2),
+    mul(mul(g, g), mul(mul(scale, scale), 1 - config.beta2)),
+  );
+  const step = mul(
+    div(m, add(sqrt(v), mul(root, config.epsilon))),
+    div(mul(rate, root), get(call.scalars, 'correction1')),
+  );
   next[`moment1.${group.key}`] = m;
   next[`moment2.${group.key}`] = v;
   const moved = sub(group.decays ? decayed(p, rate, config.weightDecay) : p, step);
-  const parts = group.specs.length === 1 ? [moved] : split(moved, group.specs.map((spec) => sizeOf(spec.shape)), 0);
+  const parts =
+    group.specs.length === 1
+      ? [moved]
+      : split(
+          moved,
+          group.specs.map((spec) => sizeOf(spec.shape)),
+          0,
+        );
   group.specs.forEach((spec, i) => {
     next[spec.name] = reshape(parts[i] as Tensor, spec.shape);
   });
@@ -142,10 +187,21 @@ function decayed(p: Tensor, rate: Tensor, weightDecay: number): Tensor {
 }
 
 /** Sutskever et al. 2013, in PyTorch's form: b ← μ·b + g; p ← p − η·(g + μ·b where Nesterov, else b). */
-function sgd(spec: ParameterSpec, call: UpdateCall, config: Extract<OptimiserConfig, { name: 'sgd' }>, next: Record<string, Tensor>): void {
+function sgd(
+  spec: ParameterSpec,
+  call: UpdateCall,
+  config: Extract<OptimiserConfig, { name: 'sgd' }>,
+  next: Record<string, Tensor>,
+): void {
   const { name } = spec;
-  const given = call.gradientScale === undefined ? get(call.gradients, name) : mul(get(call.gradients, name), call.gradientScale);
-  const g = config.weightDecay === 0 || spec.role === 'vector' ? given : add(given, mul(get(call.parameters, name), config.weightDecay));
+  const given =
+    call.gradientScale === undefined
+      ? get(call.gradients, name)
+      : mul(get(call.gradients, name), call.gradientScale);
+  const g =
+    config.weightDecay === 0 || spec.role === 'vector'
+      ? given
+      : add(given, mul(get(call.parameters, name), config.weightDecay));
   let direction = g;
   if (config.momentum !== 0) {
     const b = add(mul(get(call.state, `momentum.${name}`), config.momentum), g);
@@ -156,9 +212,17 @@ function sgd(spec: ParameterSpec, call: UpdateCall, config: Extract<OptimiserCon
 }
 
 /** Jordan et al. 2024: momentum, made orthogonal by five Newton–Schulz steps, scaled by √max(1, rows/columns). */
-function muon(spec: ParameterSpec, call: UpdateCall, config: Extract<OptimiserConfig, { name: 'muon' }>, next: Record<string, Tensor>): void {
+function muon(
+  spec: ParameterSpec,
+  call: UpdateCall,
+  config: Extract<OptimiserConfig, { name: 'muon' }>,
+  next: Record<string, Tensor>,
+): void {
   const { name } = spec;
-  const g = call.gradientScale === undefined ? get(call.gradients, name) : mul(get(call.gradients, name), call.gradientScale);
+  const g =
+    call.gradientScale === undefined
+      ? get(call.gradients, name)
+      : mul(get(call.gradients, name), call.gradientScale);
   const b = add(mul(get(call.state, `momentum.${name}`), config.momentum), mul(g, 1 - config.momentum));
   next[`momentum.${name}`] = b;
   const rate = get(call.scalars, 'learning_rate');
@@ -170,12 +234,19 @@ function muon(spec: ParameterSpec, call: UpdateCall, config: Extract<OptimiserCo
   // Weights stand as [in, out]: the paper's fan-out over fan-in is columns over rows here.
   const scale = Math.sqrt(Math.max(1, columns / blocks / rows));
   const direction = orthogonal.length === 1 ? (orthogonal[0] as Tensor) : joinColumns(orthogonal);
-  next[name] = sub(decayed(get(call.parameters, name), rate, config.weightDecay), mul(direction, mul(rate, scale)));
+  next[name] = sub(
+    decayed(get(call.parameters, name), rate, config.weightDecay),
+    mul(direction, mul(rate, scale)),
+  );
 }
 
 function splitColumns(x: Tensor, blocks: number): Tensor[] {
   const size = (x.shape[1] as number) / blocks;
-  return split(x, Array.from({ length: blocks }, () => size), 1);
+  return split(
+    x,
+    Array.from({ length: blocks }, () => size),
+    1,
+  );
 }
 
 function joinColumns(parts: readonly Tensor[]): Tensor {
@@ -197,7 +268,10 @@ export function orthogonalise(x: Tensor, steps = 5): Tensor {
 }
 
 /** Global norm of all gradients, and the factor that brings it down to `limit`. */
-export function clipByNorm(gradients: readonly Tensor[], limit: number | undefined): { norm: Tensor; scale: Tensor | undefined } {
+export function clipByNorm(
+  gradients: readonly Tensor[],
+  limit: number | undefined,
+): { norm: Tensor; scale: Tensor | undefined } {
   const norm = sqrt(gradients.map((g) => sum(mul(g, g))).reduce((a, b) => add(a, b), fill(0, [])));
   if (limit === undefined) return { norm, scale: undefined };
   return { norm, scale: minimum(1, div(limit, maximum(norm, 1e-6))) };

@@ -2,7 +2,21 @@
  * From a loss to the programs that train: one step, or gradients added up over several batches and then
  * one update. Knows no architecture: a family hands in its parameters and its loss.
  */
-import { add, cast, fill, gradients, mul, type Program, reshape, type Size, slice, sub, type Tensor, type TensorType, trace } from '../program/index.ts';
+import {
+  add,
+  cast,
+  fill,
+  gradients,
+  mul,
+  type Program,
+  reshape,
+  type Size,
+  slice,
+  sub,
+  type Tensor,
+  type TensorType,
+  trace,
+} from '../program/index.ts';
 import { clipByNorm, optimiserState, SCALARS, updateParameters } from './optimiser.ts';
 import { type ParameterSpec, parameterTypes } from './parameters.ts';
 import type { TrainingConfig } from './training-config.ts';
@@ -38,16 +52,27 @@ export function trainPrograms(name: string, model: LossProgram, settings: Settin
   const names = specs.map((s) => s.name);
   const parameters = parameterTypes(specs);
   const moments = optimiserState(specs, settings.optimiser);
-  const averages: Record<string, TensorType> = settings.ema === 0 ? {} : Object.fromEntries(specs.map((s) => [`average.${s.name}`, { dtype: 'f32', shape: s.shape }]));
+  const averages: Record<string, TensorType> =
+    settings.ema === 0
+      ? {}
+      : Object.fromEntries(specs.map((s) => [`average.${s.name}`, { dtype: 'f32', shape: s.shape }]));
   const scalars = Object.fromEntries(SCALARS.map((n) => [n, { dtype: 'f32' as const, shape: [] }]));
-  const mask: Record<string, TensorType> = settings.dropout === 0 ? {} : { dropout: { dtype: 'u8', shape: [model.dropped] } };
+  const mask: Record<string, TensorType> =
+    settings.dropout === 0 ? {} : { dropout: { dtype: 'u8', shape: [model.dropped] } };
   const state: TrainPrograms['state'] = {};
   for (const [key, type] of Object.entries(moments)) state[key] = { shape: type.shape, start: 'zero' };
-  for (const spec of specs) if (settings.ema !== 0) state[`average.${spec.name}`] = { shape: spec.shape, start: spec.name };
+  for (const spec of specs)
+    if (settings.ema !== 0) state[`average.${spec.name}`] = { shape: spec.shape, start: spec.name };
 
   const lossAndGradients = (x: Readonly<Record<string, Tensor>>): { loss: Tensor; found: Tensor[] } => {
     const loss = model.loss(x, dropoutOf(x.dropout, settings.dropout));
-    return { loss, found: gradients(loss, names.map((n) => x[n] as Tensor)) };
+    return {
+      loss,
+      found: gradients(
+        loss,
+        names.map((n) => x[n] as Tensor),
+      ),
+    };
   };
   const update = (x: Readonly<Record<string, Tensor>>, found: readonly Tensor[]): Record<string, Tensor> => {
     const { norm, scale } = clipByNorm(found, settings.clip === 0 ? undefined : settings.clip);
@@ -62,29 +87,55 @@ export function trainPrograms(name: string, model: LossProgram, settings: Settin
     });
     for (const key of Object.keys(averages)) {
       const before = x[key] as Tensor;
-      next[key] = add(before, mul(sub(next[key.slice('average.'.length)] as Tensor, before), 1 - settings.ema));
+      next[key] = add(
+        before,
+        mul(sub(next[key.slice('average.'.length)] as Tensor, before), 1 - settings.ema),
+      );
     }
     return { gradient_norm: norm, ...prefixed(next) };
   };
 
   if (settings.accumulation === 1) {
-    const step = trace(`${name}_train`, { ...parameters, ...moments, ...averages, ...scalars, ...model.inputs, ...mask }, (x) => {
-      const { loss, found } = lossAndGradients(x);
-      return { loss, ...update(x, found) };
-    });
+    const step = trace(
+      `${name}_train`,
+      { ...parameters, ...moments, ...averages, ...scalars, ...model.inputs, ...mask },
+      (x) => {
+        const { loss, found } = lossAndGradients(x);
+        return { loss, ...update(x, found) };
+      },
+    );
     return { step, state };
   }
-  const sums: Record<string, TensorType> = Object.fromEntries(specs.map((s) => [`sum.${s.name}`, { dtype: 'f32', shape: s.shape }]));
+  const sums: Record<string, TensorType> = Object.fromEntries(
+    specs.map((s) => [`sum.${s.name}`, { dtype: 'f32', shape: s.shape }]),
+  );
   for (const spec of specs) state[`sum.${spec.name}`] = { shape: spec.shape, start: 'zero' };
-  const accumulate = trace(`${name}_accumulate`, { ...parameters, ...sums, ...model.inputs, ...mask }, (x) => {
-    const { loss, found } = lossAndGradients(x);
-    const added = names.map((n, i) => [`sum.${n}`, add(x[`sum.${n}`] as Tensor, mul(found[i] as Tensor, 1 / settings.accumulation))] as const);
-    return { loss, ...prefixed(Object.fromEntries(added)) };
-  });
-  const apply = trace(`${name}_apply`, { ...parameters, ...moments, ...averages, ...scalars, ...sums }, (x) => ({
-    ...update(x, names.map((n) => x[`sum.${n}`] as Tensor)),
-    ...prefixed(Object.fromEntries(specs.map((s) => [`sum.${s.name}`, fill(0, s.shape)]))),
-  }));
+  const accumulate = trace(
+    `${name}_accumulate`,
+    { ...parameters, ...sums, ...model.inputs, ...mask },
+    (x) => {
+      const { loss, found } = lossAndGradients(x);
+      const added = names.map(
+        (n, i) =>
+          [
+            `sum.${n}`,
+            add(x[`sum.${n}`] as Tensor, mul(found[i] as Tensor, 1 / settings.accumulation)),
+          ] as const,
+      );
+      return { loss, ...prefixed(Object.fromEntries(added)) };
+    },
+  );
+  const apply = trace(
+    `${name}_apply`,
+    { ...parameters, ...moments, ...averages, ...scalars, ...sums },
+    (x) => ({
+      ...update(
+        x,
+        names.map((n) => x[`sum.${n}`] as Tensor),
+      ),
+      ...prefixed(Object.fromEntries(specs.map((s) => [`sum.${s.name}`, fill(0, s.shape)]))),
+    }),
+  );
   return { accumulate, apply, state };
 }
 

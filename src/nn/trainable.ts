@@ -39,17 +39,22 @@ export async function createTrainable(options: TrainableOptions): Promise<Profil
   for (const { name, shape } of model.specs) {
     const given = start[name];
     if (given === undefined || given.shape.join() !== shape.join()) {
-      throw new InkstoneError('parameters_differ', `the checkpoint's "${name}" is ${given === undefined ? 'missing' : `[${given.shape}]`}, the model's is [${shape}]`, {
-        kind: 'conflict',
-        hint: 'start from a checkpoint of the same configuration and vocabulary',
-      });
+      throw new InkstoneError(
+        'parameters_differ',
+        `the checkpoint's "${name}" is ${given === undefined ? 'missing' : `[${given.shape}]`}, the model's is [${shape}]`,
+        {
+          kind: 'conflict',
+          hint: 'start from a checkpoint of the same configuration and vocabulary',
+        },
+      );
     }
     state[name] = given;
   }
   for (const [name, { shape, start: from }] of Object.entries(programs.state)) {
     state[name] = from === 'zero' ? zeros('f32', shape as readonly number[]) : (state[from] as HostTensor);
   }
-  const compile = (program: Program): Promise<Executable> => backend.compile(program, { profile: options.profile ?? false });
+  const compile = (program: Program): Promise<Executable> =>
+    backend.compile(program, { profile: options.profile ?? false });
   const main = await compile((programs.step ?? programs.accumulate) as Program);
   const apply = programs.apply === undefined ? undefined : await compile(programs.apply);
   return new OneLossTrainable(options, programs, main, apply, await backend.resident(state));
@@ -63,14 +68,27 @@ class OneLossTrainable implements ProfiledTrainable {
   private readonly updates: { main: Record<string, string>; apply: Record<string, string> };
   private evaluation: Executable | undefined;
 
-  constructor(options: TrainableOptions, programs: TrainPrograms, main: Executable, apply: Executable | undefined, resident: Resident) {
+  constructor(
+    options: TrainableOptions,
+    programs: TrainPrograms,
+    main: Executable,
+    apply: Executable | undefined,
+    resident: Resident,
+  ) {
     this.options = options;
     this.stepExecutable = main;
     this.apply = apply;
     this.resident = resident;
     const updatesOf = (program: Program | undefined): Record<string, string> =>
-      Object.fromEntries((program?.outputs ?? []).filter((o) => o.name.startsWith('next/')).map((o) => [o.name, o.name.slice(5)]));
-    this.updates = { main: updatesOf(programs.step ?? programs.accumulate), apply: updatesOf(programs.apply) };
+      Object.fromEntries(
+        (program?.outputs ?? [])
+          .filter((o) => o.name.startsWith('next/'))
+          .map((o) => [o.name, o.name.slice(5)]),
+      );
+    this.updates = {
+      main: updatesOf(programs.step ?? programs.accumulate),
+      apply: updatesOf(programs.apply),
+    };
   }
 
   state(): Promise<HostTensors> {
@@ -80,9 +98,14 @@ class OneLossTrainable implements ProfiledTrainable {
   async restore(state: HostTensors): Promise<void> {
     const missing = this.resident.names.filter((name) => state[name] === undefined);
     if (missing.length > 0) {
-      throw new InkstoneError('state_incomplete', `the checkpoint lacks ${missing.slice(0, 3).join(', ')}`, { kind: 'conflict', hint: 'resume with the configuration it was made with' });
+      throw new InkstoneError('state_incomplete', `the checkpoint lacks ${missing.slice(0, 3).join(', ')}`, {
+        kind: 'conflict',
+        hint: 'resume with the configuration it was made with',
+      });
     }
-    await this.resident.write(Object.fromEntries(this.resident.names.map((name) => [name, state[name] as HostTensor])));
+    await this.resident.write(
+      Object.fromEntries(this.resident.names.map((name) => [name, state[name] as HostTensor])),
+    );
   }
 
   async parameters(): Promise<HostTensors> {
@@ -96,25 +119,42 @@ class OneLossTrainable implements ProfiledTrainable {
   async step(batch: HostTensors, step: number): Promise<StepResult> {
     const { config } = this.options;
     const scalars: Record<string, HostTensor> = {};
-    for (const [name, value] of Object.entries(scalarsAt(step, learningRateAt(step, config), config.optimiser))) scalars[name] = tensor('f32', [], [value]);
+    for (const [name, value] of Object.entries(
+      scalarsAt(step, learningRateAt(step, config), config.optimiser),
+    ))
+      scalars[name] = tensor('f32', [], [value]);
     let loss = 0;
     let norm: HostTensor | undefined;
     const parts = config.accumulation;
     for (let part = 0; part < parts; part++) {
-      const inputs = { ...rowsOf(batch, part, parts), ...this.mask(step * parts + part), ...(parts === 1 ? scalars : {}) };
-      const result = await this.stepExecutable.run({ inputs, resident: [this.resident], update: this.updates.main });
+      const inputs = {
+        ...rowsOf(batch, part, parts),
+        ...this.mask(step * parts + part),
+        ...(parts === 1 ? scalars : {}),
+      };
+      const result = await this.stepExecutable.run({
+        inputs,
+        resident: [this.resident],
+        update: this.updates.main,
+      });
       loss += Number(result.loss?.data[0]) / parts;
       norm = result.gradient_norm;
     }
     if (this.apply !== undefined) {
-      norm = (await this.apply.run({ inputs: scalars, resident: [this.resident], update: this.updates.apply })).gradient_norm;
+      norm = (
+        await this.apply.run({ inputs: scalars, resident: [this.resident], update: this.updates.apply })
+      ).gradient_norm;
     }
     return { loss, gradientNorm: Number(norm?.data[0]) };
   }
 
   private mask(pass: number): HostTensors {
     const { config, model } = this.options;
-    return config.dropout === 0 ? {} : { dropout: tensor('u8', [model.dropped], keepMask(config.seed, pass, model.dropped, config.dropout)) };
+    return config.dropout === 0
+      ? {}
+      : {
+          dropout: tensor('u8', [model.dropped], keepMask(config.seed, pass, model.dropped, config.dropout)),
+        };
   }
 
   async evaluate(batch: HostTensors): Promise<{ total: number; count: number }> {
@@ -122,7 +162,10 @@ class OneLossTrainable implements ProfiledTrainable {
     this.evaluation ??= await backend.compile(evaluate);
     // What is judged is what is served: the average, where one is kept.
     const judged = config.ema === 0 ? {} : await this.parameters();
-    const { total } = await this.evaluation.run({ inputs: { ...judged, ...batch }, resident: [this.resident] });
+    const { total } = await this.evaluation.run({
+      inputs: { ...judged, ...batch },
+      resident: [this.resident],
+    });
     let count = 0;
     for (const weight of (batch.weights as HostTensor<'f32'>).data) count += weight;
     return { total: Number(total?.data[0]), count };
@@ -142,7 +185,14 @@ function rowsOf(batch: HostTensors, part: number, parts: number): HostTensors {
     Object.entries(batch).map(([name, { dtype, shape, data }]) => {
       const rows = (shape[0] as number) / parts;
       const width = data.length / (shape[0] as number);
-      return [name, { dtype, shape: [rows, ...shape.slice(1)], data: data.slice(part * rows * width, (part + 1) * rows * width) } as HostTensor];
+      return [
+        name,
+        {
+          dtype,
+          shape: [rows, ...shape.slice(1)],
+          data: data.slice(part * rows * width, (part + 1) * rows * width),
+        } as HostTensor,
+      ];
     }),
   );
 }

@@ -70,7 +70,10 @@ export const trainingConfig = z.object({
 export type TrainingConfig = z.infer<typeof trainingConfig>;
 
 /** The rate at a step (from 0): a function of the step alone, so a resumed run has the same. */
-export function learningRateAt(step: number, config: Pick<TrainingConfig, 'steps' | 'learningRate' | 'schedule'>): number {
+export function learningRateAt(
+  step: number,
+  config: Pick<TrainingConfig, 'steps' | 'learningRate' | 'schedule'>,
+): number {
   const { name, warmup, decay, floor } = config.schedule;
   if (step < warmup) return (config.learningRate * (step + 1)) / (warmup + 1);
   if (name === 'constant') return config.learningRate;

@@ -1,6 +1,20 @@
 /** A run's folder: what lies where, its lock, its metrics. Knows no model. */
 import { InkstoneError } from '../base/errors.ts';
-import { appendTextNow, exists, facts, freeSpace, isAlive, makeFolder, processId, readBytes, readText, removeFile, truncateFile, writeAtomically, writeFile } from '../base/host.ts';
+import {
+  appendTextNow,
+  exists,
+  facts,
+  freeSpace,
+  isAlive,
+  makeFolder,
+  processId,
+  readBytes,
+  readText,
+  removeFile,
+  truncateFile,
+  writeAtomically,
+  writeFile,
+} from '../base/host.ts';
 import type { HostTensor, HostTensors } from '../base/tensor.ts';
 import { readSafetensors, safetensorsPieces } from '../formats/safetensors.ts';
 
@@ -20,7 +34,12 @@ export interface TrainRecord {
   lastLoss?: number;
 }
 
-export type MetricLine = { type: 'train' | 'evaluate' | 'sample' | 'state'; step: number; seconds: number; [field: string]: unknown };
+export type MetricLine = {
+  type: 'train' | 'evaluate' | 'sample' | 'state';
+  step: number;
+  seconds: number;
+  [field: string]: unknown;
+};
 
 export class RunFolder {
   readonly path: string;
@@ -47,7 +66,10 @@ export class RunFolder {
     if (await exists(file)) {
       const holder = Number(await readText(file));
       if (holder !== processId() && isAlive(holder)) {
-        throw new InkstoneError('run_locked', `process ${holder} is training in ${this.path}`, { kind: 'conflict', hint: 'wait for it, stop it, or choose another --out' });
+        throw new InkstoneError('run_locked', `process ${holder} is training in ${this.path}`, {
+          kind: 'conflict',
+          hint: 'wait for it, stop it, or choose another --out',
+        });
       }
     }
     await writeFile(file, String(processId()));
@@ -90,14 +112,21 @@ export class RunFolder {
 
   /** @throws InkstoneError `disk_full` before anything is written */
   async writeCheckpoint(name: 'last' | 'best', checkpoint: Checkpoint): Promise<void> {
-    const pieces = safetensorsPieces(checkpoint.tensors, { step: String(checkpoint.step), record: JSON.stringify(checkpoint.record) });
+    const pieces = safetensorsPieces(checkpoint.tensors, {
+      step: String(checkpoint.step),
+      record: JSON.stringify(checkpoint.record),
+    });
     const size = pieces.reduce((total, piece) => total + piece.length, 0);
     const free = await freeSpace(this.file('checkpoints'));
     if (free < size * 1.05 + 2 ** 20) {
-      throw new InkstoneError('disk_full', `a checkpoint takes ${Math.ceil(size / 2 ** 20)} MiB, the disk has ${Math.floor(free / 2 ** 20)}`, {
-        kind: 'resource',
-        hint: 'free some space, then go on with --resume; the checkpoint before this one is intact',
-      });
+      throw new InkstoneError(
+        'disk_full',
+        `a checkpoint takes ${Math.ceil(size / 2 ** 20)} MiB, the disk has ${Math.floor(free / 2 ** 20)}`,
+        {
+          kind: 'resource',
+          hint: 'free some space, then go on with --resume; the checkpoint before this one is intact',
+        },
+      );
     }
     await writeAtomically(this.file(`checkpoints/${name}.safetensors`), async (write) => {
       for (const piece of pieces) await write(piece);
@@ -108,7 +137,11 @@ export class RunFolder {
     const file = this.file(`checkpoints/${name}.safetensors`);
     if ((await facts(file)) === undefined) return undefined;
     const { tensors, metadata } = readSafetensors(await readBytes(file));
-    return { step: Number(metadata.step), tensors, record: JSON.parse(metadata.record ?? '{"stale":0}') as TrainRecord };
+    return {
+      step: Number(metadata.step),
+      tensors,
+      record: JSON.parse(metadata.record ?? '{"stale":0}') as TrainRecord,
+    };
   }
 
   has(name: 'last' | 'best'): Promise<boolean> {

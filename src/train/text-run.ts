@@ -15,7 +15,7 @@ import { createTextTrainable } from '../models/text/trainable.ts';
 import { type TrainingConfig, trainingConfig } from '../nn/training-config.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { RunFolder } from './run-folder.ts';
-import { train, type TrainOutcome, type TrainProgress } from './trainer.ts';
+import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
 export interface TextRunOptions {
   preset: TextPreset;
@@ -53,7 +53,15 @@ export interface TextRunConfig {
   model: Gpt2Config;
   training: TrainingConfig;
   tokenizer: { file: 'tokenizer.json'; kind: string };
-  data: { fingerprint: string; characters: number; documents: number; validation: number; trainTokens: number; validationTokens: number; validationCharacters: number };
+  data: {
+    fingerprint: string;
+    characters: number;
+    documents: number;
+    validation: number;
+    trainTokens: number;
+    validationTokens: number;
+    validationCharacters: number;
+  };
   parameters: number;
   created: number;
   provenance: Record<string, unknown>;
@@ -73,10 +81,17 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
   const folder = new RunFolder(options.out);
   const before = await folder.readJson<TextRunConfig>('config.json');
   if (before !== undefined && options.resume !== true && options.force !== true) {
-    throw new InkstoneError('run_exists', `${options.out} holds a run already`, { kind: 'conflict', hint: 'go on with it (--resume), replace it (--force), or choose another --out' });
+    throw new InkstoneError('run_exists', `${options.out} holds a run already`, {
+      kind: 'conflict',
+      hint: 'go on with it (--resume), replace it (--force), or choose another --out',
+    });
   }
   const context = options.model?.context ?? options.preset.model.context;
-  const training = trainingConfig.parse({ ...options.preset.training, context, ...definedOnly(options.training ?? {}) });
+  const training = trainingConfig.parse({
+    ...options.preset.training,
+    context,
+    ...definedOnly(options.training ?? {}),
+  });
   await folder.open();
   const unlock = await folder.lock();
   try {
@@ -90,7 +105,13 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
       await folder.rewindMetrics(-1);
     }
     const outcome = await runTrainer(options, folder, config, prepared);
-    const result: TextRunResult = { ...outcome, unit: 'nats per character', parameters: config.parameters, out: options.out, model };
+    const result: TextRunResult = {
+      ...outcome,
+      unit: 'nats per character',
+      parameters: config.parameters,
+      out: options.out,
+      model,
+    };
     await folder.writeJson('result.json', result);
     return result;
   } finally {
@@ -102,9 +123,15 @@ function definedOnly<T extends object>(values: T): Partial<T> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<T>;
 }
 
-async function prepare(options: TextRunOptions, folder: RunFolder, before: TextRunConfig | undefined): Promise<PreparedText> {
+async function prepare(
+  options: TextRunOptions,
+  folder: RunFolder,
+  before: TextRunConfig | undefined,
+): Promise<PreparedText> {
   const resumed = before !== undefined && options.resume === true;
-  const given = resumed ? readTokenizer(await readText(folder.file('tokenizer.json'))) : options.from?.tokenizer;
+  const given = resumed
+    ? readTokenizer(await readText(folder.file('tokenizer.json')))
+    : options.from?.tokenizer;
   const prepared = await prepareText(options.data, {
     folder: folder.file('data'),
     tokenizer: given === undefined ? options.preset.tokenizer : { name: 'given', tokenizer: given },
@@ -113,23 +140,40 @@ async function prepare(options: TextRunOptions, folder: RunFolder, before: TextR
     ...(options.prepare === undefined ? {} : { progress: options.prepare }),
   });
   if (resumed && prepared.info.fingerprint !== before.data.fingerprint) {
-    throw new InkstoneError('data_differs', `${options.data} is not the data this run was started with`, { kind: 'conflict', hint: 'give the same data, or start a new run' });
+    throw new InkstoneError('data_differs', `${options.data} is not the data this run was started with`, {
+      kind: 'conflict',
+      hint: 'give the same data, or start a new run',
+    });
   }
   if (!resumed) await folder.writeJson('tokenizer.json', JSON.parse(prepared.tokenizer.toJson()));
   return prepared;
 }
 
 function checkedModel(options: TextRunOptions, training: TrainingConfig, prepared: PreparedText): Gpt2Config {
-  const model = gpt2Config.parse({ ...options.preset.model, ...definedOnly(options.model ?? {}), vocabulary: Math.max(2, prepared.tokenizer.vocabularySize) });
+  const model = gpt2Config.parse({
+    ...options.preset.model,
+    ...definedOnly(options.model ?? {}),
+    vocabulary: Math.max(2, prepared.tokenizer.vocabularySize),
+  });
   if (training.context > model.context) {
-    throw new InkstoneError('context_too_long', `windows of ${training.context} tokens do not fit the model's context of ${model.context}`, { kind: 'usage', hint: `a window has at most ${model.context} tokens` });
+    throw new InkstoneError(
+      'context_too_long',
+      `windows of ${training.context} tokens do not fit the model's context of ${model.context}`,
+      { kind: 'usage', hint: `a window has at most ${model.context} tokens` },
+    );
   }
   requireWindow({ start: 0, length: prepared.trainTokens }, training.context, 'training');
   requireWindow({ start: prepared.trainTokens, length: prepared.validationTokens }, 1, 'validation');
   return model;
 }
 
-function configOf(options: TextRunOptions, model: Gpt2Config, training: TrainingConfig, prepared: PreparedText, before: TextRunConfig | undefined): TextRunConfig {
+function configOf(
+  options: TextRunOptions,
+  model: Gpt2Config,
+  training: TrainingConfig,
+  prepared: PreparedText,
+  before: TextRunConfig | undefined,
+): TextRunConfig {
   const { info } = prepared;
   return {
     family: 'text',
@@ -157,11 +201,19 @@ function configOf(options: TextRunOptions, model: Gpt2Config, training: Training
 function requireSame(before: TextRunConfig, after: TextRunConfig): void {
   const core = (config: TextRunConfig): string => JSON.stringify([config.model, config.training]);
   if (core(before) === core(after)) return;
-  const fields = Object.keys(after.training).filter((key) => JSON.stringify(before.training[key as keyof TrainingConfig]) !== JSON.stringify(after.training[key as keyof TrainingConfig]));
-  throw new InkstoneError('config_differs', `the run was started with other settings${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`, {
-    kind: 'conflict',
-    hint: 'resume with the settings it was started with, or start a new run with --out',
-  });
+  const fields = Object.keys(after.training).filter(
+    (key) =>
+      JSON.stringify(before.training[key as keyof TrainingConfig]) !==
+      JSON.stringify(after.training[key as keyof TrainingConfig]),
+  );
+  throw new InkstoneError(
+    'config_differs',
+    `the run was started with other settings${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`,
+    {
+      kind: 'conflict',
+      hint: 'resume with the settings it was started with, or start a new run with --out',
+    },
+  );
 }
 
 async function requireSpace(folder: RunFolder, parameters: number, training: TrainingConfig): Promise<void> {
@@ -169,10 +221,19 @@ async function requireSpace(folder: RunFolder, parameters: number, training: Tra
   const needed = parameters * 4 * (moments + 1) * 2 + 2 ** 22;
   const free = await freeSpace(folder.path);
   if (free >= needed) return;
-  throw new InkstoneError('disk_full', `the checkpoints of this run take ${Math.ceil(needed / 2 ** 20)} MiB, the disk has ${Math.floor(free / 2 ** 20)}`, { kind: 'resource', hint: 'free some space or choose another --out' });
+  throw new InkstoneError(
+    'disk_full',
+    `the checkpoints of this run take ${Math.ceil(needed / 2 ** 20)} MiB, the disk has ${Math.floor(free / 2 ** 20)}`,
+    { kind: 'resource', hint: 'free some space or choose another --out' },
+  );
 }
 
-async function runTrainer(options: TextRunOptions, folder: RunFolder, config: TextRunConfig, prepared: PreparedText): Promise<TrainOutcome> {
+async function runTrainer(
+  options: TextRunOptions,
+  folder: RunFolder,
+  config: TextRunConfig,
+  prepared: PreparedText,
+): Promise<TrainOutcome> {
   const { training, model, data } = config;
   const trainRange = { start: 0, length: data.trainTokens };
   const validationRange = { start: data.trainTokens, length: data.validationTokens };
@@ -191,19 +252,32 @@ async function runTrainer(options: TextRunOptions, folder: RunFolder, config: Te
       config: training,
       resume: options.resume ?? false,
       tokensPerStep: training.batch * training.accumulation * training.context,
-      batch: (step) => trainBatch(prepared.tokens, trainRange, { batch: training.batch * training.accumulation, context: training.context, seed: training.seed, step }),
+      batch: (step) =>
+        trainBatch(prepared.tokens, trainRange, {
+          batch: training.batch * training.accumulation,
+          context: training.context,
+          seed: training.seed,
+          step,
+        }),
       evaluate: async () => {
         let total = 0;
         let predicted = 0;
-        for await (const batch of evaluationBatches(prepared.tokens, validationRange, { batch: EVALUATION_ROWS, context: training.context })) {
+        for await (const batch of evaluationBatches(prepared.tokens, validationRange, {
+          batch: EVALUATION_ROWS,
+          context: training.context,
+        })) {
           const part = await trainable.evaluate(batch);
           total += part.total;
           predicted += part.count;
         }
         // Characters have one token each; other tokens are weighed by the characters they stand for.
-        return prepared.tokenizer.kind === 'characters' ? total / predicted : total / data.validationCharacters;
+        return prepared.tokenizer.kind === 'characters'
+          ? total / predicted
+          : total / data.validationCharacters;
       },
-      ...(sample === undefined ? {} : { sample: async () => sample(await trainable.parameters(), model, prepared.tokenizer) }),
+      ...(sample === undefined
+        ? {}
+        : { sample: async () => sample(await trainable.parameters(), model, prepared.tokenizer) }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.report === undefined ? {} : { report: options.report }),
     });

@@ -129,7 +129,13 @@ class Run {
     this.stepSeconds += (monotonic() - begun) / 1000;
     this.stepsHere++;
     if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm))) {
-      folder.metric({ type: 'state', state: 'failed', step: this.step, seconds: round(this.seconds()), error: 'loss_not_finite' });
+      folder.metric({
+        type: 'state',
+        state: 'failed',
+        step: this.step,
+        seconds: round(this.seconds()),
+        error: 'loss_not_finite',
+      });
       throw new InkstoneError('loss_not_finite', `the loss became ${loss} at step ${this.step + 1}`, {
         kind: 'diverged',
         hint: `lower the learning rate (--learning-rate) or clip harder (--clip); the last good checkpoint is of ${await this.lastGood()}`,
@@ -140,7 +146,15 @@ class Run {
     this.loss = loss;
     // A line every ten steps: enough for a curve, little enough to read.
     if (this.step % 10 === 0 || this.step === this.options.config.steps || this.step === 1) {
-      folder.metric({ type: 'train', step: this.step, loss: round(loss), ...(gradientNorm === undefined ? {} : { gradient_norm: round(gradientNorm) }), tokens_per_second: Math.round(this.speed()), remaining: Math.round(this.remaining()), seconds: round(this.seconds()) });
+      folder.metric({
+        type: 'train',
+        step: this.step,
+        loss: round(loss),
+        ...(gradientNorm === undefined ? {} : { gradient_norm: round(gradientNorm) }),
+        tokens_per_second: Math.round(this.speed()),
+        remaining: Math.round(this.remaining()),
+        seconds: round(this.seconds()),
+      });
     }
     this.report('training');
   }
@@ -160,20 +174,35 @@ class Run {
       record.bestLoss = validation;
       record.bestStep = this.step;
       record.stale = 0;
-      await folder.writeCheckpoint('best', { step: this.step, tensors: await trainable.parameters(), record: { ...record } });
+      await folder.writeCheckpoint('best', {
+        step: this.step,
+        tensors: await trainable.parameters(),
+        record: { ...record },
+      });
     } else record.stale++;
-    folder.metric({ type: 'evaluate', step: this.step, val_loss: round(validation), best_val_loss: round(record.bestLoss), seconds: round(this.seconds()) });
+    folder.metric({
+      type: 'evaluate',
+      step: this.step,
+      val_loss: round(validation),
+      best_val_loss: round(record.bestLoss),
+      seconds: round(this.seconds()),
+    });
     this.report('evaluating');
   }
 
   private async sample(): Promise<void> {
     const text = await this.options.sample?.(this.options.trainable);
-    if (text !== undefined) this.options.folder.metric({ type: 'sample', step: this.step, text, seconds: round(this.seconds()) });
+    if (text !== undefined)
+      this.options.folder.metric({ type: 'sample', step: this.step, text, seconds: round(this.seconds()) });
   }
 
   private async save(): Promise<void> {
     this.report('saving');
-    const checkpoint: Checkpoint = { step: this.step, tensors: await this.options.trainable.state(), record: { ...this.record } };
+    const checkpoint: Checkpoint = {
+      step: this.step,
+      tensors: await this.options.trainable.state(),
+      record: { ...this.record },
+    };
     await this.options.folder.writeCheckpoint('last', checkpoint);
   }
 

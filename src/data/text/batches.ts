@@ -17,15 +17,23 @@ export interface Range {
 /** @throws InkstoneError `context_too_long` */
 export function requireWindow(range: Range, context: number, name: string): void {
   if (range.length >= context + 1) return;
-  throw new InkstoneError('context_too_long', `the ${name} part has ${range.length} tokens, but a window takes ${context + 1}`, {
-    kind: 'data',
-    hint: `give more text, or a context of at most ${Math.max(1, range.length - 1)} (--context)`,
-    details: { tokens: range.length, context },
-  });
+  throw new InkstoneError(
+    'context_too_long',
+    `the ${name} part has ${range.length} tokens, but a window takes ${context + 1}`,
+    {
+      kind: 'data',
+      hint: `give more text, or a context of at most ${Math.max(1, range.length - 1)} (--context)`,
+      details: { tokens: range.length, context },
+    },
+  );
 }
 
 /** `tokens` and `targets` i32 `[batch, context]`: windows at random places, targets one ahead. */
-export async function trainBatch(file: TokenFile, range: Range, options: { batch: number; context: number; seed: number; step: number }): Promise<HostTensors> {
+export async function trainBatch(
+  file: TokenFile,
+  range: Range,
+  options: { batch: number; context: number; seed: number; step: number },
+): Promise<HostTensors> {
   const { batch, context, seed, step } = options;
   const random = new Random(seed, 'batch', step);
   const tokens = new Int32Array(batch * context);
@@ -35,7 +43,10 @@ export async function trainBatch(file: TokenFile, range: Range, options: { batch
     tokens.set(window.subarray(0, context), row * context);
     targets.set(window.subarray(1), row * context);
   }
-  return { tokens: tensor('i32', [batch, context], tokens), targets: tensor('i32', [batch, context], targets) };
+  return {
+    tokens: tensor('i32', [batch, context], tokens),
+    targets: tensor('i32', [batch, context], targets),
+  };
 }
 
 /**
@@ -43,7 +54,11 @@ export async function trainBatch(file: TokenFile, range: Range, options: { batch
  * from those before them in the window, so every id but the first is predicted once. `weights` is 0 where the
  * last windows are filled up.
  */
-export async function* evaluationBatches(file: TokenFile, range: Range, options: { batch: number; context: number }): AsyncGenerator<HostTensors> {
+export async function* evaluationBatches(
+  file: TokenFile,
+  range: Range,
+  options: { batch: number; context: number },
+): AsyncGenerator<HostTensors> {
   const { batch, context } = options;
   const predictions = range.length - 1;
   const windows = Math.ceil(predictions / context);
@@ -60,6 +75,10 @@ export async function* evaluationBatches(file: TokenFile, range: Range, options:
       weights.fill(1, row * context, row * context + count);
     }
     const shape = [batch, context];
-    yield { tokens: tensor('i32', shape, tokens), targets: tensor('i32', shape, targets), weights: tensor('f32', shape, weights) };
+    yield {
+      tokens: tensor('i32', shape, tokens),
+      targets: tensor('i32', shape, targets),
+      weights: tensor('f32', shape, weights),
+    };
   }
 }

@@ -2,8 +2,9 @@
  * Text data as a stream of pieces, whatever it is kept in: a text file, a folder, JSON lines, gzip, tar. No
  * file is ever held whole. Knows formats and encodings; knows no tokens.
  */
-import { createGunzip } from 'node:zlib';
+
 import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { InkstoneError } from '../../base/errors.ts';
 import { facts, listTree, readStream } from '../../base/host.ts';
 import { readTar } from '../../formats/tar.ts';
@@ -30,16 +31,28 @@ const LINES = /\.(jsonl|ndjson)$/i;
 export async function* readPieces(path: string, options: ReadOptions = {}): AsyncGenerator<TextPiece> {
   const about = await facts(path);
   if (about === undefined) {
-    throw new InkstoneError('data_missing', `there is nothing at ${path}`, { kind: 'missing', hint: 'check the path given to --data' });
+    throw new InkstoneError('data_missing', `there is nothing at ${path}`, {
+      kind: 'missing',
+      hint: 'check the path given to --data',
+    });
   }
-  const name = path.split(/[\\/]/).filter((part) => part !== '').at(-1) ?? path;
+  const name =
+    path
+      .split(/[\\/]/)
+      .filter((part) => part !== '')
+      .at(-1) ?? path;
   if (about.kind !== 'folder') {
     yield* readFile(name, () => readStream(path), options);
     return;
   }
-  const files = (await listTree(path)).filter((file) => !file.split('/').some((part) => part.startsWith('.')) && isReadable(file));
+  const files = (await listTree(path)).filter(
+    (file) => !file.split('/').some((part) => part.startsWith('.')) && isReadable(file),
+  );
   if (files.length === 0) {
-    throw new InkstoneError('data_missing', `the folder ${path} has no text files`, { kind: 'missing', hint: 'text, .jsonl, .gz and .tar.gz files are read' });
+    throw new InkstoneError('data_missing', `the folder ${path} has no text files`, {
+      kind: 'missing',
+      hint: 'text, .jsonl, .gz and .tar.gz files are read',
+    });
   }
   for (const file of files) yield* readFile(`${name}/${file}`, () => readStream(`${path}/${file}`), options);
 }
@@ -49,7 +62,11 @@ function isReadable(file: string): boolean {
   return TEXT.test(inner) || LINES.test(inner) || /\.(tar|tgz)$/i.test(inner);
 }
 
-async function* readFile(name: string, open: () => AsyncIterable<Uint8Array>, options: ReadOptions): AsyncGenerator<TextPiece> {
+async function* readFile(
+  name: string,
+  open: () => AsyncIterable<Uint8Array>,
+  options: ReadOptions,
+): AsyncGenerator<TextPiece> {
   const zipped = /\.(gz|tgz)$/i.test(name);
   const inner = name.replace(/\.gz$/i, '').replace(/\.tgz$/i, '.tar');
   const bytes = zipped ? gunzip(name, open()) : open();
@@ -64,11 +81,21 @@ async function* gunzip(name: string, source: AsyncIterable<Uint8Array>): AsyncGe
   try {
     for await (const chunk of unzip) yield chunk as Uint8Array;
   } catch (cause) {
-    throw InkstoneError.is(cause) ? cause : new InkstoneError('data_corrupt', `${name} is damaged: ${(cause as Error).message}`, { kind: 'data', hint: 'fetch or pack it again', cause });
+    throw InkstoneError.is(cause)
+      ? cause
+      : new InkstoneError('data_corrupt', `${name} is damaged: ${(cause as Error).message}`, {
+          kind: 'data',
+          hint: 'fetch or pack it again',
+          cause,
+        });
   }
 }
 
-async function* readArchive(name: string, bytes: AsyncIterable<Uint8Array>, options: ReadOptions): AsyncGenerator<TextPiece> {
+async function* readArchive(
+  name: string,
+  bytes: AsyncIterable<Uint8Array>,
+  options: ReadOptions,
+): AsyncGenerator<TextPiece> {
   const files = readTar(bytes)[Symbol.asyncIterator]();
   let at = await files.next();
   while (at.done !== true) {
@@ -103,15 +130,30 @@ async function* decode(name: string, bytes: AsyncIterable<Uint8Array>): AsyncGen
 }
 
 function binary(name: string, cause?: unknown): InkstoneError {
-  return new InkstoneError('data_binary', `${name} is not text`, { kind: 'data', hint: 'give UTF-8 text; convert other encodings first', cause });
+  return new InkstoneError('data_binary', `${name} is not text`, {
+    kind: 'data',
+    hint: 'give UTF-8 text; convert other encodings first',
+    cause,
+  });
 }
 
-async function* readOne(name: string, inner: string, bytes: AsyncIterable<Uint8Array>, options: ReadOptions): AsyncGenerator<TextPiece> {
+async function* readOne(
+  name: string,
+  inner: string,
+  bytes: AsyncIterable<Uint8Array>,
+  options: ReadOptions,
+): AsyncGenerator<TextPiece> {
   if (LINES.test(inner)) {
     let number = 0;
     for await (const line of lines(decode(name, bytes))) {
       number++;
-      if (line.trim() !== '') yield { source: `${name}:${number}`, text: `${lineText(`${name}:${number}`, line, options)}\n`, first: true, last: true };
+      if (line.trim() !== '')
+        yield {
+          source: `${name}:${number}`,
+          text: `${lineText(`${name}:${number}`, line, options)}\n`,
+          first: true,
+          last: true,
+        };
     }
     return;
   }
@@ -164,15 +206,23 @@ function lineText(place: string, line: string, { field }: ReadOptions): string {
   try {
     row = JSON.parse(line);
   } catch (cause) {
-    throw new InkstoneError('json_line_invalid', `${place} is not JSON`, { kind: 'data', hint: 'each line must be one JSON object', cause });
+    throw new InkstoneError('json_line_invalid', `${place} is not JSON`, {
+      kind: 'data',
+      hint: 'each line must be one JSON object',
+      cause,
+    });
   }
   if (typeof row === 'string' && field === undefined) return row;
   const record = (typeof row === 'object' && row !== null ? row : {}) as Record<string, unknown>;
   const value = field === undefined ? (record.text ?? record.paragraphs) : record[field];
   if (typeof value === 'string') return value;
   if (Array.isArray(value) && value.every((v) => typeof v === 'string')) return value.join('\n');
-  throw new InkstoneError('json_line_invalid', `${place} has no text in ${field === undefined ? '"text" or "paragraphs"' : `"${field}"`}`, {
-    kind: 'data',
-    hint: 'name the field that holds the text with --field',
-  });
+  throw new InkstoneError(
+    'json_line_invalid',
+    `${place} has no text in ${field === undefined ? '"text" or "paragraphs"' : `"${field}"`}`,
+    {
+      kind: 'data',
+      hint: 'name the field that holds the text with --field',
+    },
+  );
 }

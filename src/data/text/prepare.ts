@@ -19,7 +19,10 @@ export interface CorpusInfo {
   characters: number;
 }
 
-export type TokenizerChoice = { name: 'characters' } | { name: 'bpe'; vocabulary: number } | { name: 'given'; tokenizer: Tokenizer };
+export type TokenizerChoice =
+  | { name: 'characters' }
+  | { name: 'bpe'; vocabulary: number }
+  | { name: 'given'; tokenizer: Tokenizer };
 
 export interface PrepareOptions extends ReadOptions {
   /** Where the token file goes. */
@@ -51,7 +54,11 @@ export async function prepareText(path: string, options: PrepareOptions): Promis
   const validation = options.validation ?? 0.1;
   options.progress?.('reading', 0);
   const { info, tokenizer } = await survey(path, options);
-  if (info.characters === 0) throw new InkstoneError('data_empty', `${path} has no text in it`, { kind: 'data', hint: 'give a file with text' });
+  if (info.characters === 0)
+    throw new InkstoneError('data_empty', `${path} has no text in it`, {
+      kind: 'data',
+      hint: 'give a file with text',
+    });
   const trainCharacters = Math.floor(info.characters * (1 - validation) + 1e-9);
   const key = { fingerprint: info.fingerprint, tokenizer: hash(tokenizer.toJson()), trainCharacters };
   const counts = (await reuse(options.folder, key)) ?? (await encode(path, options, tokenizer, info, key));
@@ -68,7 +75,10 @@ export async function prepareText(path: string, options: PrepareOptions): Promis
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-async function survey(path: string, options: PrepareOptions): Promise<{ info: CorpusInfo; tokenizer: Tokenizer }> {
+async function survey(
+  path: string,
+  options: PrepareOptions,
+): Promise<{ info: CorpusInfo; tokenizer: Tokenizer }> {
   const digest = createHash('sha256');
   const seen = new Set<string>();
   const words = new WordCounter();
@@ -84,7 +94,10 @@ async function survey(path: string, options: PrepareOptions): Promise<{ info: Co
   const info = { fingerprint: digest.digest('hex'), documents, characters };
   if (options.tokenizer.name === 'given') return { info, tokenizer: options.tokenizer.tokenizer };
   options.progress?.('tokenizer', 0);
-  const tokenizer = options.tokenizer.name === 'characters' ? CharacterTokenizer.fromCharacters(seen) : trainBpe(words.counts, options.tokenizer.vocabulary);
+  const tokenizer =
+    options.tokenizer.name === 'characters'
+      ? CharacterTokenizer.fromCharacters(seen)
+      : trainBpe(words.counts, options.tokenizer.vocabulary);
   return { info, tokenizer };
 }
 
@@ -107,11 +120,20 @@ type Key = { fingerprint: string; tokenizer: string; trainCharacters: number };
 async function reuse(folder: string, key: Key): Promise<Counts | undefined> {
   if (!(await exists(meta(folder))) || !(await exists(ids(folder)))) return undefined;
   const before = JSON.parse(await readText(meta(folder))) as Key & Counts;
-  const same = before.fingerprint === key.fingerprint && before.tokenizer === key.tokenizer && before.trainCharacters === key.trainCharacters;
+  const same =
+    before.fingerprint === key.fingerprint &&
+    before.tokenizer === key.tokenizer &&
+    before.trainCharacters === key.trainCharacters;
   return same ? before : undefined;
 }
 
-async function encode(path: string, options: PrepareOptions, tokenizer: Tokenizer, info: CorpusInfo, key: Key): Promise<Counts> {
+async function encode(
+  path: string,
+  options: PrepareOptions,
+  tokenizer: Tokenizer,
+  info: CorpusInfo,
+  key: Key,
+): Promise<Counts> {
   const wide = tokenizer.vocabularySize > 65536;
   const counts = { trainTokens: 0, validationTokens: 0 };
   let characters = 0;
@@ -144,7 +166,14 @@ async function encode(path: string, options: PrepareOptions, tokenizer: Tokenize
 }
 
 /** Between documents stands the end-of-text token, where the vocabulary has one. */
-async function endDocument(piece: TextPiece, tokenizer: Tokenizer, characters: number, info: CorpusInfo, key: Key, write: (ids: readonly number[], part: keyof Counts) => Promise<void>): Promise<void> {
+async function endDocument(
+  piece: TextPiece,
+  tokenizer: Tokenizer,
+  characters: number,
+  info: CorpusInfo,
+  key: Key,
+  write: (ids: readonly number[], part: keyof Counts) => Promise<void>,
+): Promise<void> {
   if (!piece.last || tokenizer.endOfText === undefined || info.documents === 1) return;
   await write([tokenizer.endOfText], characters <= key.trainCharacters ? 'trainTokens' : 'validationTokens');
 }
@@ -155,4 +184,3 @@ function unitOf(text: string, n: number): number {
   for (let i = 0; i < n; i++) unit += (text.codePointAt(unit) as number) > 0xffff ? 2 : 1;
   return unit;
 }
-

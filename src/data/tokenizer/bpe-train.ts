@@ -21,7 +21,11 @@ export class WordCounter {
 /** @param size tokens in all: 256 bytes, merges, and the end of text @throws InkstoneError `vocabulary_small` */
 export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeTokenizer {
   if (!Number.isInteger(size) || size < 257) {
-    throw new InkstoneError('vocabulary_small', `a byte-level vocabulary has at least 257 tokens, not ${size}`, { kind: 'usage' });
+    throw new InkstoneError(
+      'vocabulary_small',
+      `a byte-level vocabulary has at least 257 tokens, not ${size}`,
+      { kind: 'usage' },
+    );
   }
   const tokens = byteTokens();
   const byteId = new Int32Array(256);
@@ -37,7 +41,8 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
   }
   const pairs = new PairTable();
   sequences.forEach((ids, word) => {
-    for (let i = 0; i + 1 < ids.length; i++) pairs.change(ids[i] as number, ids[i + 1] as number, counts[word] as number, word);
+    for (let i = 0; i + 1 < ids.length; i++)
+      pairs.change(ids[i] as number, ids[i + 1] as number, counts[word] as number, word);
   });
   const merges: [number, number, number][] = [];
   while (tokens.length < size - 1) {
@@ -47,7 +52,10 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
     const id = tokens.length;
     tokens.push(Uint8Array.from([...(tokens[left] as Uint8Array), ...(tokens[right] as Uint8Array)]));
     merges.push([left, right, id]);
-    for (const word of holders) mergeIn(sequences[word] as number[], left, right, id, (a, b, sign) => pairs.change(a, b, sign * (counts[word] as number), word));
+    for (const word of holders)
+      mergeIn(sequences[word] as number[], left, right, id, (a, b, sign) =>
+        pairs.change(a, b, sign * (counts[word] as number), word),
+      );
     pairs.flush();
   }
   const endOfText = tokens.length;
@@ -56,7 +64,13 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
 }
 
 /** Merges a pair in one word and reports the neighbours that come and go. */
-function mergeIn(ids: number[], left: number, right: number, id: number, change: (a: number, b: number, sign: 1 | -1) => void): void {
+function mergeIn(
+  ids: number[],
+  left: number,
+  right: number,
+  id: number,
+  change: (a: number, b: number, sign: 1 | -1) => void,
+): void {
   let hit = false;
   for (let i = 0; i + 1 < ids.length && !hit; i++) hit = ids[i] === left && ids[i + 1] === right;
   if (!hit) return;
@@ -154,7 +168,8 @@ class PairTable {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= heap.length) break;
-      if (child + 1 < heap.length && this.before(heap[child + 1] as typeof last, heap[child] as typeof last)) child++;
+      if (child + 1 < heap.length && this.before(heap[child + 1] as typeof last, heap[child] as typeof last))
+        child++;
       if (!this.before(heap[child] as typeof last, last)) break;
       heap[at] = heap[child] as typeof last;
       at = child;

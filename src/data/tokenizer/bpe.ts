@@ -101,7 +101,12 @@ export class BpeTokenizer implements Tokenizer {
     for (let top = heap.pop(); top !== undefined; top = heap.pop()) {
       const { rank, place } = top;
       const after = next[place] as number;
-      if (ids[place] === -1 || after < 0 || this.ranks.get(pairKey(ids[place] as number, ids[after] as number)) !== rank) continue;
+      if (
+        ids[place] === -1 ||
+        after < 0 ||
+        this.ranks.get(pairKey(ids[place] as number, ids[after] as number)) !== rank
+      )
+        continue;
       ids[place] = this.merged[rank] as number;
       ids[after] = -1;
       next[place] = next[after] as number;
@@ -121,11 +126,22 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   toJson(): string {
-    const spell = (id: number): string => (id === this.endOfText ? END_OF_TEXT : Array.from(this.parts.tokens[id] as Uint8Array, (byte) => byteToCharacter[byte]).join(''));
+    const spell = (id: number): string =>
+      id === this.endOfText
+        ? END_OF_TEXT
+        : Array.from(this.parts.tokens[id] as Uint8Array, (byte) => byteToCharacter[byte]).join('');
     const vocab = Object.fromEntries(this.parts.tokens.map((_, id) => [spell(id), id]));
     const merges = this.parts.merges.map(([left, right]) => `${spell(left)} ${spell(right)}`);
     const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
-    const added = { id: this.endOfText, content: END_OF_TEXT, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+    const added = {
+      id: this.endOfText,
+      content: END_OF_TEXT,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: true,
+    };
     return JSON.stringify(
       {
         version: '1.0',
@@ -136,7 +152,18 @@ export class BpeTokenizer implements Tokenizer {
         pre_tokenizer: byteLevel,
         post_processor: null,
         decoder: byteLevel,
-        model: { type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, ignore_merges: false, vocab, merges },
+        model: {
+          type: 'BPE',
+          dropout: null,
+          unk_token: null,
+          continuing_subword_prefix: null,
+          end_of_word_suffix: null,
+          fuse_unk: false,
+          byte_fallback: false,
+          ignore_merges: false,
+          vocab,
+          merges,
+        },
       },
       null,
       1,
@@ -178,7 +205,10 @@ class PairHeap {
   }
 
   private before(a: number, b: number): boolean {
-    const [x, y] = [this.items[a], this.items[b]] as [{ rank: number; place: number }, { rank: number; place: number }];
+    const [x, y] = [this.items[a], this.items[b]] as [
+      { rank: number; place: number },
+      { rank: number; place: number },
+    ];
     return x.rank < y.rank || (x.rank === y.rank && x.place < y.place);
   }
 

@@ -14,7 +14,9 @@ export const byteToCharacter: readonly string[] = (() => {
   return table;
 })();
 
-export const characterToByte: ReadonlyMap<string, number> = new Map(byteToCharacter.map((c, byte) => [c, byte]));
+export const characterToByte: ReadonlyMap<string, number> = new Map(
+  byteToCharacter.map((c, byte) => [c, byte]),
+);
 
 /** Bytes in the order of their characters: the first 256 ids of a byte-level vocabulary. */
 export const byteOrder: readonly number[] = Array.from({ length: 256 }, (_, i) => i).sort(

@@ -21,7 +21,9 @@ export class CharacterTokenizer implements Tokenizer {
 
   /** The distinct characters of a text, sorted by code point. */
   static fromCharacters(seen: Iterable<string>): CharacterTokenizer {
-    return new CharacterTokenizer([...new Set(seen)].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number)));
+    return new CharacterTokenizer(
+      [...new Set(seen)].sort((a, b) => (a.codePointAt(0) as number) - (b.codePointAt(0) as number)),
+    );
   }
 
   encode(text: string, { unknown = 'error' }: { unknown?: 'error' | 'skip' } = {}): number[] {
@@ -30,11 +32,15 @@ export class CharacterTokenizer implements Tokenizer {
       const id = this.ids.get(character);
       if (id !== undefined) result.push(id);
       else if (unknown === 'error') {
-        throw new InkstoneError('character_unknown', `the model does not know the character ${JSON.stringify(character)} (U+${(character.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0')})`, {
-          kind: 'usage',
-          hint: 'this model reads only the characters it was trained on; leave the others out, or use a model with byte-level tokens',
-          details: { character },
-        });
+        throw new InkstoneError(
+          'character_unknown',
+          `the model does not know the character ${JSON.stringify(character)} (U+${(character.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0')})`,
+          {
+            kind: 'usage',
+            hint: 'this model reads only the characters it was trained on; leave the others out, or use a model with byte-level tokens',
+            details: { character },
+          },
+        );
       }
     }
     return result;
@@ -62,7 +68,18 @@ export class CharacterTokenizer implements Tokenizer {
         pre_tokenizer: null,
         post_processor: null,
         decoder: { type: 'Fuse' },
-        model: { type: 'BPE', dropout: null, unk_token: null, continuing_subword_prefix: null, end_of_word_suffix: null, fuse_unk: false, byte_fallback: false, ignore_merges: false, vocab, merges: [] },
+        model: {
+          type: 'BPE',
+          dropout: null,
+          unk_token: null,
+          continuing_subword_prefix: null,
+          end_of_word_suffix: null,
+          fuse_unk: false,
+          byte_fallback: false,
+          ignore_merges: false,
+          vocab,
+          merges: [],
+        },
       },
       null,
       1,

@@ -24,10 +24,28 @@ import {
   trace,
   where,
 } from '../../program/index.ts';
-import { causalMask, embed, feedForward, type Gpt2Config, gpt2Head, gpt2Hidden, gpt2Parameters, mergeHeads, norm, type Parameters, queriesKeysValues } from './gpt2.ts';
+import {
+  causalMask,
+  embed,
+  feedForward,
+  type Gpt2Config,
+  gpt2Head,
+  gpt2Hidden,
+  gpt2Parameters,
+  mergeHeads,
+  norm,
+  type Parameters,
+  queriesKeysValues,
+} from './gpt2.ts';
 
 /** Loss of each row: `tokens` and `targets` `[batch, time]` i32 → `[batch·time]` nats. */
-function lossRows(config: Gpt2Config, x: Parameters, tokens: Tensor, targets: Tensor, dropout?: Dropout): Tensor {
+function lossRows(
+  config: Gpt2Config,
+  x: Parameters,
+  tokens: Tensor,
+  targets: Tensor,
+  dropout?: Dropout,
+): Tensor {
   const { hidden } = gpt2Hidden(config, x, tokens, causalMask(tokens.shape[1] as number), dropout);
   const logits = gpt2Head(x, reshape(hidden, [-1, config.width]));
   return crossEntropyRows(logits, reshape(targets, [-1]));
@@ -47,7 +65,12 @@ export function gpt2Loss(config: Gpt2Config, batch: number, time: number): LossP
 /** Sum of losses where `weights` is 1: inputs parameters, `tokens`, `targets` i32, `weights` f32, all `[batch, time]`. */
 export function gpt2Evaluate(config: Gpt2Config, batch: number, time: number): Program {
   const tokens = { dtype: 'i32' as const, shape: [batch, time] };
-  const inputs = { ...parameterTypes(gpt2Parameters(config)), tokens, targets: tokens, weights: { dtype: 'f32' as const, shape: [batch, time] } };
+  const inputs = {
+    ...parameterTypes(gpt2Parameters(config)),
+    tokens,
+    targets: tokens,
+    weights: { dtype: 'f32' as const, shape: [batch, time] },
+  };
   return trace('gpt2_evaluate', inputs, (x) => {
     const rows = lossRows(config, x, x.tokens as Tensor, x.targets as Tensor);
     return { total: sum(mul(rows, reshape(x.weights as Tensor, [-1]))) };
@@ -63,7 +86,10 @@ function openCausalMask(time: string): Tensor {
 
 /** `tokens` `[batch, time]` → `logits` `[batch, time, vocabulary]`; both sizes open. The file that `export` writes. */
 export function gpt2Logits(config: Gpt2Config): Program {
-  const inputs = { ...parameterTypes(gpt2Parameters(config)), tokens: { dtype: 'i32' as const, shape: ['batch', 'time'] } };
+  const inputs = {
+    ...parameterTypes(gpt2Parameters(config)),
+    tokens: { dtype: 'i32' as const, shape: ['batch', 'time'] },
+  };
   return trace('gpt2_logits', inputs, (x) => ({
     logits: gpt2Head(x, gpt2Hidden(config, x, x.tokens as Tensor, openCausalMask('time')).hidden),
   }));
@@ -106,7 +132,12 @@ export function gpt2Step(config: Gpt2Config): Program {
     ...parameterTypes(gpt2Parameters(config)),
     token: { dtype: 'i32' as const, shape: ['batch'] },
     position: { dtype: 'i32' as const, shape: ['batch'] },
-    ...Object.fromEntries(Array.from({ length: layers }, (_, layer) => [[`keys.${layer}`, cache], [`values.${layer}`, cache]]).flat() as [string, typeof cache][]),
+    ...Object.fromEntries(
+      Array.from({ length: layers }, (_, layer) => [
+        [`keys.${layer}`, cache],
+        [`values.${layer}`, cache],
+      ]).flat() as [string, typeof cache][],
+    ),
   };
   return trace('gpt2_step', inputs, (x) => {
     const out: Record<string, Tensor> = {};
@@ -120,7 +151,10 @@ export function gpt2Step(config: Gpt2Config): Program {
       const past = add(matmul(scaled, swapAxes(x[`keys.${layer}`] as Tensor)), mask);
       const own = sum(mul(scaled, k), { axes: [3], keep: true });
       const weights = softmax(concat([past, own], 3));
-      const fromPast = matmul(slice(weights, { axis: 3, start: 0, end: 'cache' }), x[`values.${layer}`] as Tensor);
+      const fromPast = matmul(
+        slice(weights, { axis: 3, start: 0, end: 'cache' }),
+        x[`values.${layer}`] as Tensor,
+      );
       const fromOwn = mul(slice(weights, { axis: 3, start: 'cache', end: '1+cache' }), v);
       h = add(h, mergeHeads(config, x, layer, add(fromPast, fromOwn)));
       h = add(h, feedForward(x, layer, norm(x, `h.${layer}.ln_2`, h)));

@@ -3,6 +3,7 @@
  * embedding. Says which parameters there are and what the network computes; knows no optimiser and no text.
  */
 import { z } from 'zod';
+import { tensor as hostTensor } from '../../base/tensor.ts';
 import { countParameters, type ParameterSpec } from '../../nn/parameters.ts';
 import type { Dropout } from '../../nn/train-step.ts';
 import {
@@ -21,7 +22,6 @@ import {
   type Tensor,
   transpose,
 } from '../../program/index.ts';
-import { tensor as hostTensor } from '../../base/tensor.ts';
 
 export const gpt2Config = z
   .object({
@@ -55,8 +55,20 @@ export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
     vector(`${name}.weight`, width, true);
     if (bias) vector(`${name}.bias`, width);
   };
-  const linear = (name: string, rows: number, columns: number, initialiser: ParameterSpec['initialiser'], blocks?: number): void => {
-    specs.push({ name: `${name}.weight`, shape: [rows, columns], initialiser, role: 'matrix', ...(blocks === undefined ? {} : { blocks }) });
+  const linear = (
+    name: string,
+    rows: number,
+    columns: number,
+    initialiser: ParameterSpec['initialiser'],
+    blocks?: number,
+  ): void => {
+    specs.push({
+      name: `${name}.weight`,
+      shape: [rows, columns],
+      initialiser,
+      role: 'matrix',
+      ...(blocks === undefined ? {} : { blocks }),
+    });
     if (bias) vector(`${name}.bias`, columns);
   };
   for (let layer = 0; layer < layers; layer++) {
@@ -89,11 +101,19 @@ export function linear(parameters: Parameters, name: string, x: Tensor): Tensor 
 
 /** Token plus position embedding. `positions`: `[time]` or `[batch, time]` i32. */
 export function embed(parameters: Parameters, tokens: Tensor, positions: Tensor): Tensor {
-  return add(gather(parameter(parameters, 'wte.weight'), tokens), gather(parameter(parameters, 'wpe.weight'), positions));
+  return add(
+    gather(parameter(parameters, 'wte.weight'), tokens),
+    gather(parameter(parameters, 'wpe.weight'), positions),
+  );
 }
 
 /** `[batch, time, width] → queries, keys, values [batch, head, time, dim]`. */
-export function queriesKeysValues(config: Gpt2Config, parameters: Parameters, layer: number, x: Tensor): [Tensor, Tensor, Tensor] {
+export function queriesKeysValues(
+  config: Gpt2Config,
+  parameters: Parameters,
+  layer: number,
+  x: Tensor,
+): [Tensor, Tensor, Tensor] {
   const [batch, time] = x.shape as readonly [Size, Size, Size];
   const { width, heads } = config;
   const joined = linear(parameters, `h.${layer}.attn.c_attn`, x);
@@ -105,7 +125,11 @@ export function queriesKeysValues(config: Gpt2Config, parameters: Parameters, la
 /** `[batch, head, time, dim] → [batch, time, width]` through the output projection. */
 export function mergeHeads(config: Gpt2Config, parameters: Parameters, layer: number, x: Tensor): Tensor {
   const [batch, , time] = x.shape as readonly [Size, Size, Size, Size];
-  return linear(parameters, `h.${layer}.attn.c_proj`, reshape(transpose(x, [0, 2, 1, 3]), [batch, time, config.width]));
+  return linear(
+    parameters,
+    `h.${layer}.attn.c_proj`,
+    reshape(transpose(x, [0, 2, 1, 3]), [batch, time, config.width]),
+  );
 }
 
 export function feedForward(parameters: Parameters, layer: number, x: Tensor): Tensor {
@@ -128,7 +152,13 @@ export interface HiddenStates {
 }
 
 /** The whole network but the head; dropout falls on embeddings and on what each block adds to the stream. `tokens` `[batch, time]` i32; `mask` is added to the scores. */
-export function gpt2Hidden(config: Gpt2Config, parameters: Parameters, tokens: Tensor, mask: Tensor, dropout: Dropout = (x) => x): HiddenStates {
+export function gpt2Hidden(
+  config: Gpt2Config,
+  parameters: Parameters,
+  tokens: Tensor,
+  mask: Tensor,
+  dropout: Dropout = (x) => x,
+): HiddenStates {
   const time = tokens.shape[1] as Size;
   const keys: Tensor[] = [];
   const values: Tensor[] = [];
@@ -147,4 +177,3 @@ export function gpt2Hidden(config: Gpt2Config, parameters: Parameters, tokens: T
 export function gpt2Head(parameters: Parameters, hidden: Tensor): Tensor {
   return matmul(hidden, swapAxes(parameter(parameters, 'wte.weight')));
 }
-

@@ -21,15 +21,37 @@ const config = z.object({
 export function fromHuggingFaceConfig(raw: unknown): Gpt2Config {
   const read = config.safeParse(raw);
   if (!read.success) {
-    throw new InkstoneError('config_unsupported', 'config.json describes no GPT-2', { kind: 'unsupported', hint: 'GPT-2 checkpoints can be read', cause: read.error });
+    throw new InkstoneError('config_unsupported', 'config.json describes no GPT-2', {
+      kind: 'unsupported',
+      hint: 'GPT-2 checkpoints can be read',
+      cause: read.error,
+    });
   }
   const c = read.data;
-  const odd = c.activation_function !== 'gelu_new' || Math.abs(c.layer_norm_epsilon - 1e-5) > 1e-9 || (c.n_inner ?? 4 * c.n_embd) !== 4 * c.n_embd;
-  if (odd) throw new InkstoneError('config_unsupported', 'this GPT-2 has another activation, epsilon or inner size', { kind: 'unsupported', hint: 'gelu_new, 1e-5 and 4 × n_embd can be read' });
-  return { layers: c.n_layer, heads: c.n_head, width: c.n_embd, context: c.n_positions, vocabulary: c.vocab_size, bias: true };
+  const odd =
+    c.activation_function !== 'gelu_new' ||
+    Math.abs(c.layer_norm_epsilon - 1e-5) > 1e-9 ||
+    (c.n_inner ?? 4 * c.n_embd) !== 4 * c.n_embd;
+  if (odd)
+    throw new InkstoneError(
+      'config_unsupported',
+      'this GPT-2 has another activation, epsilon or inner size',
+      { kind: 'unsupported', hint: 'gelu_new, 1e-5 and 4 × n_embd can be read' },
+    );
+  return {
+    layers: c.n_layer,
+    heads: c.n_head,
+    width: c.n_embd,
+    context: c.n_positions,
+    vocabulary: c.vocab_size,
+    bias: true,
+  };
 }
 
-export function toHuggingFaceConfig(model: Gpt2Config, endOfText: number | undefined): Record<string, unknown> {
+export function toHuggingFaceConfig(
+  model: Gpt2Config,
+  endOfText: number | undefined,
+): Record<string, unknown> {
   return {
     architectures: ['GPT2LMHeadModel'],
     model_type: 'gpt2',
@@ -65,7 +87,11 @@ export function parametersOf(tensors: HostTensors, model: Gpt2Config): HostTenso
     gpt2Parameters(model).map(({ name, shape }) => {
       const value = tensors[name];
       if (value === undefined || value.shape.join() !== shape.join()) {
-        throw new InkstoneError('parameters_differ', `the file's "${name}" is ${value === undefined ? 'missing' : `[${value.shape}]`}, the configuration says [${shape}]`, { kind: 'data', hint: 'config.json and the weights must belong together' });
+        throw new InkstoneError(
+          'parameters_differ',
+          `the file's "${name}" is ${value === undefined ? 'missing' : `[${value.shape}]`}, the configuration says [${shape}]`,
+          { kind: 'data', hint: 'config.json and the weights must belong together' },
+        );
       }
       return [name, widened(name, value)];
     }),
@@ -74,13 +100,19 @@ export function parametersOf(tensors: HostTensors, model: Gpt2Config): HostTenso
 
 function widened(name: string, value: HostTensor): HostTensor<'f32'> {
   if (value.dtype === 'f32') return value as HostTensor<'f32'>;
-  if (value.dtype === 'f16') return { dtype: 'f32', shape: value.shape, data: halvesToFloats(value.data as Uint16Array) };
-  throw new InkstoneError('parameters_differ', `"${name}" is ${value.dtype}, not a float`, { kind: 'unsupported' });
+  if (value.dtype === 'f16')
+    return { dtype: 'f32', shape: value.shape, data: halvesToFloats(value.data as Uint16Array) };
+  throw new InkstoneError('parameters_differ', `"${name}" is ${value.dtype}, not a float`, {
+    kind: 'unsupported',
+  });
 }
 
 /** Hugging Face's GPT-2 always has biases: zeros stand in for those that this model lacks. */
 export function toHuggingFaceTensors(parameters: HostTensors, model: Gpt2Config): HostTensors {
   return Object.fromEntries(
-    gpt2Parameters({ ...model, bias: true }).map(({ name, shape }) => [`transformer.${name}`, parameters[name] ?? zeros('f32', shape)]),
+    gpt2Parameters({ ...model, bias: true }).map(({ name, shape }) => [
+      `transformer.${name}`,
+      parameters[name] ?? zeros('f32', shape),
+    ]),
   );
 }

@@ -32,13 +32,21 @@ export interface TextModel extends TextModelInfo {
   weights: HostTensors;
 }
 
-const own = z.object({ family: z.literal('text'), architecture: z.literal('gpt2'), model: gpt2Config, created: z.number().default(0) });
+const own = z.object({
+  family: z.literal('text'),
+  architecture: z.literal('gpt2'),
+  model: gpt2Config,
+  created: z.number().default(0),
+});
 
 /** What a folder holds, without its weights. @throws InkstoneError `model_missing`, `model_invalid` */
 export async function describeTextModel(folder: string): Promise<TextModelInfo> {
   const file = `${folder}/config.json`;
   if (!(await exists(file))) {
-    throw new InkstoneError('model_missing', `there is no model in ${folder}`, { kind: 'missing', hint: 'a model folder has config.json, tokenizer.json and weights; `inkstone models` lists those that are known' });
+    throw new InkstoneError('model_missing', `there is no model in ${folder}`, {
+      kind: 'missing',
+      hint: 'a model folder has config.json, tokenizer.json and weights; `inkstone models` lists those that are known',
+    });
   }
   let raw: Record<string, unknown>;
   try {
@@ -50,40 +58,84 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
   if (raw.family === undefined) {
     const config = fromHuggingFaceConfig(raw);
     const { modified } = (await facts(file)) as { modified: number };
-    return { folder, family: 'text', architecture: 'gpt2', config, parameters: gpt2ParameterCount(config), created: Math.floor(modified / 1000), source: 'hugging-face', card };
+    return {
+      folder,
+      family: 'text',
+      architecture: 'gpt2',
+      config,
+      parameters: gpt2ParameterCount(config),
+      created: Math.floor(modified / 1000),
+      source: 'hugging-face',
+      card,
+    };
   }
   const read = own.safeParse(raw);
-  if (!read.success) throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(read.error)}`, { kind: 'data' });
+  if (!read.success)
+    throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(read.error)}`, { kind: 'data' });
   const { model, created, family, architecture } = read.data;
   const source = (await exists(`${folder}/model.safetensors`)) ? 'model' : 'run';
-  return { folder, family, architecture, config: model, parameters: gpt2ParameterCount(model), created, source, card };
+  return {
+    folder,
+    family,
+    architecture,
+    config: model,
+    parameters: gpt2ParameterCount(model),
+    created,
+    source,
+    card,
+  };
 }
 
 /** With weights and tokenizer. @throws InkstoneError `model_missing`, `model_untrained`, `parameters_differ` */
 export async function loadTextModel(folder: string): Promise<TextModel> {
   const info = await describeTextModel(folder);
   const tokenizerFile = `${folder}/tokenizer.json`;
-  if (!(await exists(tokenizerFile))) throw new InkstoneError('model_invalid', `${folder} has no tokenizer.json`, { kind: 'missing' });
+  if (!(await exists(tokenizerFile)))
+    throw new InkstoneError('model_invalid', `${folder} has no tokenizer.json`, { kind: 'missing' });
   const tokenizer = readTokenizer(await readText(tokenizerFile));
   if (tokenizer.vocabularySize > info.config.vocabulary) {
-    throw new InkstoneError('vocabulary_differs', `the tokenizer has ${tokenizer.vocabularySize} tokens, the model ${info.config.vocabulary}`, { kind: 'conflict', hint: 'use the tokenizer that the model was trained with' });
+    throw new InkstoneError(
+      'vocabulary_differs',
+      `the tokenizer has ${tokenizer.vocabularySize} tokens, the model ${info.config.vocabulary}`,
+      { kind: 'conflict', hint: 'use the tokenizer that the model was trained with' },
+    );
   }
   const { tensors } = readSafetensors(await readBytes(await weightsFile(info)));
-  const weights = info.source === 'hugging-face' ? fromHuggingFaceTensors(tensors, info.config) : parametersOf(tensors, info.config);
+  const weights =
+    info.source === 'hugging-face'
+      ? fromHuggingFaceTensors(tensors, info.config)
+      : parametersOf(tensors, info.config);
   return { ...info, tokenizer, weights };
 }
 
 async function weightsFile({ folder, source }: TextModelInfo): Promise<string> {
-  const names = source === 'run' ? ['checkpoints/best.safetensors', 'checkpoints/last.safetensors'] : ['model.safetensors'];
+  const names =
+    source === 'run'
+      ? ['checkpoints/best.safetensors', 'checkpoints/last.safetensors']
+      : ['model.safetensors'];
   for (const name of names) if (await exists(`${folder}/${name}`)) return `${folder}/${name}`;
   if (await exists(`${folder}/pytorch_model.bin`)) {
-    throw new InkstoneError('model_invalid', `${folder} has only a pickled checkpoint`, { kind: 'unsupported', hint: 'pickles can run code and are never read; save the model as safetensors: model.save_pretrained(folder, safe_serialization=True)' });
+    throw new InkstoneError('model_invalid', `${folder} has only a pickled checkpoint`, {
+      kind: 'unsupported',
+      hint: 'pickles can run code and are never read; save the model as safetensors: model.save_pretrained(folder, safe_serialization=True)',
+    });
   }
-  throw new InkstoneError('model_untrained', `${folder} has no weights yet`, { kind: 'missing', hint: 'train it first, or wait for its first checkpoint' });
+  throw new InkstoneError('model_untrained', `${folder} has no weights yet`, {
+    kind: 'missing',
+    hint: 'train it first, or wait for its first checkpoint',
+  });
 }
 
 /** What generate/ needs of a model, without the backend that runs it. */
-export function decodingOf(config: Gpt2Config): { context: number; vocabulary: number; layers: number; heads: number; headDim: number; prefill: Program; step: Program } {
+export function decodingOf(config: Gpt2Config): {
+  context: number;
+  vocabulary: number;
+  layers: number;
+  heads: number;
+  headDim: number;
+  prefill: Program;
+  step: Program;
+} {
   return {
     context: config.context,
     vocabulary: config.vocabulary,

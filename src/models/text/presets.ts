@@ -1,7 +1,7 @@
 /** Text models that are ready to train, by name: sizes, tokenizer, and how they learn. */
 import type { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
-import { type trainingConfig } from '../../nn/training-config.ts';
+import type { trainingConfig } from '../../nn/training-config.ts';
 import type { Gpt2Config } from './gpt2.ts';
 
 export interface TextPreset {
@@ -19,7 +19,8 @@ export const textPresets: readonly TextPreset[] = [
   {
     id: 'nanogpt-cpu',
     title: 'nanoGPT, CPU size',
-    description: '0.8 million parameters over characters; two minutes on two cores. nanoGPT’s own CPU configuration.',
+    description:
+      '0.8 million parameters over characters; two minutes on two cores. nanoGPT’s own CPU configuration.',
     architecture: 'gpt2',
     tokenizer: { name: 'characters' },
     model: { layers: 4, heads: 4, width: 128, context: 64, bias: false },
@@ -35,7 +36,8 @@ export const textPresets: readonly TextPreset[] = [
   {
     id: 'nanogpt-10m',
     title: 'nanoGPT, GPU size',
-    description: '10.6 million parameters over characters, context 256: the size of nanoGPT’s GPU configuration; hours on two cores.',
+    description:
+      '10.6 million parameters over characters, context 256: the size of nanoGPT’s GPU configuration; hours on two cores.',
     architecture: 'gpt2',
     tokenizer: { name: 'characters' },
     model: { layers: 6, heads: 6, width: 384, context: 256, bias: false },
@@ -52,7 +54,8 @@ export const textPresets: readonly TextPreset[] = [
   {
     id: 'shakespeare-15min',
     title: 'Shakespeare in a quarter of an hour',
-    description: 'Characters, context 128, Muon: the best loss that two cores reach in 15 minutes on a million characters.',
+    description:
+      'Characters, context 128, Muon: the best loss that two cores reach in 15 minutes on a million characters.',
     architecture: 'gpt2',
     tokenizer: { name: 'characters' },
     model: { layers: 6, heads: 4, width: 256, context: 128, bias: false },
@@ -70,7 +73,8 @@ export const textPresets: readonly TextPreset[] = [
   {
     id: 'starter',
     title: 'The starter',
-    description: 'The model that ships with Inkstone: 3072 byte-level tokens, context 256, trained on English novels.',
+    description:
+      'The model that ships with Inkstone: 3072 byte-level tokens, context 256, trained on English novels.',
     architecture: 'gpt2',
     tokenizer: { name: 'bpe', vocabulary: 3072 },
     model: { layers: 6, heads: 4, width: 256, context: 256, bias: false },
