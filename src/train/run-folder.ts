@@ -84,6 +84,23 @@ export class RunFolder {
     await writeFile(this.file(name), `${JSON.stringify(value, null, 2)}\n`);
   }
 
+  /** The text of the newest sample in the metrics. */
+  async lastSample(): Promise<string | undefined> {
+    const file = this.file('metrics.jsonl');
+    if (!(await exists(file))) return undefined;
+    const lines = (await readText(file)).split('\n').filter((line) => line.startsWith('{"type":"sample"'));
+    const last = lines.at(-1);
+    return last === undefined ? undefined : (JSON.parse(last) as { text?: string }).text;
+  }
+
+  /** Forgets an earlier run, its prepared data excepted. */
+  async clear(): Promise<void> {
+    for (const name of ['config.json', 'result.json', 'card.md', 'metrics.jsonl', 'checkpoints']) {
+      await removeFile(this.file(name));
+    }
+    await this.open();
+  }
+
   metric(line: MetricLine): void {
     appendTextNow(this.file('metrics.jsonl'), `${JSON.stringify(line)}\n`);
   }
@@ -102,7 +119,8 @@ export class RunFolder {
       } catch {
         break; // A line that a kill cut short; nothing after it counts.
       }
-      if (read === undefined || read.step > step) break;
+      // A state line ended an earlier part of the run; the next part writes its own.
+      if (read === undefined || read.step > step || read.type === 'state') break;
       keep += Buffer.byteLength(line) + 1;
       seconds = read.seconds;
     }

@@ -4,6 +4,7 @@
  */
 import { InkstoneError } from '../base/errors.ts';
 import { freeSpace, now, readText } from '../base/host.ts';
+import { read } from '../base/schema.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import { evaluationBatches, requireWindow, trainBatch } from '../data/text/batches.ts';
 import { type PreparedText, prepareText } from '../data/text/prepare.ts';
@@ -87,7 +88,7 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
     });
   }
   const context = options.model?.context ?? options.preset.model.context;
-  const training = trainingConfig.parse({
+  const training = read(trainingConfig, {
     ...options.preset.training,
     context,
     ...definedOnly(options.training ?? {}),
@@ -96,27 +97,44 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
   const unlock = await folder.lock();
   try {
     const prepared = await prepare(options, folder, before);
-    const model = checkedModel(options, training, prepared);
-    const config = configOf(options, model, training, prepared, before);
-    if (before !== undefined && options.resume === true) requireSame(before, config);
-    await requireSpace(folder, config.parameters, training);
-    if (before === undefined || options.resume !== true) {
-      await folder.writeJson('config.json', config);
-      await folder.rewindMetrics(-1);
+    try {
+      return await checkAndRun(options, folder, prepared, training, before);
+    } finally {
+      await prepared.tokens.close();
     }
-    const outcome = await runTrainer(options, folder, config, prepared);
-    const result: TextRunResult = {
-      ...outcome,
-      unit: 'nats per character',
-      parameters: config.parameters,
-      out: options.out,
-      model,
-    };
-    await folder.writeJson('result.json', result);
-    return result;
   } finally {
     await unlock();
   }
+}
+
+async function checkAndRun(
+  options: TextRunOptions,
+  folder: RunFolder,
+  prepared: PreparedText,
+  training: TrainingConfig,
+  before: TextRunConfig | undefined,
+): Promise<TextRunResult> {
+  const model = checkedModel(options, training, prepared);
+  const config = configOf(options, model, training, prepared, before);
+  const resumed = before !== undefined && options.resume === true;
+  if (resumed) requireSame(before, config);
+  await requireSpace(folder, config.parameters, training);
+  if (!resumed) {
+    // What an earlier run left must not be resumed as if it were this one's; config.json comes last.
+    await folder.clear();
+    await folder.writeJson('tokenizer.json', JSON.parse(prepared.tokenizer.toJson()));
+    await folder.writeJson('config.json', config);
+  }
+  const outcome = await runTrainer(options, folder, config, prepared);
+  const result: TextRunResult = {
+    ...outcome,
+    unit: 'nats per character',
+    parameters: config.parameters,
+    out: options.out,
+    model,
+  };
+  await folder.writeJson('result.json', result);
+  return result;
 }
 
 function definedOnly<T extends object>(values: T): Partial<T> {
@@ -145,12 +163,11 @@ async function prepare(
       hint: 'give the same data, or start a new run',
     });
   }
-  if (!resumed) await folder.writeJson('tokenizer.json', JSON.parse(prepared.tokenizer.toJson()));
   return prepared;
 }
 
 function checkedModel(options: TextRunOptions, training: TrainingConfig, prepared: PreparedText): Gpt2Config {
-  const model = gpt2Config.parse({
+  const model = read(gpt2Config, {
     ...options.preset.model,
     ...definedOnly(options.model ?? {}),
     vocabulary: Math.max(2, prepared.tokenizer.vocabularySize),
@@ -283,6 +300,5 @@ async function runTrainer(
     });
   } finally {
     await trainable.close();
-    await prepared.tokens.close();
   }
 }

@@ -93,9 +93,11 @@ class Run {
       if (config.sampleEvery > 0 && (last || this.step % config.sampleEvery === 0)) await this.sample();
       if (judged || this.step % config.checkpointEvery === 0) await this.save();
     }
-    if (this.record.lastLoss === undefined || early === 'signal') {
-      if (early === 'signal') await this.save();
-      if (this.step > 0) await this.judge();
+    let stoppedLoss: number | undefined;
+    if (early === 'signal') {
+      await this.save();
+      // Off the record: a stopped run that is resumed must end like one that was never stopped.
+      if (this.step > 0) stoppedLoss = await this.options.evaluate(this.options.trainable);
     }
     const state = early === 'signal' ? 'stopped' : 'succeeded';
     folder.metric({ type: 'state', state, step: this.step, seconds: round(this.seconds()) });
@@ -103,9 +105,9 @@ class Run {
       state,
       ...(early === undefined ? {} : { early }),
       steps: this.step,
-      validationLoss: this.record.lastLoss ?? Number.NaN,
-      bestValidationLoss: this.record.bestLoss ?? Number.NaN,
-      bestStep: this.record.bestStep ?? 0,
+      validationLoss: stoppedLoss ?? this.record.lastLoss ?? Number.NaN,
+      bestValidationLoss: this.record.bestLoss ?? stoppedLoss ?? Number.NaN,
+      bestStep: this.record.bestStep ?? this.step,
       tokensPerSecond: this.speed(),
       seconds: this.seconds(),
     };
