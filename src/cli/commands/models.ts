@@ -1,0 +1,75 @@
+/** `inkstone models`: what can be served; folders are added and taken away. */
+import { z } from 'zod';
+import { InkstoneError } from '../../base/errors.ts';
+import { ModelRegistry } from '../../operate/registry.ts';
+import { command } from '../command.ts';
+
+const schema = z.object({
+  action: z.enum(['list', 'add', 'remove', 'show']).default('list').describe('What to do'),
+  name: z.string().optional().describe('Name of the model'),
+  folder: z.string().optional().describe('Folder of the model to add'),
+});
+
+export default command({
+  name: 'models',
+  summary: 'List the models that can be served; add or remove folders',
+  schema,
+  positionals: ['action', 'name', 'folder'],
+  examples: ['models', 'models add gpt2 ./checkpoints/gpt2', 'models show starter', 'models remove gpt2'],
+  async run({ action, name, folder }) {
+    const registry = await ModelRegistry.open();
+    const needed = (value: string | undefined, what: string): string => {
+      if (value === undefined)
+        throw new InkstoneError('argument_missing', `\`models ${action}\` needs ${what}`, {
+          kind: 'usage',
+          hint: 'see `inkstone models --help`',
+        });
+      return value;
+    };
+    if (action === 'add') {
+      await registry.register(needed(name, 'a name'), needed(folder, 'a folder'));
+      return { added: name, folder };
+    }
+    if (action === 'remove') {
+      const removed = await registry.unregister(needed(name, 'a name'));
+      if (!removed)
+        throw new InkstoneError('model_not_found', `${name} was not added by hand`, {
+          kind: 'missing',
+          hint: 'only added folders are removed; delete a run folder to forget a run',
+        });
+      return { removed: name };
+    }
+    if (action === 'show') {
+      const { id, source, info, folder: place } = await registry.get(needed(name, 'a name'));
+      return { id, source, folder: place, ...info.config, parameters: info.parameters, card: info.card };
+    }
+    const models = await registry.list();
+    return {
+      models: models.map(({ id, source, info, folder: place }) => ({
+        id,
+        source,
+        parameters: info.parameters,
+        context: info.config.context,
+        folder: place,
+      })),
+    };
+  },
+  show(result) {
+    const listed = (
+      result as {
+        models?: { id: string; source: string; parameters: number; context: number; folder: string }[];
+      }
+    ).models;
+    if (listed === undefined)
+      return Object.entries(result)
+        .map(([key, value]) => `${key}: ${value}`)
+        .join('\n');
+    if (listed.length === 0) return 'No models yet. Train one: inkstone train text --data my.txt';
+    return listed
+      .map(
+        (m) =>
+          `${m.id.padEnd(24)} ${m.source.padEnd(8)} ${(m.parameters / 1e6).toFixed(1).padStart(7)} M  context ${String(m.context).padStart(5)}  ${m.folder}`,
+      )
+      .join('\n');
+  },
+});

@@ -1,0 +1,61 @@
+/** `inkstone serve`: the server and the studio. */
+import { z } from 'zod';
+import { homeFolder } from '../../base/host.ts';
+import { startServer } from '../../serve/index.ts';
+import { command } from '../command.ts';
+
+const schema = z.object({
+  host: z
+    .string()
+    .default('127.0.0.1')
+    .describe('Address to listen on; beyond loopback an API key is needed'),
+  port: z.int().min(0).max(65535).default(4747).describe('Port to listen on; 0 takes a free one'),
+  home: z.string().optional().describe('Folder for all state (default: .inkstone)'),
+  model: z.string().optional().describe('Model to load at the start (default: the first there is)'),
+  maxModels: z.int().min(1).default(2).describe('Models kept loaded at once'),
+  concurrency: z.int().min(1).default(16).describe('Requests that run at once'),
+  queue: z.int().min(0).default(64).describe('Requests that may wait; more are answered 429'),
+  maxBody: z
+    .int()
+    .min(1024)
+    .default(4 * 2 ** 20)
+    .describe('Largest JSON body in bytes'),
+  allowOrigin: z
+    .array(z.string())
+    .default([])
+    .describe('Web origins that may call the server from a browser; * for all'),
+});
+
+export default command({
+  name: 'serve',
+  summary: 'Serve models over the OpenAI wire, with the studio',
+  description:
+    'Answers /v1/models, /v1/completions and /v1/chat/completions, and shows the studio at /. Ends in order on SIGINT or SIGTERM: what runs is finished.',
+  schema,
+  endsBySignal: true,
+  examples: ['serve', 'serve --port 8080 --model my-model', 'serve --host 0.0.0.0'],
+  async run(settings, context) {
+    const { allowOrigin, home, model, ...rest } = settings;
+    const server = await startServer({
+      ...rest,
+      home: home ?? homeFolder(),
+      allowedOrigins: allowOrigin,
+      ...(model === undefined ? {} : { model }),
+      log: (message, details) => context.log.warn(message, details),
+    });
+    const models = await server.context.registry.list();
+    context.print(`Inkstone is listening · 已启动   ${server.address}`);
+    context.print(`  Studio · 界面        ${server.address}/`);
+    context.print(
+      `  OpenAI API           ${server.address}/v1   (model: ${models[0]?.id ?? 'none yet; train one in the studio'})`,
+    );
+    context.print('  Ctrl+C ends it · 按 Ctrl+C 结束');
+    await new Promise<void>((resolve) => {
+      if (context.signal.aborted) resolve();
+      context.signal.addEventListener('abort', () => resolve(), { once: true });
+    });
+    await server.close();
+    return { address: server.address, state: 'stopped' };
+  },
+  show: () => undefined,
+});

@@ -1,0 +1,2 @@
+/** Scores and references. */
+export { WittenBell } from './ngram.ts';

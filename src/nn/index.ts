@@ -1,0 +1,7 @@
+/** Parameters, losses, optimisers and what trains them. */
+export * from './loss.ts';
+export * from './optimiser.ts';
+export * from './parameters.ts';
+export * from './train-step.ts';
+export * from './trainable.ts';
+export * from './training-config.ts';

@@ -1,0 +1,8 @@
+/** Replicas, queues, models by name, trainings. */
+export * from './child-replica.ts';
+export * from './pool.ts';
+export * from './registry.ts';
+export * from './request-queue.ts';
+export * from './stop-finder.ts';
+export * from './text-generator.ts';
+export * from './trainings.ts';

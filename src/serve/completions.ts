@@ -1,0 +1,189 @@
+/** `/v1/completions` and `/v1/chat/completions`: shapes of requests and answers; the work is in generation.ts. */
+import { randomInt } from 'node:crypto';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FinishReason, SamplingSettings, TextToken } from '../base/contracts/generator.ts';
+import { InkstoneError } from '../base/errors.ts';
+import { now } from '../base/host.ts';
+import { promptOfTurns } from './chat-prompt.ts';
+import { parse } from './errors.ts';
+import { type Choice, type ChoiceEvent, type GenerationServices, openGeneration } from './generation.ts';
+import { type ChatBody, type CompletionBody, chatBody, completionBody } from './schemas.ts';
+import { EventStream, hangUp } from './sse.ts';
+
+/** One route's way of writing answers. */
+interface Shape {
+  object: string;
+  chunk: string;
+  prefix: string;
+  first?(index: number): object;
+  delta(index: number, text: string, logprobs: object | null): object;
+  last(index: number, reason: string): object;
+  whole(index: number, text: string, tokens: readonly TextToken[], reason: string): object;
+  logprobs(tokens: readonly TextToken[], offset: number): object | null;
+}
+
+const reasonOf = (reason: FinishReason): string => (reason === 'cancelled' ? 'stop' : reason);
+
+const describe = (t: { token: string; logprob: number; bytes: readonly number[] }): object => ({ token: t.token, logprob: t.logprob, bytes: t.bytes });
+
+function chatShape(wanted: boolean): Shape {
+  const logprobs = (tokens: readonly TextToken[]): object | null => (wanted ? { content: tokens.map((t) => ({ ...describe(t), top_logprobs: t.top.map(describe) })), refusal: null } : null);
+  return {
+    object: 'chat.completion',
+    chunk: 'chat.completion.chunk',
+    prefix: 'chatcmpl',
+    first: (index) => ({ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }),
+    delta: (index, text, log) => ({ index, delta: { content: text }, logprobs: log, finish_reason: null }),
+    last: (index, reason) => ({ index, delta: {}, logprobs: null, finish_reason: reason }),
+    whole: (index, text, tokens, reason) => ({ index, message: { role: 'assistant', content: text, refusal: null }, logprobs: logprobs(tokens), finish_reason: reason }),
+    logprobs,
+  };
+}
+
+function completionShape(wanted: boolean): Shape {
+  const logprobs = (tokens: readonly TextToken[], offset: number): object | null => {
+    if (!wanted) return null;
+    let at = offset;
+    return {
+      tokens: tokens.map((t) => t.token),
+      token_logprobs: tokens.map((t) => t.logprob),
+      top_logprobs: tokens.map((t) => Object.fromEntries(t.top.map((o) => [o.token, o.logprob]))),
+      text_offset: tokens.map((t) => {
+        const start = at;
+        at += t.token.length;
+        return start;
+      }),
+    };
+  };
+  return {
+    object: 'text_completion',
+    chunk: 'text_completion',
+    prefix: 'cmpl',
+    delta: (index, text, log) => ({ index, text, logprobs: log, finish_reason: null }),
+    last: (index, reason) => ({ index, text: '', logprobs: null, finish_reason: reason }),
+    whole: (index, text, tokens, reason) => ({ index, text, logprobs: logprobs(tokens, 0), finish_reason: reason }),
+    logprobs,
+  };
+}
+
+export async function chatCompletions(services: GenerationServices, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const body = parse(chatBody, request.body);
+  refuse(body.tools !== null && body.tools !== undefined && body.tools.length > 0, 'tools');
+  refuse(body.response_format !== null && body.response_format !== undefined && body.response_format.type !== 'text', 'response_format');
+  if (body.top_logprobs !== null && body.top_logprobs !== undefined && body.logprobs !== true) {
+    throw new InkstoneError('parameter_invalid', "'top_logprobs' needs 'logprobs' to be true", { kind: 'usage', details: { param: 'top_logprobs' } });
+  }
+  const settings = samplingOf(body, body.max_completion_tokens ?? body.max_tokens, body.logprobs === true ? (body.top_logprobs ?? 0) : undefined, services);
+  const prompt = promptOfTurns(body.messages);
+  return answer(services, request, reply, body, choicesOf([prompt], settings, body.n ?? 1), chatShape(body.logprobs === true));
+}
+
+export async function completions(services: GenerationServices, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+  const body = parse(completionBody, request.body);
+  refuse(body.echo === true, 'echo');
+  refuse(body.best_of !== null && body.best_of !== undefined && body.best_of !== (body.n ?? 1), 'best_of');
+  refuse(body.suffix !== null && body.suffix !== undefined && body.suffix !== '', 'suffix');
+  const wanted = body.logprobs !== null && body.logprobs !== undefined;
+  const settings = samplingOf(body, body.max_tokens, body.logprobs ?? undefined, services);
+  const prompts = typeof body.prompt === 'string' ? [body.prompt] : body.prompt;
+  return answer(services, request, reply, body, choicesOf(prompts, settings, body.n ?? 1), completionShape(wanted));
+}
+
+/** What would change the answer and is not done is refused; nothing is silently left out. */
+function refuse(given: boolean, param: string): void {
+  if (!given) return;
+  throw new InkstoneError('unsupported_parameter', `'${param}' is not supported by this model`, { kind: 'unsupported', hint: 'leave it out', details: { param } });
+}
+
+function samplingOf(body: CompletionBody | ChatBody, maxTokens: number | null | undefined, logprobs: number | undefined, services: GenerationServices): SamplingSettings {
+  refuse((body.presence_penalty ?? 0) !== 0, 'presence_penalty');
+  refuse((body.frequency_penalty ?? 0) !== 0, 'frequency_penalty');
+  refuse(Object.keys(body.logit_bias ?? {}).length > 0, 'logit_bias');
+  const stop = body.stop ?? [];
+  return {
+    maxTokens: maxTokens ?? services.defaultMaxTokens,
+    temperature: body.temperature ?? 1,
+    topK: Math.max(0, body.top_k ?? 0),
+    topP: body.top_p ?? 1,
+    seed: body.seed === null || body.seed === undefined ? randomInt(2 ** 31) : Math.abs(body.seed),
+    stop: typeof stop === 'string' ? [stop] : stop,
+    ...(logprobs === undefined ? {} : { logprobs }),
+  };
+}
+
+/** Each further answer has the next seed: `n` answers differ, and repeat. */
+function choicesOf(prompts: readonly string[], sampling: SamplingSettings, n: number): Choice[] {
+  return prompts.flatMap((prompt, p) => Array.from({ length: n }, (_, i) => ({ index: p * n + i, prompt, sampling: { ...sampling, seed: sampling.seed + i } })));
+}
+
+async function answer(services: GenerationServices, request: FastifyRequest, reply: FastifyReply, body: CompletionBody | ChatBody, choices: readonly Choice[], shape: Shape): Promise<unknown> {
+  const signal = hangUp(reply);
+  const head = { id: `${shape.prefix}-${request.id}`, created: Math.floor(now() / 1000), model: body.model };
+  const opened = await openGeneration(services, { id: request.id, model: body.model, key: request.keyId, choices }, signal);
+  try {
+    if (body.stream !== true) return await collect(opened.events, choices.length, head, shape);
+    await stream(opened.events, new EventStream(reply, signal), choices.length, { ...head, object: shape.chunk }, shape, body.stream_options?.include_usage === true);
+    return reply;
+  } finally {
+    opened.close();
+  }
+}
+
+interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+function usageOf(ends: ReadonlyMap<number, { promptTokens: number; completionTokens: number }>, n: number): Usage {
+  let prompt = 0;
+  let completion = 0;
+  for (const [index, end] of ends) {
+    // A prompt that several answers share is counted once.
+    if (index % n === 0) prompt += end.promptTokens;
+    completion += end.completionTokens;
+  }
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
+}
+
+async function collect(events: AsyncIterable<ChoiceEvent>, count: number, head: object, shape: Shape): Promise<object> {
+  const texts = new Array<string>(count).fill('');
+  const tokens = Array.from({ length: count }, (): TextToken[] => []);
+  const ends = new Map<number, Extract<ChoiceEvent, { type: 'end' }>>();
+  for await (const event of events) {
+    if (event.type === 'end') ends.set(event.index, event);
+    else {
+      texts[event.index] += event.text;
+      (tokens[event.index] as TextToken[]).push(...event.tokens);
+    }
+  }
+  return {
+    ...head,
+    object: shape.object,
+    choices: texts.map((text, index) => shape.whole(index, text, tokens[index] as TextToken[], reasonOf(ends.get(index)?.reason ?? 'stop'))),
+    usage: usageOf(ends, count),
+  };
+}
+
+async function stream(events: AsyncIterable<ChoiceEvent>, out: EventStream, count: number, head: object, shape: Shape, withUsage: boolean): Promise<void> {
+  const ends = new Map<number, { promptTokens: number; completionTokens: number }>();
+  const offsets = new Array<number>(count).fill(0);
+  try {
+    if (shape.first !== undefined) for (let index = 0; index < count; index++) await out.send({ ...head, choices: [shape.first(index)] });
+    for await (const event of events) {
+      if (event.type === 'end') {
+        ends.set(event.index, event);
+        await out.send({ ...head, choices: [shape.last(event.index, reasonOf(event.reason))] });
+        continue;
+      }
+      const log = shape.logprobs(event.tokens, offsets[event.index] as number);
+      offsets[event.index] = (offsets[event.index] as number) + event.text.length;
+      await out.send({ ...head, choices: [shape.delta(event.index, event.text, log)] });
+    }
+    if (withUsage) await out.send({ ...head, choices: [], usage: usageOf(ends, count) });
+    await out.send('[DONE]');
+    out.end();
+  } catch (thrown) {
+    await out.fail(thrown);
+  }
+}

@@ -1,0 +1,26 @@
+/** What every route may use, and what a request carries besides its body. Types only. */
+import type { GenerationServices } from './generation.ts';
+import type { Keys } from './keys.ts';
+import type { ModelRegistry } from '../operate/registry.ts';
+import type { ReplicaPool } from '../operate/pool.ts';
+import type { Trainings } from '../operate/trainings.ts';
+import type { Store } from '../base/contracts/store.ts';
+
+export interface ServerContext {
+  home: string;
+  store: Store;
+  registry: ModelRegistry;
+  pool: ReplicaPool;
+  trainings: Trainings;
+  keys: Keys;
+  generation: GenerationServices;
+  /** Set once the server stops taking work. */
+  draining: boolean;
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Id of the API key that was used; undefined while the server is open. */
+    keyId: string | undefined;
+  }
+}

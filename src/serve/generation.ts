@@ -1,0 +1,131 @@
+/** From a wire request to events: queue, guard, replica. Shared by both completion routes; knows no shapes of answers. */
+import type { FinishReason, Generator, SamplingSettings, TextEvent, TextRequest, TextToken } from '../base/contracts/generator.ts';
+import type { Guard, GuardContext } from '../base/contracts/guard.ts';
+import type { RequestQueue } from '../base/contracts/queue.ts';
+import type { Replica } from '../base/contracts/replica.ts';
+import { InkstoneError } from '../base/errors.ts';
+
+export interface GenerationServices {
+  queue: RequestQueue;
+  guard: Guard;
+  /** The replica of a model. @throws InkstoneError `model_not_found` */
+  replica(model: string): Promise<Replica>;
+  /** Seconds to wait for a model that is being loaded before answering 503. */
+  loadWait: number;
+  /** Longest answer where the request does not say. */
+  defaultMaxTokens: number;
+}
+
+export interface Choice {
+  index: number;
+  prompt: string;
+  sampling: SamplingSettings;
+}
+
+export type ChoiceEvent =
+  | { index: number; type: 'delta'; text: string; tokens: readonly TextToken[] }
+  | { index: number; type: 'end'; reason: FinishReason; completionTokens: number; promptTokens: number };
+
+export interface Opened {
+  events: AsyncIterable<ChoiceEvent>;
+  /** Always called, also after errors. */
+  close(): void;
+}
+
+/**
+ * Takes a place, waits for its turn and the model, checks every prompt. Everything that can be refused is
+ * refused here, before the first byte of an answer.
+ * @throws InkstoneError `queue_full`, `model_not_found`, `model_loading`, `context_length_exceeded`, `content_filter`
+ */
+export async function openGeneration(services: GenerationServices, request: { id: string; model: string; key: string | undefined; choices: readonly Choice[] }, signal: AbortSignal): Promise<Opened> {
+  const ticket = services.queue.enter({ id: request.id, signal, ...(request.key === undefined ? {} : { key: request.key }) });
+  try {
+    const replica = await services.replica(request.model);
+    await ticket.turn();
+    await loaded(replica, services.loadWait);
+    const context: GuardContext = { requestId: request.id, model: request.model, ...(request.key === undefined ? {} : { key: request.key }) };
+    const checked: Choice[] = [];
+    for (const choice of request.choices) checked.push(await admit(services.guard, replica, choice, context));
+    const events = merge(checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)));
+    return { events, close: () => ticket.release() };
+  } catch (thrown) {
+    ticket.release();
+    throw thrown;
+  }
+}
+
+async function loaded(replica: Replica, wait: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((_, reject) => {
+    timer = setTimeout(() => {
+      const { progress, state } = replica.status();
+      reject(
+        new InkstoneError('model_loading', `the model '${replica.model.id}' is ${state === 'draining' ? 'being replaced' : 'being loaded'}, ${Math.round(progress * 100)} % done`, {
+          kind: 'resource',
+          hint: 'try again in a moment',
+          details: { progress, retryAfter: 1 },
+        }),
+      );
+    }, wait * 1000);
+  });
+  await Promise.race([replica.ready(), late]).finally(() => clearTimeout(timer));
+}
+
+async function admit(guard: Guard, replica: Replica, choice: Choice, context: GuardContext): Promise<Choice> {
+  const verdict = await guard.input(choice.prompt, context);
+  if (verdict.action === 'block') throw new InkstoneError('content_filter', verdict.reason, { kind: 'usage' });
+  const prompt = verdict.action === 'replace' ? verdict.text : choice.prompt;
+  const tokens = await replica.countTokens(prompt);
+  const limit = replica.model.context;
+  if (tokens > limit) {
+    throw new InkstoneError('context_length_exceeded', `This model's maximum context length is ${limit} tokens. However, your prompt has ${tokens} tokens.`, {
+      kind: 'usage',
+      hint: 'shorten the prompt',
+      details: { param: 'prompt' },
+    });
+  }
+  return { ...choice, prompt };
+}
+
+async function* guarded(guard: Guard, source: Generator<TextRequest, TextEvent>, id: string, choice: Choice, context: GuardContext, signal: AbortSignal): AsyncGenerator<ChoiceEvent> {
+  const { index } = choice;
+  let promptTokens = 0;
+  let soFar = '';
+  let completionTokens = 0;
+  for await (const event of source.generate({ id: `${id}-${index}`, prompt: choice.prompt, sampling: choice.sampling }, signal)) {
+    if (event.type === 'start') promptTokens = event.promptTokens;
+    else if (event.type === 'end') yield { index, type: 'end', reason: event.reason, completionTokens: event.completionTokens, promptTokens };
+    else {
+      completionTokens += Math.max(1, event.tokens.length);
+      const verdict = await guard.output(soFar, event.text, context);
+      if (verdict.action === 'block') {
+        yield { index, type: 'end', reason: 'content_filter', completionTokens, promptTokens };
+        return;
+      }
+      const text = verdict.action === 'replace' ? verdict.text : event.text;
+      soFar += text;
+      yield { index, type: 'delta', text, tokens: event.tokens };
+    }
+  }
+}
+
+/** Several sequences at once, in the order their events come. */
+async function* merge<T>(sources: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
+  const next = (source: AsyncGenerator<T>): Promise<{ source: AsyncGenerator<T>; result: IteratorResult<T> }> => source.next().then((result) => ({ source, result }));
+  const waiting = new Map(sources.map((source) => [source, next(source)]));
+  try {
+    while (waiting.size > 0) {
+      const { source, result } = await Promise.race(waiting.values());
+      if (result.done === true) waiting.delete(source);
+      else {
+        yield result.value;
+        waiting.set(source, next(source));
+      }
+    }
+  } finally {
+    for (const [source, pending] of waiting) {
+      pending.catch(() => undefined);
+      void source.return(undefined).catch(() => undefined);
+    }
+  }
+}

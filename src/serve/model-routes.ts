@@ -1,0 +1,28 @@
+/** `/v1/models` and `/health`. */
+import type { FastifyInstance } from 'fastify';
+import { memoryUse, uptime } from '../base/host.ts';
+import type { ServerContext } from './context.ts';
+
+export function addModelRoutes(app: FastifyInstance, context: ServerContext): void {
+  const { registry, pool } = context;
+
+  app.get('/v1/models', async () => {
+    const data = (await registry.list()).map((m) => ({ id: m.id, object: 'model', created: m.info.created, owned_by: 'inkstone' }));
+    return { object: 'list', data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
+  });
+
+  app.get<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
+    const { id, info } = await registry.get(request.params['*']);
+    return { id, object: 'model', created: info.created, owned_by: 'inkstone' };
+  });
+
+  app.get('/health', async () => {
+    const { running, waiting } = context.generation.queue.status();
+    return { status: context.draining ? 'draining' : 'ok', running, waiting, uptime: Math.round(uptime()), memory: memoryUse().resident + pool.memory() };
+  });
+
+  app.get('/health/ready', async (_, reply) => {
+    if (context.draining) return reply.code(503).header('retry-after', '2').send({ status: 'draining' });
+    return { status: 'ready' };
+  });
+}

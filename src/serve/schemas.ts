@@ -1,0 +1,63 @@
+/** Every request body, query and answer of the server, once: validation, OpenAPI and the studio's types come from here. */
+import { z } from 'zod';
+
+const stop = z.union([z.string(), z.array(z.string()).max(16)]).nullish();
+
+/** What both completion routes take. */
+const sampling = {
+  model: z.string().min(1),
+  max_tokens: z.int().min(1).max(1_000_000).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  /** Not OpenAI's; vLLM's and others'. */
+  top_k: z.int().min(-1).nullish(),
+  n: z.int().min(1).max(16).nullish(),
+  seed: z.int().nullish(),
+  stop,
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  user: z.string().nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  logit_bias: z.record(z.string(), z.number()).nullish(),
+};
+
+export const completionBody = z.looseObject({
+  ...sampling,
+  prompt: z.union([z.string(), z.array(z.string()).min(1).max(32)]).default(''),
+  logprobs: z.int().min(0).max(20).nullish(),
+  echo: z.boolean().nullish(),
+  best_of: z.int().nullish(),
+  suffix: z.string().nullish(),
+});
+export type CompletionBody = z.infer<typeof completionBody>;
+
+const textPart = z.looseObject({ type: z.string(), text: z.string().optional() });
+export const chatMessage = z.looseObject({
+  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
+  content: z.union([z.string(), z.array(textPart)]).nullish(),
+});
+export type ChatMessage = z.infer<typeof chatMessage>;
+
+export const chatBody = z.looseObject({
+  ...sampling,
+  messages: z.array(chatMessage).min(1),
+  max_completion_tokens: z.int().min(1).nullish(),
+  logprobs: z.boolean().nullish(),
+  top_logprobs: z.int().min(0).max(20).nullish(),
+  response_format: z.looseObject({ type: z.string() }).nullish(),
+  tools: z.array(z.unknown()).nullish(),
+  tool_choice: z.unknown().optional(),
+});
+export type ChatBody = z.infer<typeof chatBody>;
+
+export const trainingBody = z.object({
+  name: z.string().min(1).max(64),
+  /** Id of an uploaded file. */
+  file: z.string().min(1),
+  preset: z.string().min(1),
+  steps: z.int().min(1).max(10_000_000).optional(),
+  seed: z.int().min(0).optional(),
+});
+
+export const fileQuery = z.object({ name: z.string().min(1).max(255) });

@@ -1,0 +1,151 @@
+/** The server put together: services, routes, start and orderly end. */
+import { randomUUID } from 'node:crypto';
+import Fastify, { type FastifyInstance } from 'fastify';
+import { InkstoneError } from '../base/errors.ts';
+import { homeFolder } from '../base/host.ts';
+import { codeVersion } from '../base/version.ts';
+import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
+import { ModelRegistry } from '../operate/registry.ts';
+import { MemoryQueue } from '../operate/request-queue.ts';
+import { Trainings } from '../operate/trainings.ts';
+import { passThrough } from '../safeguard/pass-through.ts';
+import { openFileStore } from '../store/index.ts';
+import { chatCompletions, completions } from './completions.ts';
+import type { ServerContext } from './context.ts';
+import { answerOf } from './errors.ts';
+import { addGuards, LOOPBACK } from './guards.ts';
+import { Keys } from './keys.ts';
+import { addModelRoutes } from './model-routes.ts';
+import { openApi } from './openapi.ts';
+import { addPages } from './pages.ts';
+import { addStudioRoutes } from './studio-routes.ts';
+
+export interface ServerOptions {
+  host?: string;
+  /** 0 takes a free one. */
+  port?: number;
+  home?: string;
+  /** Requests that run at once, and that may wait. */
+  concurrency?: number;
+  queue?: number;
+  /** Bytes of a JSON body. */
+  maxBody?: number;
+  allowedOrigins?: readonly string[];
+  /** Models kept loaded. */
+  maxModels?: number;
+  /** Seconds to wait for a model that is being loaded. */
+  loadWait?: number;
+  /** Loaded at the start; default: the first there is. */
+  model?: string;
+  /** For tests: replicas of another kind. */
+  startReplica?: StartReplica;
+  registry?: ModelRegistry;
+  log?(message: string, details: Record<string, unknown>): void;
+}
+
+export interface RunningServer {
+  address: string;
+  context: ServerContext;
+  app: FastifyInstance;
+  /** Takes nothing new, finishes what runs (streams too), puts the models down. */
+  close(): Promise<void>;
+}
+
+/** @throws InkstoneError `port_taken`, `key_needed` */
+export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+  const home = options.home ?? homeFolder();
+  const host = options.host ?? '127.0.0.1';
+  const store = await openFileStore(`${home}/store`);
+  const registry = options.registry ?? new ModelRegistry(home, store);
+  const pool = new ReplicaPool({
+    registry,
+    ...(options.maxModels === undefined ? {} : { limit: options.maxModels }),
+    ...(options.startReplica === undefined ? {} : { start: options.startReplica }),
+    ...(options.log === undefined ? {} : { log: options.log }),
+  });
+  const keys = new Keys(store);
+  const loopbackOnly = LOOPBACK.has(host);
+  if (!loopbackOnly && !(await keys.any())) {
+    throw new InkstoneError('key_needed', `listening on ${host} lets others in, and no API key is set`, { kind: 'denied', hint: 'make one first: inkstone keys create NAME' });
+  }
+  const trainings = new Trainings({ home, store });
+  const context: ServerContext = {
+    home,
+    store,
+    registry,
+    pool,
+    trainings,
+    keys,
+    draining: false,
+    generation: {
+      queue: new MemoryQueue({ concurrency: options.concurrency ?? 16, capacity: options.queue ?? 64 }),
+      guard: passThrough,
+      replica: (id) => pool.get(id),
+      loadWait: options.loadWait ?? 5,
+      defaultMaxTokens: 256,
+    },
+  };
+  const app = await buildApp(context, options, loopbackOnly);
+  const address = await listen(app, host, options.port ?? 4747);
+  await trainings.recover();
+  void warm(context, options.model);
+  return { address, context, app, close: () => close(app, context) };
+}
+
+async function buildApp(context: ServerContext, options: ServerOptions, loopbackOnly: boolean): Promise<FastifyInstance> {
+  const app = Fastify({
+    bodyLimit: options.maxBody ?? 4 * 2 ** 20,
+    genReqId: () => `req-${randomUUID()}`,
+    forceCloseConnections: 'idle',
+    // Bodies are checked by our own schemas, which name the parameter.
+    exposeHeadRoutes: false,
+  });
+  app.setErrorHandler((thrown, _, reply) => {
+    const { status, body, headers } = answerOf(thrown);
+    if (status >= 500 && !InkstoneError.is(thrown)) options.log?.('request failed', { error: (thrown as Error).stack });
+    return reply.code(status).headers(headers).send(body);
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const { status, body } = answerOf(new InkstoneError('route_missing', `there is nothing at ${request.method} ${request.url}`, { kind: 'missing' }));
+    return reply.code(status).send(body);
+  });
+  app.addContentTypeParser('application/octet-stream', (_, payload, done) => done(null, payload));
+  app.addHook('preHandler', async (request) => {
+    if (context.draining && request.method === 'POST') {
+      throw new InkstoneError('shutting_down', 'the server is shutting down', { kind: 'resource', hint: 'send the request again in a moment', details: { retryAfter: 2 } });
+    }
+  });
+  addGuards(app, { keys: context.keys, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly });
+  addModelRoutes(app, context);
+  app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
+  app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
+  const version = await codeVersion();
+  app.get('/openapi.json', async () => openApi(version));
+  addStudioRoutes(app, context);
+  await addPages(app);
+  return app;
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<string> {
+  try {
+    return await app.listen({ host, port });
+  } catch (cause) {
+    if ((cause as { code?: string }).code !== 'EADDRINUSE') throw InkstoneError.from(cause, 'listen_failed');
+    throw new InkstoneError('port_taken', `port ${port} is taken`, { kind: 'resource', hint: `stop what uses it, or choose another: --port ${port + 1}`, cause });
+  }
+}
+
+/** The first model is loaded before anybody asks. */
+async function warm(context: ServerContext, model: string | undefined): Promise<void> {
+  const id = model ?? (await context.registry.list())[0]?.id;
+  if (id !== undefined) await context.pool.get(id).catch(() => undefined);
+}
+
+async function close(app: FastifyInstance, context: ServerContext): Promise<void> {
+  context.draining = true;
+  await context.generation.queue.drain();
+  await app.close();
+  await context.trainings.close();
+  await context.pool.drain();
+  await context.store.close();
+}
