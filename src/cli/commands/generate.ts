@@ -1,0 +1,150 @@
+/** `inkstone generate`: continues a prompt with a model, streamed for people, as one object for machines. */
+import { InkstoneError } from '../../base/errors.ts';
+import { monotonic, readInput } from '../../base/host.ts';
+import { z } from '../../base/schema.ts';
+import { findModel } from '../../operate/registry.ts';
+import { TextGenerator } from '../../operate/text-generator.ts';
+import { createBackend } from '../../runtime/index.ts';
+import { type CommandContext, command } from '../command.ts';
+
+const whole = z.number().int();
+const own = { environment: false } as const;
+
+const schema = z.object({
+  model: z.string().min(1).describe('a run folder, a model folder or a registered name'),
+  prompt: z
+    .string()
+    .default('')
+    .describe('the text to go on from; - reads standard input; nothing begins a new text')
+    .meta({ ...own, alias: 'p' }),
+  tokens: whole.min(1).max(1_000_000).default(200).describe('at most this many new tokens').meta(own),
+  seed: whole
+    .min(0)
+    .optional()
+    .describe('the same seed gives the same text; default: drawn, and reported')
+    .meta(own),
+  temperature: z.number().min(0).max(10).default(0.8).describe('0 takes the most likely token').meta(own),
+  topK: whole.min(0).default(0).describe('keep the k most likely tokens; 0 keeps all').meta(own),
+  topP: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(1)
+    .describe('keep the likeliest that hold this probability')
+    .meta(own),
+  stop: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('end before this text; may be given several times')
+    .meta(own),
+  count: whole.min(1).max(1000).default(1).describe('texts to write, with seeds one apart').meta(own),
+  device: z.enum(['cpu', 'webgpu']).default('cpu').describe('where the arithmetic runs'),
+  threads: whole.min(1).max(1024).optional().describe('compute threads; default: one per core'),
+});
+type Settings = z.output<typeof schema>;
+
+interface Sample {
+  text: string;
+  tokens: number;
+  prompt_tokens: number;
+  seed: number;
+  finish_reason: string;
+  tokens_per_second: number;
+}
+
+interface GenerateResult extends Sample {
+  model: string;
+  /** All texts, where more than one was asked for. */
+  samples?: Sample[];
+}
+
+/** One text; `onText` sees each piece as it comes. */
+async function write(
+  generator: TextGenerator,
+  settings: Settings,
+  seed: number,
+  signal: AbortSignal,
+  onText: (text: string) => void,
+): Promise<Sample> {
+  const { prompt, tokens: maxTokens, temperature, topK, topP, stop } = settings;
+  const request = {
+    id: `generate-${seed}`,
+    prompt,
+    sampling: { maxTokens, temperature, topK, topP, seed, stop },
+  };
+  const sample: Sample = {
+    text: '',
+    tokens: 0,
+    prompt_tokens: 0,
+    seed,
+    finish_reason: 'cancelled',
+    tokens_per_second: 0,
+  };
+  const begun = monotonic();
+  for await (const event of generator.generate(request, signal)) {
+    if (event.type === 'start') sample.prompt_tokens = event.promptTokens;
+    else if (event.type === 'delta') {
+      sample.text += event.text;
+      onText(event.text);
+    } else {
+      sample.finish_reason = event.reason;
+      sample.tokens = event.completionTokens;
+    }
+  }
+  const seconds = (monotonic() - begun) / 1000;
+  return { ...sample, tokens_per_second: Math.round(sample.tokens / Math.max(seconds, 1e-6)) };
+}
+
+async function run(settings: Settings, context: CommandContext): Promise<GenerateResult> {
+  const { id, folder } = await findModel(settings.model);
+  const prompt = settings.prompt === '-' ? await readInput() : settings.prompt;
+  const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 31);
+  const backend = await createBackend(
+    settings.device,
+    settings.threads === undefined ? {} : { threads: settings.threads },
+  );
+  try {
+    // People read one text as it comes; several at once would mix.
+    const many = Math.min(settings.count, context.json ? 8 : 1);
+    const generator = await TextGenerator.open(folder, backend, { maxBatch: many });
+    try {
+      const asked = { ...settings, prompt };
+      const samples = new Array<Sample>(settings.count);
+      let next = 0;
+      const worker = async (): Promise<void> => {
+        for (let i = next++; i < settings.count && !context.signal.aborted; i = next++) {
+          if (i > 0) context.stream('\n\n---\n\n');
+          context.stream(prompt);
+          samples[i] = await write(generator, asked, seed + i, context.signal, context.stream);
+        }
+      };
+      await Promise.all(Array.from({ length: many }, worker));
+      context.stream('\n');
+      const made = samples.filter((sample) => sample !== undefined);
+      const [first] = made;
+      if (first === undefined)
+        throw new InkstoneError('cancelled', 'stopped before the first token', { kind: 'conflict' });
+      return { ...first, model: id, ...(settings.count === 1 ? {} : { samples: made }) };
+    } finally {
+      await generator.close();
+    }
+  } finally {
+    await backend.close();
+  }
+}
+
+export const generateCommand = command({
+  name: 'generate',
+  summary: 'continue a text with a model',
+  description:
+    'Text appears as it is written. The same model, prompt, settings and seed give the same text, alone or beside others.',
+  schema,
+  positionals: ['model'],
+  examples: [
+    'generate starter --prompt "It was a dark night"',
+    'generate runs-out/first --prompt "ROMEO:" --tokens 200 --seed 7 --json',
+    'generate runs-out/first --count 3 --temperature 0.9 --top-p 0.95 --stop "THE END"',
+  ],
+  run,
+  show: () => undefined,
+});
