@@ -3,7 +3,7 @@
  * model, runs the trainer, writes the result. Everything that can be refused is refused before the first step.
  */
 import { InkstoneError } from '../base/errors.ts';
-import { freeSpace, now, readText } from '../base/host.ts';
+import { exists, freeSpace, now, readText, removeFile } from '../base/host.ts';
 import { read } from '../base/schema.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import { evaluationBatches, requireWindow, trainBatch } from '../data/text/batches.ts';
@@ -93,6 +93,7 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
     context,
     ...definedOnly(options.training ?? {}),
   });
+  const made = !(await exists(folder.path));
   await folder.open();
   const unlock = await folder.lock();
   try {
@@ -102,6 +103,10 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
     } finally {
       await prepared.tokens.close();
     }
+  } catch (thrown) {
+    // Refused before there was a run: nothing is left behind.
+    if (made && !(await folder.exists())) await removeFile(folder.path);
+    throw thrown;
   } finally {
     await unlock();
   }

@@ -73,7 +73,8 @@ export class Engine {
         interOpNumThreads: 1,
         executionMode: 'sequential',
         graphOptimizationLevel: 'all',
-        logSeverityLevel: 3,
+        // Fatal only: every other error is thrown and told once.
+        logSeverityLevel: 4,
         ...(onGpu && staying.length > 0 ? { preferredOutputLocation: Object.fromEntries(staying.map((n) => [n, 'gpu-buffer' as const])) } : {}),
         ...(session.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: session.profile }),
         extra: { session: { set_denormal_as_zero: '1' } },
@@ -146,7 +147,7 @@ export class Engine {
     this.sets.delete(id);
   }
 
-  /** @throws InkstoneError `input_missing`, `run_failed` */
+  /** @throws InkstoneError `input_missing`, `run_failed`, `memory_full` */
   async run(request: RunRequest): Promise<HostTensors> {
     const session = this.sessions.get(request.session);
     if (session === undefined) throw new InkstoneError('session_missing', 'this executable was freed');
@@ -162,7 +163,7 @@ export class Engine {
     try {
       results = (await open.run(feeds, fetches as Record<string, ort.Tensor>)) as ort.InferenceSession.OnnxValueMapType;
     } catch (cause) {
-      throw new InkstoneError('run_failed', `${session.name}: ${messageOf(cause)}`, { cause });
+      throw runError(session.name, messageOf(cause), cause);
     }
     for (const { output, slot } of targets) {
       if (this.options.provider === 'cpu') {
@@ -283,4 +284,17 @@ function writeRows(output: ort.Tensor, slot: Slot, write: RowWrite): void {
       else into.set(from.subarray(start, start + count * inner), place);
     }
   }
+}
+
+function runError(name: string, message: string, cause: unknown): InkstoneError {
+  const size = /allocate memory for requested buffer of size (\d+)/.exec(message)?.[1];
+  if (size === undefined && !/bad[_ ]alloc|out of memory/i.test(message)) {
+    return new InkstoneError('run_failed', `${name}: ${message.trim()}`, { cause });
+  }
+  const needed = size === undefined ? '' : `: one buffer alone takes ${(Number(size) / 2 ** 30).toFixed(1)} GiB`;
+  return new InkstoneError('memory_full', `the memory of this machine does not suffice${needed}`, {
+    kind: 'resource',
+    hint: 'take a smaller batch, a shorter context or a smaller model',
+    cause,
+  });
 }

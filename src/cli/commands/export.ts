@@ -1,0 +1,175 @@
+/** `inkstone export`: a model as a file for other software: an ONNX graph, or Hugging Face's GPT-2 layout. */
+import path from 'node:path';
+import { InkstoneError } from '../../base/errors.ts';
+import { exists, facts, freeSpace, makeFolder, writeAtomically } from '../../base/host.ts';
+import { bytes as showBytes } from '../../base/progress.ts';
+import { z } from '../../base/schema.ts';
+import { codeVersion } from '../../base/version.ts';
+import { writeOnnx } from '../../formats/onnx.ts';
+import { safetensorsPieces } from '../../formats/safetensors.ts';
+import { gpt2Logits } from '../../models/text/gpt2-programs.ts';
+import { toHuggingFaceConfig, toHuggingFaceTensors } from '../../models/text/hugging-face.ts';
+import { loadTextModel, type TextModel } from '../../models/text/load.ts';
+import { findModel } from '../../operate/registry.ts';
+import { lowerToModel } from '../../program/lower.ts';
+import { command } from '../command.ts';
+
+const own = { environment: false } as const;
+
+const schema = z.object({
+  model: z.string().min(1).describe('a run folder, a model folder or a registered name'),
+  format: z
+    .enum(['onnx', 'safetensors'])
+    .describe('onnx: tokens [batch, time] to logits; safetensors: GPT-2 as Hugging Face has it')
+    .meta(own),
+  out: z
+    .string()
+    .min(1)
+    .describe('the file; for safetensors a name without .safetensors is a folder with config and tokenizer')
+    .meta(own),
+  force: z.boolean().default(false).describe('replace what is there').meta(own),
+});
+type Settings = z.output<typeof schema>;
+
+interface ExportResult {
+  out: string;
+  format: string;
+  model: string;
+  parameters: number;
+  files: string[];
+  bytes: number;
+}
+
+/** Protocol buffers end at 2 GiB. */
+const ONNX_LIMIT = 2 ** 31 - 2 ** 24;
+
+type Piece = Uint8Array | string;
+/** File name (relative to --out; empty for --out itself) to its content. */
+type Files = Map<string, Piece[]>;
+
+async function onnxFiles(model: TextModel, id: string): Promise<Files> {
+  if (model.parameters * 4 > ONNX_LIMIT) {
+    throw new InkstoneError(
+      'onnx_too_large',
+      `${model.parameters} parameters do not fit into one ONNX file`,
+      {
+        kind: 'unsupported',
+        hint: 'export it with --format safetensors',
+      },
+    );
+  }
+  const graph = lowerToModel(gpt2Logits(model.config), { constants: model.weights, portable: true });
+  const metadata = {
+    name: id,
+    family: model.family,
+    architecture: model.architecture,
+    context: String(model.config.context),
+    vocabulary: String(model.config.vocabulary),
+    parameters: String(model.parameters),
+    version: await codeVersion(),
+  };
+  return new Map([['', [writeOnnx({ ...graph, metadata })]]]);
+}
+
+function safetensorsFiles(model: TextModel, single: boolean): Files {
+  // Hugging Face's loader asks for the format.
+  const weights = safetensorsPieces(toHuggingFaceTensors(model.weights, model.config), { format: 'pt' });
+  if (single) return new Map([['', weights]]);
+  const end = model.tokenizer.endOfText;
+  const json = (value: unknown): Piece[] => [`${JSON.stringify(value, null, 2)}\n`];
+  const tokenizer = {
+    tokenizer_class: 'PreTrainedTokenizerFast',
+    model_max_length: model.config.context,
+    clean_up_tokenization_spaces: false,
+    ...(end === undefined ? {} : { bos_token: '<|endoftext|>', eos_token: '<|endoftext|>' }),
+  };
+  const generation = {
+    ...(end === undefined ? {} : { bos_token_id: end, eos_token_id: end, pad_token_id: end }),
+    do_sample: true,
+  };
+  return new Map([
+    ['model.safetensors', weights],
+    ['config.json', json(toHuggingFaceConfig(model.config, end))],
+    ['generation_config.json', json(generation)],
+    ['tokenizer.json', [model.tokenizer.toJson()]],
+    ['tokenizer_config.json', json(tokenizer)],
+    ...(model.card === '' ? [] : ([['README.md', [model.card]]] as [string, Piece[]][])),
+  ]);
+}
+
+const sizeOfPiece = (piece: Piece): number =>
+  typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
+
+/** @throws InkstoneError `out_exists`, `out_invalid` */
+async function requireFree({ out, force }: Settings, folder: boolean): Promise<void> {
+  const about = await facts(out);
+  if (about === undefined) return;
+  if (folder !== (about.kind === 'folder')) {
+    throw new InkstoneError(
+      'out_invalid',
+      `${out} is a ${about.kind}, a ${folder ? 'folder' : 'file'} is to be written`,
+      {
+        kind: 'conflict',
+        hint: 'choose another --out',
+      },
+    );
+  }
+  if (force || (folder && !(await exists(path.join(out, 'config.json'))))) return;
+  throw new InkstoneError('out_exists', `${out} is there already`, {
+    kind: 'conflict',
+    hint: 'replace it with --force, or choose another --out',
+  });
+}
+
+async function run(settings: Settings): Promise<ExportResult> {
+  const { format, out } = settings;
+  const { id, folder: place } = await findModel(settings.model);
+  const folder = format === 'safetensors' && !out.endsWith('.safetensors');
+  await requireFree(settings, folder);
+  if (folder && path.resolve(out) === path.resolve(place)) {
+    throw new InkstoneError('out_invalid', 'a model cannot be exported into its own folder', {
+      kind: 'usage',
+      hint: 'choose another --out',
+    });
+  }
+  const model = await loadTextModel(place);
+  const files = format === 'onnx' ? await onnxFiles(model, id) : safetensorsFiles(model, !folder);
+  const size = [...files.values()].flat().reduce((total, piece) => total + sizeOfPiece(piece), 0);
+  const parent = folder ? out : path.dirname(path.resolve(out));
+  await makeFolder(parent);
+  const free = await freeSpace(parent);
+  if (free < size + 2 ** 20) {
+    throw new InkstoneError(
+      'disk_full',
+      `the export takes ${showBytes(size)}, the disk has ${showBytes(free)}`,
+      {
+        kind: 'resource',
+        hint: 'free some space or choose another --out',
+      },
+    );
+  }
+  for (const [name, pieces] of files) {
+    await writeAtomically(name === '' ? out : path.join(out, name), async (write) => {
+      for (const piece of pieces) await write(piece);
+    });
+  }
+  const names = [...files.keys()].map((name) => (name === '' ? path.basename(out) : name));
+  return { out, format, model: id, parameters: model.parameters, files: names, bytes: size };
+}
+
+export const exportCommand = command({
+  name: 'export',
+  summary: 'write a model for other software: ONNX, or Hugging Face safetensors',
+  description:
+    'The ONNX graph uses standard operators only (opset 20): input tokens [batch, time] int32, output logits [batch, time, vocabulary]. ' +
+    'The safetensors layout is GPT-2’s; biases that the model lacks are written as zeros.',
+  schema,
+  positionals: ['model'],
+  examples: [
+    'export runs-out/first --format onnx --out first.onnx',
+    'export starter --format safetensors --out starter-hf',
+    'export runs-out/first --format safetensors --out first.safetensors',
+  ],
+  run: (settings) => run(settings),
+  show: (result) => `wrote ${result.out}: ${result.files.join(', ')} (${showBytes(result.bytes)})`,
+});
