@@ -52,16 +52,18 @@ function readManifest(dist) {
   return { recipe, files: {} };
 }
 
-/** The benchmarks stand beside `src` and are built to `dist/bench`; without them there is nothing to add. */
-const beside = (src) => path.join(path.dirname(src), 'bench');
+/** Folders beside `src` that are built to `dist/NAME`: benchmarks, runs, examples. What is not there adds nothing. */
+const BESIDE = ['bench', 'runs', 'examples'];
+const isBeside = (name) => BESIDE.some((folder) => name.startsWith(`${folder}/`));
 
 function sourcesOf(src) {
   const own = walk(src, (name) => name === 'studio').filter(isSource);
-  const benches = walk(beside(src), (name) => name === 'peers').filter(isSource);
-  return [
-    ...own.map((name) => ({ name, file: path.join(src, name) })),
-    ...benches.map((name) => ({ name: `bench/${name}`, file: path.join(beside(src), name) })),
-  ];
+  const others = BESIDE.flatMap((folder) => {
+    const place = path.join(path.dirname(src), folder);
+    const files = walk(place, (name) => name === 'peers').filter(isSource);
+    return files.map((name) => ({ name: `${folder}/${name}`, file: path.join(place, name) }));
+  });
+  return [...own.map((name) => ({ name, file: path.join(src, name) })), ...others];
 }
 
 /** What differs between `src` and `dist`; reads contents only of files whose time or size moved. */
@@ -116,7 +118,7 @@ async function transpile(esbuild, name, text) {
     sourcefile: `src/${name}`,
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true, target: 'es2022' } },
   });
-  const code = name.startsWith('bench/') ? result.code.replaceAll('"../src/', '"../') : result.code;
+  const code = isBeside(name) ? result.code.replaceAll('"../src/', '"../') : result.code;
   return rewriteImports(code);
 }
 

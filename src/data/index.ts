@@ -1,6 +1,6 @@
 /** Data: text in any container to tokens and batches. */
 export * from './text/batches.ts';
-export { readPieces, type ReadOptions, type TextPiece } from './text/pieces.ts';
+export { type ReadOptions, readPieces, type TextPiece } from './text/pieces.ts';
 export { type PreparedText, prepareText, type TokenizerChoice } from './text/prepare.ts';
 export { TokenFile } from './text/token-file.ts';
 export { BpeTokenizer, END_OF_TEXT } from './tokenizer/bpe.ts';

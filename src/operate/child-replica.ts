@@ -57,7 +57,13 @@ export class ChildReplica implements Replica {
     child.on('message', (message) => this.receive(message as FromHost));
     child.on('error', () => undefined);
     child.on('exit', (status, signal) => this.ended(child, status, signal));
-    this.send({ type: 'open', folder: this.options.folder, id: this.model.id, maxBatch: this.options.maxBatch ?? 8, threads: this.options.threads ?? cpuCount() });
+    this.send({
+      type: 'open',
+      folder: this.options.folder,
+      id: this.model.id,
+      maxBatch: this.options.maxBatch ?? 8,
+      threads: this.options.threads ?? cpuCount(),
+    });
   }
 
   private send(message: ToHost): void {
@@ -107,7 +113,15 @@ export class ChildReplica implements Replica {
   private ended(child: ChildProcess, status: number | null, signal: string | null): void {
     if (child !== this.child) return;
     this.child = undefined;
-    const gone = new InkstoneError('replica_crashed', `the process that runs ${this.model.id} ended unexpectedly`, { kind: 'resource', hint: 'send the request again; the model is being started anew', details: { status, signal } });
+    const gone = new InkstoneError(
+      'replica_crashed',
+      `the process that runs ${this.model.id} ended unexpectedly`,
+      {
+        kind: 'resource',
+        hint: 'send the request again; the model is being started anew',
+        details: { status, signal },
+      },
+    );
     for (const call of [...this.calls.values()]) call.fail(gone);
     if (this.state === 'stopped' || this.state === 'draining' || this.state === 'failed') {
       if (this.state !== 'failed') this.state = 'stopped';
@@ -117,13 +131,22 @@ export class ChildReplica implements Replica {
     this.crashes++;
     this.options.log?.('model host ended', { model: this.model.id, status, signal, crashes: this.crashes });
     if (this.crashes >= CRASH_LIMIT) {
-      this.giveUp(new InkstoneError('replica_failed', `the process that runs ${this.model.id} ended ${this.crashes} times`, { kind: 'resource', hint: 'look at the log; memory may be short' }));
+      this.giveUp(
+        new InkstoneError(
+          'replica_failed',
+          `the process that runs ${this.model.id} ended ${this.crashes} times`,
+          { kind: 'resource', hint: 'look at the log; memory may be short' },
+        ),
+      );
       return;
     }
     this.state = 'starting';
-    setTimeout(() => {
-      if (this.state === 'starting') this.start();
-    }, 100 * 2 ** (this.crashes - 1)).unref();
+    setTimeout(
+      () => {
+        if (this.state === 'starting') this.start();
+      },
+      100 * 2 ** (this.crashes - 1),
+    ).unref();
   }
 
   status(): ReplicaStatus {
@@ -133,7 +156,9 @@ export class ChildReplica implements Replica {
       running: this.calls.size,
       waiting: 0,
       ...(this.memory === undefined ? {} : { memory: this.memory }),
-      ...(this.failure === undefined ? {} : { error: { code: this.failure.code, message: this.failure.message } }),
+      ...(this.failure === undefined
+        ? {}
+        : { error: { code: this.failure.code, message: this.failure.message } }),
     };
   }
 
@@ -151,7 +176,11 @@ export class ChildReplica implements Replica {
   private requireReady(): void {
     if (this.state === 'ready') return;
     if (this.failure !== undefined) throw this.failure;
-    throw new InkstoneError('model_loading', `${this.model.id} is being loaded`, { kind: 'resource', hint: 'try again in a moment', details: { progress: this.progress, retryAfter: 1 } });
+    throw new InkstoneError('model_loading', `${this.model.id} is being loaded`, {
+      kind: 'resource',
+      hint: 'try again in a moment',
+      details: { progress: this.progress, retryAfter: 1 },
+    });
   }
 
   async *generate(request: TextRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
@@ -212,7 +241,10 @@ export class ChildReplica implements Replica {
   async stop(): Promise<void> {
     const { child } = this;
     if (this.state !== 'failed') this.state = 'stopped';
-    for (const waiter of this.waiters.splice(0)) waiter.reject(new InkstoneError('replica_stopped', `${this.model.id} was unloaded`, { kind: 'resource' }));
+    for (const waiter of this.waiters.splice(0))
+      waiter.reject(
+        new InkstoneError('replica_stopped', `${this.model.id} was unloaded`, { kind: 'resource' }),
+      );
     if (child === undefined || child.exitCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGKILL');
@@ -221,5 +253,9 @@ export class ChildReplica implements Replica {
 }
 
 function restored({ code, message, kind, hint, details }: SentError): InkstoneError {
-  return new InkstoneError(code, message, { kind: kind as ErrorKind, details, ...(hint === undefined ? {} : { hint }) });
+  return new InkstoneError(code, message, {
+    kind: kind as ErrorKind,
+    details,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }

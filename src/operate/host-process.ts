@@ -24,7 +24,11 @@ async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
   generator = await TextGenerator.open(message.folder, backend, { maxBatch: message.maxBatch });
   send({ type: 'progress', progress: 0.9 });
   // The first run of a session allocates; nobody should wait for that.
-  const warm = { id: 'warm-up', prompt: '', sampling: { maxTokens: 2, temperature: 0, topK: 0, topP: 1, seed: 0, stop: [] } };
+  const warm = {
+    id: 'warm-up',
+    prompt: '',
+    sampling: { maxTokens: 2, temperature: 0, topK: 0, topP: 1, seed: 0, stop: [] },
+  };
   for await (const event of generator.generate(warm)) void event;
   send({ type: 'ready', model: describe(generator.info, message.id) });
 }
@@ -33,7 +37,8 @@ async function generate({ call, request }: Extract<ToHost, { type: 'generate' }>
   const abort = new AbortController();
   running.set(call, abort);
   try {
-    for await (const event of (generator as TextGenerator).generate(request, abort.signal)) send({ type: 'event', call, event });
+    for await (const event of (generator as TextGenerator).generate(request, abort.signal))
+      send({ type: 'event', call, event });
     send({ type: 'done', call });
   } catch (thrown) {
     send({ type: 'error', call, error: sent(thrown) });
@@ -56,7 +61,11 @@ channel?.onMessage((raw) => {
       break;
     case 'count':
       try {
-        send({ type: 'counted', call: message.call, count: (generator as TextGenerator).countTokens(message.text) });
+        send({
+          type: 'counted',
+          call: message.call,
+          count: (generator as TextGenerator).countTokens(message.text),
+        });
       } catch (thrown) {
         send({ type: 'error', call: message.call, error: sent(thrown) });
       }

@@ -29,7 +29,11 @@ export class ReplicaPool {
     const model = await this.options.registry.get(id);
     const version = `${model.folder} ${model.info.created}`;
     const held = this.loaded.get(id);
-    if (held !== undefined && held.version === version && !['failed', 'stopped'].includes(held.replica.status().state)) {
+    if (
+      held !== undefined &&
+      held.version === version &&
+      !['failed', 'stopped'].includes(held.replica.status().state)
+    ) {
       held.used = monotonic();
       return held.replica;
     }
@@ -47,12 +51,18 @@ export class ReplicaPool {
 
   private child(model: RegisteredModel): Replica {
     const { log } = this.options;
-    return new ChildReplica({ folder: model.folder, model: describe(model.info, model.id), ...(log === undefined ? {} : { log }) });
+    return new ChildReplica({
+      folder: model.folder,
+      model: describe(model.info, model.id),
+      ...(log === undefined ? {} : { log }),
+    });
   }
 
   private async makeRoom(): Promise<void> {
     while (this.loaded.size >= (this.options.limit ?? 2)) {
-      const idle = [...this.loaded].filter(([, held]) => held.replica.status().running === 0).sort((a, b) => a[1].used - b[1].used)[0];
+      const idle = [...this.loaded]
+        .filter(([, held]) => held.replica.status().running === 0)
+        .sort((a, b) => a[1].used - b[1].used)[0];
       if (idle === undefined) return;
       this.loaded.delete(idle[0]);
       await idle[1].replica.drain();

@@ -7,8 +7,8 @@ import type { Row, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, homeFolder, listFiles, packageFolder } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
-import { openFileStore } from '../store/index.ts';
 import { describeTextModel, type TextModelInfo } from '../models/text/load.ts';
+import { openFileStore } from '../store/index.ts';
 
 export interface RegisteredModel {
   id: string;
@@ -38,10 +38,14 @@ export class ModelRegistry {
   async list(): Promise<RegisteredModel[]> {
     const places: { id: string; folder: string; source: RegisteredModel['source'] }[] = [];
     const shipped = path.join(packageFolder, 'models');
-    if (await exists(shipped)) for (const id of await listFiles(shipped)) places.push({ id, folder: path.join(shipped, id), source: 'starter' });
+    if (await exists(shipped))
+      for (const id of await listFiles(shipped))
+        places.push({ id, folder: path.join(shipped, id), source: 'starter' });
     const runs = path.join(this.home, 'runs');
-    if (await exists(runs)) for (const id of await listFiles(runs)) places.push({ id, folder: path.join(runs, id), source: 'run' });
-    for (const row of await this.store.rows.list<ModelRow>('models')) places.push({ id: row.id, folder: row.folder, source: 'folder' });
+    if (await exists(runs))
+      for (const id of await listFiles(runs)) places.push({ id, folder: path.join(runs, id), source: 'run' });
+    for (const row of await this.store.rows.list<ModelRow>('models'))
+      places.push({ id: row.id, folder: row.folder, source: 'folder' });
     const found: RegisteredModel[] = [];
     for (const place of places) {
       if (found.some((m) => m.id === place.id) || !(await hasWeights(place.folder))) continue;
@@ -59,10 +63,16 @@ export class ModelRegistry {
     const all = await this.list();
     const found = all.find((m) => m.id === id);
     if (found !== undefined) return found;
-    const close = nearest(id, all.map((m) => m.id));
+    const close = nearest(
+      id,
+      all.map((m) => m.id),
+    );
     throw new InkstoneError('model_not_found', `The model '${id}' does not exist`, {
       kind: 'missing',
-      hint: close === undefined ? `there is ${all.map((m) => m.id).join(', ') || 'no model yet'}` : `did you mean ${close}?`,
+      hint:
+        close === undefined
+          ? `there is ${all.map((m) => m.id).join(', ') || 'no model yet'}`
+          : `did you mean ${close}?`,
       details: { model: id },
     });
   }
@@ -86,7 +96,8 @@ async function hasWeights(folder: string): Promise<boolean> {
 
 /** A folder as it is, or a registered name. @throws InkstoneError `model_not_found` */
 export async function findModel(nameOrFolder: string): Promise<{ id: string; folder: string }> {
-  if (await exists(path.join(nameOrFolder, 'config.json'))) return { id: path.basename(path.resolve(nameOrFolder)), folder: nameOrFolder };
+  if (await exists(path.join(nameOrFolder, 'config.json')))
+    return { id: path.basename(path.resolve(nameOrFolder)), folder: nameOrFolder };
   const { id, folder } = await (await ModelRegistry.open()).get(nameOrFolder);
   return { id, folder };
 }

@@ -33,13 +33,30 @@ export class MemoryQueue implements RequestQueue {
 
   enter(options: { id: string; key?: string; priority?: number; signal?: AbortSignal }): Ticket {
     if (this.draining) {
-      throw new InkstoneError('shutting_down', 'the server is shutting down', { kind: 'resource', hint: 'send the request again in a moment', details: { retryAfter: 2 } });
+      throw new InkstoneError('shutting_down', 'the server is shutting down', {
+        kind: 'resource',
+        hint: 'send the request again in a moment',
+        details: { retryAfter: 2 },
+      });
     }
     if (this.running >= this.concurrency && this.waiting.length >= this.capacity) {
-      const retryAfter = Math.max(1, Math.ceil(((this.waiting.length + 1) / this.concurrency) * this.duration));
-      throw new InkstoneError('queue_full', 'too many requests are waiting', { kind: 'limit', hint: `send the request again in ${retryAfter} s`, details: { retryAfter } });
+      const retryAfter = Math.max(
+        1,
+        Math.ceil(((this.waiting.length + 1) / this.concurrency) * this.duration),
+      );
+      throw new InkstoneError('queue_full', 'too many requests are waiting', {
+        kind: 'limit',
+        hint: `send the request again in ${retryAfter} s`,
+        details: { retryAfter },
+      });
     }
-    const entry: Entry = { id: options.id, priority: options.priority ?? 0, order: this.order++, state: 'waiting', started: 0 };
+    const entry: Entry = {
+      id: options.id,
+      priority: options.priority ?? 0,
+      order: this.order++,
+      state: 'waiting',
+      started: 0,
+    };
     if (this.running < this.concurrency && this.waiting.length === 0) this.begin(entry);
     else this.insert(entry);
     const { signal } = options;
@@ -70,7 +87,8 @@ export class MemoryQueue implements RequestQueue {
 
   private turn(entry: Entry): Promise<void> {
     if (entry.state === 'running') return Promise.resolve();
-    if (entry.cancelled !== undefined || entry.state === 'released') return Promise.reject(entry.cancelled ?? cancelledError());
+    if (entry.cancelled !== undefined || entry.state === 'released')
+      return Promise.reject(entry.cancelled ?? cancelledError());
     return new Promise((resolve, reject) => {
       entry.resolve = resolve;
       entry.reject = reject;
@@ -87,12 +105,13 @@ export class MemoryQueue implements RequestQueue {
   }
 
   private release(entry: Entry): void {
-    if (entry.state === 'waiting') return this.cancel(entry);
+    if (entry.state === 'waiting') this.cancel(entry);
     if (entry.state !== 'running') return;
     entry.state = 'released';
     this.running--;
     this.duration = 0.8 * this.duration + (0.2 * (monotonic() - entry.started)) / 1000;
-    while (this.running < this.concurrency && this.waiting.length > 0) this.begin(this.waiting.shift() as Entry);
+    while (this.running < this.concurrency && this.waiting.length > 0)
+      this.begin(this.waiting.shift() as Entry);
     this.settle();
   }
 
@@ -102,7 +121,12 @@ export class MemoryQueue implements RequestQueue {
   }
 
   status(): QueueStatus {
-    return { running: this.running, waiting: this.waiting.length, concurrency: this.concurrency, capacity: this.capacity };
+    return {
+      running: this.running,
+      waiting: this.waiting.length,
+      concurrency: this.concurrency,
+      capacity: this.capacity,
+    };
   }
 
   drain(): Promise<void> {

@@ -6,7 +6,13 @@ import type { TextEvent, TextRequest, TextToken, TokenProbability } from '../bas
 import type { ModelDescription } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { StreamDecoder, type Tokenizer } from '../data/tokenizer/tokenizer.ts';
-import { createDecoder, type DecodedToken, type Decoder, type DecodeResult, type TokenLogprob } from '../generate/index.ts';
+import {
+  createDecoder,
+  type DecodedToken,
+  type DecodeResult,
+  type Decoder,
+  type TokenLogprob,
+} from '../generate/index.ts';
 import { decodingOf, loadTextModel, type TextModelInfo } from '../models/text/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { StopFinder } from './stop-finder.ts';
@@ -36,10 +42,19 @@ export class TextGenerator {
   }
 
   /** @throws InkstoneError from loading and compiling */
-  static async open(folder: string, backend: Backend, options: { maxBatch?: number } = {}): Promise<TextGenerator> {
+  static async open(
+    folder: string,
+    backend: Backend,
+    options: { maxBatch?: number } = {},
+  ): Promise<TextGenerator> {
     const { weights, tokenizer, ...info } = await loadTextModel(folder);
     const endOfText = tokenizer.endOfText;
-    const model = { backend, ...decodingOf(info.config), parameters: weights, ...(endOfText === undefined ? {} : { endOfText }) };
+    const model = {
+      backend,
+      ...decodingOf(info.config),
+      parameters: weights,
+      ...(endOfText === undefined ? {} : { endOfText }),
+    };
     return new TextGenerator(info, tokenizer, await createDecoder(model, options));
   }
 
@@ -58,7 +73,10 @@ export class TextGenerator {
   async *generate(request: TextRequest, signal?: AbortSignal): AsyncGenerator<TextEvent> {
     const { sampling } = request;
     const given = this.tokenizer.encode(request.prompt);
-    const tokens = given.length > 0 ? given : [this.tokenizer.endOfText ?? this.tokenizer.encode('\n', { unknown: 'skip' })[0] ?? 0];
+    const tokens =
+      given.length > 0
+        ? given
+        : [this.tokenizer.endOfText ?? this.tokenizer.encode('\n', { unknown: 'skip' })[0] ?? 0];
     yield { type: 'start', promptTokens: given.length };
 
     const events = new EventQueue();
@@ -138,7 +156,9 @@ class TextStream {
 
   end(): TextEvent | undefined {
     const text = this.stops.stopped ? '' : this.stops.end(this.decoder.end());
-    return text === '' && this.pending.length === 0 ? undefined : { type: 'delta', text, tokens: this.pending };
+    return text === '' && this.pending.length === 0
+      ? undefined
+      : { type: 'delta', text, tokens: this.pending };
   }
 
   private describe({ id, logprob }: TokenLogprob): TokenProbability {

@@ -69,7 +69,15 @@ export class Trainings {
   async recover(): Promise<void> {
     for (const row of await this.rows()) {
       if (row.state !== 'running' || (row.pid !== undefined && isAlive(row.pid))) continue;
-      await this.save({ ...row, state: 'failed', error: { code: 'interrupted', message: 'the server ended while this training ran', hint: 'resume it: nothing before its last checkpoint is lost' } });
+      await this.save({
+        ...row,
+        state: 'failed',
+        error: {
+          code: 'interrupted',
+          message: 'the server ended while this training ran',
+          hint: 'resume it: nothing before its last checkpoint is lost',
+        },
+      });
     }
     await this.startNext();
   }
@@ -77,14 +85,33 @@ export class Trainings {
   /** @throws InkstoneError `name_invalid`, `run_exists`, `data_missing` */
   async create(order: TrainingOrder): Promise<TrainingRow> {
     if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(order.name)) {
-      throw new InkstoneError('name_invalid', `"${order.name}" cannot be a model's name`, { kind: 'usage', hint: 'use letters, digits, dots, dashes and underscores' });
+      throw new InkstoneError('name_invalid', `"${order.name}" cannot be a model's name`, {
+        kind: 'usage',
+        hint: 'use letters, digits, dots, dashes and underscores',
+      });
     }
-    if (!(await exists(order.file))) throw new InkstoneError('data_missing', 'the file is gone', { kind: 'missing', hint: 'upload it again' });
+    if (!(await exists(order.file)))
+      throw new InkstoneError('data_missing', 'the file is gone', {
+        kind: 'missing',
+        hint: 'upload it again',
+      });
     const folder = path.join(this.home, 'runs', order.name);
-    if ((await exists(folder)) || (await this.rows()).some((row) => row.name === order.name && !isFinal(row.state))) {
-      throw new InkstoneError('run_exists', `there is a model named ${order.name} already`, { kind: 'conflict', hint: 'choose another name' });
+    if (
+      (await exists(folder)) ||
+      (await this.rows()).some((row) => row.name === order.name && !isFinal(row.state))
+    ) {
+      throw new InkstoneError('run_exists', `there is a model named ${order.name} already`, {
+        kind: 'conflict',
+        hint: 'choose another name',
+      });
     }
-    const row: TrainingRow = { ...order, id: `train-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`, state: 'queued', created: Math.floor(now() / 1000), folder };
+    const row: TrainingRow = {
+      ...order,
+      id: `train-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`,
+      state: 'queued',
+      created: Math.floor(now() / 1000),
+      folder,
+    };
     await this.save(row);
     await this.startNext();
     return this.row(row.id);
@@ -101,7 +128,8 @@ export class Trainings {
   /** @throws InkstoneError `training_missing` */
   async row(id: string): Promise<TrainingRow> {
     const row = await this.store.rows.get<TrainingRow>('trainings', id);
-    if (row === undefined) throw new InkstoneError('training_missing', `there is no training ${id}`, { kind: 'missing' });
+    if (row === undefined)
+      throw new InkstoneError('training_missing', `there is no training ${id}`, { kind: 'missing' });
     return row;
   }
 
@@ -119,7 +147,17 @@ export class Trainings {
     const next = rows.filter((row) => row.state === 'queued').sort((a, b) => a.created - b.created)[0];
     if (next === undefined) return;
     const resume = await exists(path.join(next.folder, 'config.json'));
-    const args = ['train', 'text', '--preset', next.preset, '--data', next.file, '--out', next.folder, '--json'];
+    const args = [
+      'train',
+      'text',
+      '--preset',
+      next.preset,
+      '--data',
+      next.file,
+      '--out',
+      next.folder,
+      '--json',
+    ];
     if (next.steps !== undefined) args.push('--steps', String(next.steps));
     if (next.seed !== undefined) args.push('--seed', String(next.seed));
     if (resume) args.push('--resume');
@@ -141,7 +179,10 @@ export class Trainings {
     const answer = lastJson(output);
     const stopped = this.stopping.delete(id);
     this.children.delete(id);
-    const error = (answer?.error as TrainingRow['error']) ?? { code: 'training_failed', message: `the training ended with status ${status ?? 'a signal'}` };
+    const error = (answer?.error as TrainingRow['error']) ?? {
+      code: 'training_failed',
+      message: `the training ended with status ${status ?? 'a signal'}`,
+    };
     if (this.closed) await this.save({ ...row, state: 'queued' });
     else if (stopped) await this.save({ ...row, state: 'cancelled' });
     else if (status === 0) await this.save({ ...row, state: 'succeeded' });
@@ -186,11 +227,14 @@ export class Trainings {
       id: row.id,
       kind: 'train text',
       state: row.state,
-      progress: row.state === 'succeeded' ? 1 : steps === undefined ? 0 : Math.min(1, (last?.step ?? 0) / steps),
+      progress:
+        row.state === 'succeeded' ? 1 : steps === undefined ? 0 : Math.min(1, (last?.step ?? 0) / steps),
       created: row.created,
       ...(row.state === 'running' && last?.remaining !== undefined ? { remaining: last.remaining } : {}),
       metrics: {
-        ...(last === undefined ? {} : { step: last.step, loss: last.loss ?? 0, tokens_per_second: last.tokens_per_second ?? 0 }),
+        ...(last === undefined
+          ? {}
+          : { step: last.step, loss: last.loss ?? 0, tokens_per_second: last.tokens_per_second ?? 0 }),
         ...(validation?.val_loss === undefined ? {} : { val_loss: validation.val_loss }),
       },
       ...(row.error === undefined ? {} : { error: row.error }),

@@ -11,10 +11,19 @@ import type { Node, Program, Tensor } from './types.ts';
 /** @throws InkstoneError `not_static` where a size is still symbolic */
 export function evaluateNode(node: Node, inputs: readonly ReferenceValue[]): ReferenceValue[] {
   const outputs = node.outputs.map((t) => {
-    if (!isStatic(t.shape)) throw new InkstoneError('not_static', `${node.op} has the open shape ${showShape(t.shape)}`, { hint: 'bind the sizes first' });
+    if (!isStatic(t.shape))
+      throw new InkstoneError('not_static', `${node.op} has the open shape ${showShape(t.shape)}`, {
+        hint: 'bind the sizes first',
+      });
     return { dtype: t.dtype, shape: t.shape };
   });
-  const data = operationOf(node.op).reference({ inputs, attributes: node.attributes, outputs, types: node.inputs, evaluate });
+  const data = operationOf(node.op).reference({
+    inputs,
+    attributes: node.attributes,
+    outputs,
+    types: node.inputs,
+    evaluate,
+  });
   return outputs.map(({ shape }, i) => ({ shape, data: data[i] as Float64Array }));
 }
 
@@ -27,7 +36,10 @@ export function evaluate(program: Program, inputs: readonly ReferenceValue[]): R
   program.inputs.forEach(({ tensor }, i) => values.set(tensor, inputs[i] as ReferenceValue));
   for (const node of program.nodes) {
     if (node.op === 'input') continue;
-    const results = evaluateNode(node, node.inputs.map((t) => values.get(t) as ReferenceValue));
+    const results = evaluateNode(
+      node,
+      node.inputs.map((t) => values.get(t) as ReferenceValue),
+    );
     node.outputs.forEach((t, i) => {
       values.set(t, results[i] as ReferenceValue);
     });

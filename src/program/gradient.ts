@@ -5,9 +5,9 @@
  */
 import { InkstoneError } from '../base/errors.ts';
 import { operationOf, remake } from './operation.ts';
+import { barrier } from './ops/barrier.ts';
 import { fill, isTensor } from './ops/constant.ts';
 import { add } from './ops/elementwise.ts';
-import { barrier } from './ops/barrier.ts';
 import { flatten, mapTree } from './tree.ts';
 import type { Node, Tensor, Tree } from './types.ts';
 
@@ -46,7 +46,11 @@ export function gradients(y: Tensor, xs: readonly Tensor[]): Tensor[] {
 }
 
 /** Gradients of Σ outputs·seeds (a seed left out counts as zero). */
-export function gradientsOf(outputs: readonly Tensor[], seeds: readonly (Tensor | undefined)[], xs: readonly Tensor[]): Tensor[] {
+export function gradientsOf(
+  outputs: readonly Tensor[],
+  seeds: readonly (Tensor | undefined)[],
+  xs: readonly Tensor[],
+): Tensor[] {
   const sources = new Set(xs);
   const nodes = ancestors(outputs);
   const active = new Set<Tensor>();
@@ -97,7 +101,10 @@ function recompute(region: Region, after: Tensor): Map<Tensor, Tensor> {
       const outside = !inside.has(input.node) && input.node.op !== 'constant';
       if (outside && !copies.has(input)) copies.set(input, barrier(input, after));
     }
-    const outputs = remake(node, node.inputs.map((t) => copies.get(t) ?? t));
+    const outputs = remake(
+      node,
+      node.inputs.map((t) => copies.get(t) ?? t),
+    );
     node.outputs.forEach((t, i) => {
       copies.set(t, outputs[i] as Tensor);
     });
@@ -106,13 +113,17 @@ function recompute(region: Region, after: Tensor): Map<Tensor, Tensor> {
 }
 
 /** The same function; what it computes is not kept for the gradient but computed again. */
-export function checkpoint<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(fn: (...args: A) => R): (...args: A) => R {
+export function checkpoint<A extends readonly Tree<Tensor>[], R extends Tree<Tensor>>(
+  fn: (...args: A) => R,
+): (...args: A) => R {
   return (...args) => {
     const given = new Set(args.flatMap((arg) => flatten(arg)).map((t) => t.node));
     const result = fn(...args);
     const from = Math.max(-1, ...[...given].map((node) => node.id));
     // Nodes older than the newest argument were made outside (parameters that the function closes over).
-    const nodes = ancestors(flatten(result), given).filter((node) => node.id > from && !regionOf.has(node) && node.op !== 'input');
+    const nodes = ancestors(flatten(result), given).filter(
+      (node) => node.id > from && !regionOf.has(node) && node.op !== 'input',
+    );
     const region: Region = { nodes };
     for (const node of nodes) regionOf.set(node, region);
     return result;
@@ -120,7 +131,9 @@ export function checkpoint<A extends readonly Tree<Tensor>[], R extends Tree<Ten
 }
 
 /** `(x, …rest) → gradient of fn with respect to x`, a tree like x. */
-export function grad<X extends Tree<Tensor>, R extends readonly unknown[]>(fn: (x: X, ...rest: R) => Tensor): (x: X, ...rest: R) => X {
+export function grad<X extends Tree<Tensor>, R extends readonly unknown[]>(
+  fn: (x: X, ...rest: R) => Tensor,
+): (x: X, ...rest: R) => X {
   return (x, ...rest) => valueAndGrad(fn)(x, ...rest).gradient;
 }
 

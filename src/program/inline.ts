@@ -8,7 +8,10 @@ export function inline(program: Program, inputs: readonly Tensor[]): Tensor[] {
   program.inputs.forEach(({ tensor }, i) => made.set(tensor, inputs[i] as Tensor));
   for (const node of program.nodes) {
     if (node.op === 'input') continue;
-    const outputs = remake(node, node.inputs.map((t) => made.get(t) as Tensor));
+    const outputs = remake(
+      node,
+      node.inputs.map((t) => made.get(t) as Tensor),
+    );
     node.outputs.forEach((t, i) => {
       made.set(t, outputs[i] as Tensor);
     });

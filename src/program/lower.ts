@@ -4,11 +4,23 @@
  * except inputs and constants.
  */
 import { InkstoneError } from '../base/errors.ts';
-import { bytesOf, type DType, type HostTensor, type HostTensors, tensor as hostTensor } from '../base/tensor.ts';
-import { type OnnxAttribute as FileAttribute, type OnnxGraph, type OnnxModel, type OnnxNode, writeOnnx } from '../formats/onnx.ts';
+import {
+  bytesOf,
+  type DType,
+  type HostTensor,
+  type HostTensors,
+  tensor as hostTensor,
+} from '../base/tensor.ts';
+import {
+  type OnnxAttribute as FileAttribute,
+  type OnnxGraph,
+  type OnnxModel,
+  type OnnxNode,
+  writeOnnx,
+} from '../formats/onnx.ts';
 import { type OnnxAttributes, type OnnxCall, operationOf } from './operation.ts';
-import { isStatic, namesIn, termsOf } from './size.ts';
 import { simplify } from './simplify.ts';
+import { isStatic, namesIn, termsOf } from './size.ts';
 import { bindSizes } from './trace.ts';
 import type { Program, Shape, Size, Tensor } from './types.ts';
 
@@ -37,7 +49,10 @@ export function lowerToModel(program: Program, options: LowerOptions = {}): Onnx
   return {
     irVersion: IR_VERSION,
     producerName: 'inkstone',
-    opsets: [{ domain: '', version: OPSET }, ...(lowering.ownDomain ? [{ domain: 'com.microsoft', version: 1 }] : [])],
+    opsets: [
+      { domain: '', version: OPSET },
+      ...(lowering.ownDomain ? [{ domain: 'com.microsoft', version: 1 }] : []),
+    ],
     graph,
   };
 }
@@ -60,7 +75,11 @@ class Lowering {
     this.prefix = prefix;
   }
 
-  graph(program: Program, constants: HostTensors, captured: Readonly<Record<string, string>> = {}): OnnxGraph {
+  graph(
+    program: Program,
+    constants: HostTensors,
+    captured: Readonly<Record<string, string>> = {},
+  ): OnnxGraph {
     for (const { name, tensor } of program.inputs) {
       this.names.set(tensor, captured[name] ?? this.prefix + name);
       tensor.shape.forEach((size, axis) => {
@@ -69,7 +88,8 @@ class Lowering {
         }
       });
     }
-    for (const [name, value] of Object.entries(constants)) this.initializers.push({ name: this.prefix + name, value });
+    for (const [name, value] of Object.entries(constants))
+      this.initializers.push({ name: this.prefix + name, value });
     for (const node of program.nodes) {
       if (node.op === 'input') continue;
       if (node.op === 'constant') {
@@ -81,16 +101,32 @@ class Lowering {
         this.names.set(node.outputs[i] as Tensor, name);
       });
     }
-    const taken = new Set([...program.inputs.map((i) => this.prefix + i.name), ...this.initializers.map((i) => i.name)]);
+    const taken = new Set([
+      ...program.inputs.map((i) => this.prefix + i.name),
+      ...this.initializers.map((i) => i.name),
+    ]);
     for (const { name, tensor } of program.outputs) this.rename(tensor, this.prefix + name, taken);
     return {
       name: program.name,
       inputs: program.inputs
         .filter((i) => constants[i.name] === undefined && captured[i.name] === undefined)
-        .map(({ name, tensor }) => ({ name: this.prefix + name, dtype: tensor.dtype, shape: fileShape(tensor.shape) })),
-      outputs: program.outputs.map(({ name, tensor }) => ({ name: this.prefix + name, dtype: tensor.dtype, shape: fileShape(tensor.shape) })),
+        .map(({ name, tensor }) => ({
+          name: this.prefix + name,
+          dtype: tensor.dtype,
+          shape: fileShape(tensor.shape),
+        })),
+      outputs: program.outputs.map(({ name, tensor }) => ({
+        name: this.prefix + name,
+        dtype: tensor.dtype,
+        shape: fileShape(tensor.shape),
+      })),
       nodes: this.live(program.outputs.map((o) => this.prefix + o.name)),
-      initializers: this.initializers.map(({ name, value }) => ({ name, dtype: value.dtype, shape: value.shape, data: bytesOf(value) })),
+      initializers: this.initializers.map(({ name, value }) => ({
+        name,
+        dtype: value.dtype,
+        shape: value.shape,
+        data: bytesOf(value),
+      })),
     };
   }
 
@@ -118,7 +154,8 @@ class Lowering {
     for (const node of [...this.nodes].reverse()) {
       if (!node.outputs.some((name) => needed.has(name))) continue;
       for (const name of node.inputs) needed.add(name);
-      for (const value of Object.values(node.attributes)) for (const name of outerNames(value)) needed.add(name);
+      for (const value of Object.values(node.attributes))
+        for (const name of outerNames(value)) needed.add(name);
       kept.push(node);
     }
     const used = (name: string): boolean => needed.has(name);
@@ -128,7 +165,8 @@ class Lowering {
 
   private nameOf(tensor: Tensor): string {
     const name = this.names.get(tensor);
-    if (name === undefined) throw new InkstoneError('lowering_order', `a value of ${tensor.node.op} is used before it is made`);
+    if (name === undefined)
+      throw new InkstoneError('lowering_order', `a value of ${tensor.node.op} is used before it is made`);
     return name;
   }
 
@@ -137,7 +175,10 @@ class Lowering {
   }
 
   private constant(value: HostTensor): string {
-    const key = value.data.length <= 16 ? `${value.dtype}[${value.shape}]${Array.from(value.data as ArrayLike<number | bigint>, (v) => (Object.is(v, -0) ? '-0' : String(v))).join()}` : undefined;
+    const key =
+      value.data.length <= 16
+        ? `${value.dtype}[${value.shape}]${Array.from(value.data as ArrayLike<number | bigint>, (v) => (Object.is(v, -0) ? '-0' : String(v))).join()}`
+        : undefined;
     const before = key === undefined ? undefined : this.shared.get(key);
     if (before !== undefined) return before;
     const name = this.fresh('constant');
@@ -146,12 +187,25 @@ class Lowering {
     return name;
   }
 
-  private emitMany(op: string, inputs: readonly string[], outputs: number, attributes: OnnxAttributes = {}, domain = ''): string[] {
+  private emitMany(
+    op: string,
+    inputs: readonly string[],
+    outputs: number,
+    attributes: OnnxAttributes = {},
+    domain = '',
+  ): string[] {
     if (domain === 'com.microsoft') this.markOwnDomain();
     const names = Array.from({ length: outputs }, () => this.fresh(op));
     const given: Record<string, FileAttribute> = {};
-    for (const [key, value] of Object.entries(attributes)) if (value !== undefined) given[key] = value as FileAttribute;
-    this.nodes.push({ opType: op, ...(domain === '' ? {} : { domain }), inputs: [...inputs], outputs: names, attributes: given });
+    for (const [key, value] of Object.entries(attributes))
+      if (value !== undefined) given[key] = value as FileAttribute;
+    this.nodes.push({
+      opType: op,
+      ...(domain === '' ? {} : { domain }),
+      inputs: [...inputs],
+      outputs: names,
+      attributes: given,
+    });
     return names;
   }
 
@@ -168,12 +222,16 @@ class Lowering {
     if (before !== undefined) return before;
     let total: string | undefined;
     for (const { coefficient, names } of termsOf(size)) {
-      let product: string | undefined = coefficient === 1 && names.length > 0 ? undefined : this.constant(hostTensor('i64', [1], [coefficient]));
+      let product: string | undefined =
+        coefficient === 1 && names.length > 0
+          ? undefined
+          : this.constant(hostTensor('i64', [1], [coefficient]));
       for (const name of names) {
         const one = this.symbol(name);
         product = product === undefined ? one : (this.emitMany('Mul', [product, one], 1)[0] as string);
       }
-      total = total === undefined ? product : (this.emitMany('Add', [total, product as string], 1)[0] as string);
+      total =
+        total === undefined ? product : (this.emitMany('Add', [total, product as string], 1)[0] as string);
     }
     this.shared.set(key, total as string);
     return total as string;
@@ -185,9 +243,15 @@ class Lowering {
     if (before !== undefined) return before;
     const source = this.sources.get(name);
     if (source === undefined) {
-      throw new InkstoneError('size_unknown', `no input tells the size "${name}"`, { kind: 'usage', hint: 'give its value in `sizes`' });
+      throw new InkstoneError('size_unknown', `no input tells the size "${name}"`, {
+        kind: 'usage',
+        hint: 'give its value in `sizes`',
+      });
     }
-    const one = this.emitMany('Shape', [source.name], 1, { start: source.axis, end: source.axis + 1 })[0] as string;
+    const one = this.emitMany('Shape', [source.name], 1, {
+      start: source.axis,
+      end: source.axis + 1,
+    })[0] as string;
     this.shared.set(key, one);
     return one;
   }
@@ -197,7 +261,12 @@ class Lowering {
     const key = `shape ${shape.join()}`;
     const before = this.shared.get(key);
     if (before !== undefined) return before;
-    const name = this.emitMany('Concat', shape.map((size) => this.size(size)), 1, { axis: 0 })[0] as string;
+    const name = this.emitMany(
+      'Concat',
+      shape.map((size) => this.size(size)),
+      1,
+      { axis: 0 },
+    )[0] as string;
     this.shared.set(key, name);
     return name;
   }
@@ -211,24 +280,31 @@ class Lowering {
       outputTypes: node.outputs,
       portable: this.portable,
       emit: (op, inputs, attributes, domain) => this.emitMany(op, inputs, 1, attributes, domain)[0] as string,
-      emitMany: (op, inputs, outputs, attributes, domain) => this.emitMany(op, inputs, outputs, attributes, domain),
+      emitMany: (op, inputs, outputs, attributes, domain) =>
+        this.emitMany(op, inputs, outputs, attributes, domain),
       integers: (values) => this.constant(hostTensor('i64', [values.length], values)),
       scalar: (value: number, dtype: DType) => this.constant(hostTensor(dtype, [], [value])),
       shape: (shape) => this.shapeName(shape),
       size: (size) => this.size(size),
       lookup: (tensor) => this.nameOf(tensor),
-      subgraph: (program, captured) => new Lowering(this.portable, this, `${this.fresh('body')}/`).graph(program, {}, captured),
+      subgraph: (program, captured) =>
+        new Lowering(this.portable, this, `${this.fresh('body')}/`).graph(program, {}, captured),
     };
   }
 }
 
 function fileShape(shape: Shape): Size[] {
   // A compound size is nobody's name: the file says only that it is open.
-  return shape.map((size) => (typeof size === 'number' || namesIn(size).join() === size ? size : size.replaceAll(/[^A-Za-z0-9_]/g, '_')));
+  return shape.map((size) =>
+    typeof size === 'number' || namesIn(size).join() === size ? size : size.replaceAll(/[^A-Za-z0-9_]/g, '_'),
+  );
 }
 
 function outerNames(value: FileAttribute): string[] {
   if (typeof value !== 'object' || value === null || !('graph' in value)) return [];
   const { graph } = value as { graph: OnnxGraph };
-  return graph.nodes.flatMap((node) => [...node.inputs, ...Object.values(node.attributes).flatMap(outerNames)]);
+  return graph.nodes.flatMap((node) => [
+    ...node.inputs,
+    ...Object.values(node.attributes).flatMap(outerNames),
+  ]);
 }

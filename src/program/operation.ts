@@ -36,7 +36,13 @@ export interface OnnxCall<A extends Attributes> {
   /** Adds a node with one output and returns its name. */
   emit(op: string, inputs: readonly string[], attributes?: OnnxAttributes, domain?: string): string;
   /** Adds a node with several outputs; '' leaves one out. */
-  emitMany(op: string, inputs: readonly string[], outputs: number, attributes?: OnnxAttributes, domain?: string): string[];
+  emitMany(
+    op: string,
+    inputs: readonly string[],
+    outputs: number,
+    attributes?: OnnxAttributes,
+    domain?: string,
+  ): string[];
   /** A 1-D i64 constant. */
   integers(values: readonly number[]): string;
   /** A scalar constant of a dtype. */
@@ -51,7 +57,13 @@ export interface OnnxCall<A extends Attributes> {
   subgraph(program: Program, captured: Readonly<Record<string, string>>): unknown;
 }
 
-export type OnnxAttribute = number | string | readonly number[] | { float: number } | { floats: readonly number[] } | { graph: unknown };
+export type OnnxAttribute =
+  | number
+  | string
+  | readonly number[]
+  | { float: number }
+  | { floats: readonly number[] }
+  | { graph: unknown };
 export type OnnxAttributes = Readonly<Record<string, OnnxAttribute | undefined>>;
 
 export interface ReferenceCall<A extends Attributes> {
@@ -78,8 +90,11 @@ export interface Operation<A extends Attributes = Attributes> {
 const table = new Map<string, Operation>();
 
 /** Enters an op in the table and returns the function that applies it. */
-export function define<A extends Attributes>(operation: Operation<A>): (inputs: readonly Tensor[], attributes: A) => readonly Tensor[] {
-  if (table.has(operation.name)) throw new InkstoneError('op_twice', `the op ${operation.name} is defined twice`);
+export function define<A extends Attributes>(
+  operation: Operation<A>,
+): (inputs: readonly Tensor[], attributes: A) => readonly Tensor[] {
+  if (table.has(operation.name))
+    throw new InkstoneError('op_twice', `the op ${operation.name} is defined twice`);
   table.set(operation.name, operation as unknown as Operation);
   return (inputs, attributes) => apply(operation as unknown as Operation, inputs, attributes);
 }
@@ -97,11 +112,20 @@ export function operationNames(): string[] {
 let counter = 0;
 
 /** Makes a node. @throws InkstoneError `shape_mismatch`, `dtype_mismatch` with the caller's line */
-export function apply(operation: Operation, inputs: readonly Tensor[], attributes: Attributes): readonly Tensor[] {
+export function apply(
+  operation: Operation,
+  inputs: readonly Tensor[],
+  attributes: Attributes,
+): readonly Tensor[] {
   return makeNode(operation.name, inputs, attributes, operation.infer(inputs, attributes)).outputs;
 }
 
-export function makeNode(op: string, inputs: readonly Tensor[], attributes: Attributes, types: readonly TensorType[]): Node {
+export function makeNode(
+  op: string,
+  inputs: readonly Tensor[],
+  attributes: Attributes,
+  types: readonly TensorType[],
+): Node {
   const outputs: Tensor[] = [];
   const node: Node = { id: counter++, op, inputs, attributes, outputs, where: '' };
   types.forEach((type, index) => {
@@ -111,7 +135,11 @@ export function makeNode(op: string, inputs: readonly Tensor[], attributes: Attr
 }
 
 /** Re-makes a node with other inputs (types inferred anew). */
-export function remake(node: Node, inputs: readonly Tensor[], attributes: Attributes = node.attributes): readonly Tensor[] {
+export function remake(
+  node: Node,
+  inputs: readonly Tensor[],
+  attributes: Attributes = node.attributes,
+): readonly Tensor[] {
   return apply(operationOf(node.op), inputs, attributes);
 }
 
@@ -119,9 +147,13 @@ export function remake(node: Node, inputs: readonly Tensor[], attributes: Attrib
 export function shapeError(op: string, problem: string, types: readonly TensorType[], hint?: string): never {
   const where = callerLine();
   const shapes = types.map((t) => `${t.dtype}${showShape(t.shape)}`).join(' and ');
-  throw new InkstoneError('shape_mismatch', `${op}: ${problem}: ${shapes}${where === '' ? '' : ` (at ${where})`}`, {
-    kind: 'usage',
-    ...(hint === undefined ? {} : { hint }),
-    details: { op, shapes: types.map((t) => t.shape), where },
-  });
+  throw new InkstoneError(
+    'shape_mismatch',
+    `${op}: ${problem}: ${shapes}${where === '' ? '' : ` (at ${where})`}`,
+    {
+      kind: 'usage',
+      ...(hint === undefined ? {} : { hint }),
+      details: { op, shapes: types.map((t) => t.shape), where },
+    },
+  );
 }

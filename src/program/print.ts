@@ -24,7 +24,9 @@ export function print(program: Program, indent = ''): string {
   };
   for (const { name, tensor } of program.inputs) names.set(tensor, name);
   const typed = (t: Tensor): string => `${nameOf(t)} ${t.dtype}${showShape(t.shape)}`;
-  const lines = [`${indent}program ${program.name}(${program.inputs.map((i) => typed(i.tensor)).join(', ')})`];
+  const lines = [
+    `${indent}program ${program.name}(${program.inputs.map((i) => typed(i.tensor)).join(', ')})`,
+  ];
   const bodies: string[] = [];
   for (const node of program.nodes) {
     if (node.op === 'input') continue;
@@ -36,8 +38,11 @@ export function print(program: Program, indent = ''): string {
     const attributes = Object.entries(node.attributes)
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => `${key}=${show(value)}`);
-    lines.push(`${indent}  ${node.outputs.map(typed).join(', ')} = ${[node.op, ...node.inputs.map(nameOf), ...attributes].join(' ')}`);
-    for (const value of Object.values(node.attributes)) if (isProgram(value)) bodies.push(print(value, `${indent}    `));
+    lines.push(
+      `${indent}  ${node.outputs.map(typed).join(', ')} = ${[node.op, ...node.inputs.map(nameOf), ...attributes].join(' ')}`,
+    );
+    for (const value of Object.values(node.attributes))
+      if (isProgram(value)) bodies.push(print(value, `${indent}    `));
     lines.push(...bodies.splice(0));
   }
   for (const { name, tensor } of program.outputs) lines.push(`${indent}  return ${name} = ${nameOf(tensor)}`);
@@ -50,7 +55,9 @@ function scalarOf(value: HostTensor): string | undefined {
 
 function show(value: Attribute): string {
   if (isProgram(value)) return `{${value.name}}`;
-  if (Array.isArray(value)) return `[${value.map((v) => (Array.isArray(v) ? show(v as Attribute) : String(v))).join(', ')}]`;
-  if (typeof value === 'object' && value !== null && 'data' in value) return `${value.dtype}${showShape(value.shape)}`;
+  if (Array.isArray(value))
+    return `[${value.map((v) => (Array.isArray(v) ? show(v as Attribute) : String(v))).join(', ')}]`;
+  if (typeof value === 'object' && value !== null && 'data' in value)
+    return `${value.dtype}${showShape(value.shape)}`;
   return String(value);
 }

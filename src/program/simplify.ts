@@ -3,16 +3,30 @@
  * broadcasts that the next op does by itself, shares equal nodes, forgets dead ones.
  */
 import { type HostTensor, tensor as hostTensor } from '../base/tensor.ts';
+import { evaluateNode, toReference } from './evaluate.ts';
 import { remake } from './operation.ts';
 import { constant, input } from './ops/constant.ts';
-import { evaluateNode, toReference } from './evaluate.ts';
 import { isStatic, sameShape } from './size.ts';
 import { isProgram, programOf } from './trace.ts';
 import type { Named, Node, Program, Shape, Tensor } from './types.ts';
 
 /** Results larger than this stay nodes: a folded constant is stored in the graph. */
 const FOLD_LIMIT = 4096;
-const BROADCASTING = new Set(['add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum', 'equal', 'less', 'lessEqual', 'logicalAnd', 'logicalOr', 'where']);
+const BROADCASTING = new Set([
+  'add',
+  'sub',
+  'mul',
+  'div',
+  'pow',
+  'maximum',
+  'minimum',
+  'equal',
+  'less',
+  'lessEqual',
+  'logicalAnd',
+  'logicalOr',
+  'where',
+]);
 
 export function simplify(program: Program): Program {
   const made = new Map<Tensor, Tensor>();
@@ -25,16 +39,30 @@ export function simplify(program: Program): Program {
   const used = usedTensors(program);
   for (const node of program.nodes) {
     if (node.op === 'input') continue;
-    const results = simplifyNode(withoutHistory(node, used), node.inputs.map((t) => made.get(t) as Tensor), known);
+    const results = simplifyNode(
+      withoutHistory(node, used),
+      node.inputs.map((t) => made.get(t) as Tensor),
+      known,
+    );
     node.outputs.forEach((t, i) => {
       made.set(t, results[i] as Tensor);
     });
   }
-  return programOf(program.name, inputs, program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor })));
+  return programOf(
+    program.name,
+    inputs,
+    program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor })),
+  );
 }
 
-function simplifyNode(node: Node, given: readonly Tensor[], known: Map<string, readonly Tensor[]>): readonly Tensor[] {
-  const inputs = BROADCASTING.has(node.op) ? withoutBroadcasts(given, (node.outputs[0] as Tensor).shape) : given;
+function simplifyNode(
+  node: Node,
+  given: readonly Tensor[],
+  known: Map<string, readonly Tensor[]>,
+): readonly Tensor[] {
+  const inputs = BROADCASTING.has(node.op)
+    ? withoutBroadcasts(given, (node.outputs[0] as Tensor).shape)
+    : given;
   const same = identity(node, inputs);
   if (same !== undefined) return [same];
   const key = keyOf(node, inputs);
@@ -59,7 +87,9 @@ function withoutHistory(node: Node, used: ReadonlySet<Tensor>): Node {
 
 function simplifyBodies(node: Node): Node['attributes'] {
   if (!Object.values(node.attributes).some(isProgram)) return node.attributes;
-  return Object.fromEntries(Object.entries(node.attributes).map(([k, v]) => [k, isProgram(v) ? simplify(v) : v]));
+  return Object.fromEntries(
+    Object.entries(node.attributes).map(([k, v]) => [k, isProgram(v) ? simplify(v) : v]),
+  );
 }
 
 /** Operands that the op broadcasts by itself need no Expand in front. */
@@ -69,7 +99,13 @@ function withoutBroadcasts(inputs: readonly Tensor[], shape: Shape): Tensor[] {
     if (tensor.node.op !== 'broadcastTo') return;
     const source = tensor.node.inputs[0] as Tensor;
     // Another operand must still span each axis that this one no longer does.
-    const spanned = shape.every((size, axis) => size === 1 || result.some((other, j) => (j === i ? sizeAt(source, axis, shape) : sizeAt(other, axis, shape)) === size));
+    const spanned = shape.every(
+      (size, axis) =>
+        size === 1 ||
+        result.some(
+          (other, j) => (j === i ? sizeAt(source, axis, shape) : sizeAt(other, axis, shape)) === size,
+        ),
+    );
     if (spanned) result[i] = source;
   });
   return result;
@@ -82,7 +118,8 @@ function sizeAt(x: Tensor, axis: number, shape: Shape): number | string {
 function identity(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
   const [a, b] = inputs;
   const out = node.outputs[0] as Tensor;
-  const keeps = (x: Tensor | undefined): Tensor | undefined => (x !== undefined && x.dtype === out.dtype && sameShape(x.shape, out.shape) ? x : undefined);
+  const keeps = (x: Tensor | undefined): Tensor | undefined =>
+    x !== undefined && x.dtype === out.dtype && sameShape(x.shape, out.shape) ? x : undefined;
   switch (node.op) {
     case 'stopGradient':
       return keeps(a);
@@ -98,7 +135,8 @@ function identity(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
     case 'neg':
       return a?.node.op === 'neg' ? keeps(a.node.inputs[0]) : undefined;
     case 'reshape':
-      if (a?.node.op === 'reshape') return keeps(a.node.inputs[0]) ?? remake(node, [a.node.inputs[0] as Tensor])[0];
+      if (a?.node.op === 'reshape')
+        return keeps(a.node.inputs[0]) ?? remake(node, [a.node.inputs[0] as Tensor])[0];
       return keeps(a);
     case 'cast':
     case 'broadcastTo':
@@ -108,7 +146,9 @@ function identity(node: Node, inputs: readonly Tensor[]): Tensor | undefined {
       const inner = a.node.attributes.permutation as readonly number[];
       const joined = (node.attributes.permutation as readonly number[]).map((axis) => inner[axis] as number);
       const source = a.node.inputs[0] as Tensor;
-      return joined.every((axis, i) => axis === i) ? keeps(source) : remake(node, [source], { permutation: joined })[0];
+      return joined.every((axis, i) => axis === i)
+        ? keeps(source)
+        : remake(node, [source], { permutation: joined })[0];
     }
     default:
       return undefined;
@@ -131,12 +171,19 @@ function scalarOf(x: Tensor): number | undefined {
 
 function fold(node: Node, inputs: readonly Tensor[]): readonly Tensor[] | undefined {
   const whole = inputs.length > 0 && inputs.every((t) => t.node.op === 'constant');
-  if (!whole || node.op === 'barrier' || !node.outputs.every((t) => isStatic(t.shape) && t.shape.reduce((a, b) => a * b, 1) <= FOLD_LIMIT)) return undefined;
+  if (
+    !whole ||
+    node.op === 'barrier' ||
+    !node.outputs.every((t) => isStatic(t.shape) && t.shape.reduce((a, b) => a * b, 1) <= FOLD_LIMIT)
+  )
+    return undefined;
   const results = evaluateNode(
     remake(node, inputs)[0]?.node as Node,
     inputs.map((t) => toReference(t.node.attributes.value as HostTensor)),
   );
-  return results.map((value, i) => constant(hostTensor((node.outputs[i] as Tensor).dtype, value.shape, Array.from(value.data))));
+  return results.map((value, i) =>
+    constant(hostTensor((node.outputs[i] as Tensor).dtype, value.shape, Array.from(value.data))),
+  );
 }
 
 let bodies = 0;

@@ -14,7 +14,9 @@ function parse(size: Size): Polynomial {
   const result: Polynomial = new Map();
   if (typeof size === 'number') {
     if (!Number.isInteger(size) || size < 0) {
-      throw new InkstoneError('size_invalid', `a size is a whole number or a name, not ${size}`, { kind: 'usage' });
+      throw new InkstoneError('size_invalid', `a size is a whole number or a name, not ${size}`, {
+        kind: 'usage',
+      });
     }
     if (size !== 0) result.set('', size);
     return result;

@@ -15,9 +15,18 @@ export function trace(
   inputs: Readonly<Record<string, TensorType>>,
   fn: (inputs: Record<string, Tensor>) => Readonly<Record<string, Tensor>>,
 ): Program {
-  const named = Object.entries(inputs).map(([key, type]): Named => ({ name: key, tensor: input(key, { dtype: type.dtype, shape: [...type.shape] }) }));
+  const named = Object.entries(inputs).map(
+    ([key, type]): Named => ({
+      name: key,
+      tensor: input(key, { dtype: type.dtype, shape: [...type.shape] }),
+    }),
+  );
   const results = fn(Object.fromEntries(named.map((n) => [n.name, n.tensor])));
-  return programOf(name, named, Object.entries(results).map(([key, tensor]) => ({ name: key, tensor })));
+  return programOf(
+    name,
+    named,
+    Object.entries(results).map(([key, tensor]) => ({ name: key, tensor })),
+  );
 }
 
 /** A program from its ends. @throws InkstoneError `foreign_input` where an outside input leaked in */
@@ -26,10 +35,14 @@ export function programOf(name: string, inputs: readonly Named[], outputs: reado
   const nodes = ancestors(outputs.map((n) => n.tensor));
   for (const node of nodes) {
     if (node.op === 'input' && !own.has(node)) {
-      throw new InkstoneError('foreign_input', `${name} uses the input "${node.attributes.name}" of another program`, {
-        kind: 'usage',
-        hint: 'hand every tensor in as an input of this program',
-      });
+      throw new InkstoneError(
+        'foreign_input',
+        `${name} uses the input "${node.attributes.name}" of another program`,
+        {
+          kind: 'usage',
+          hint: 'hand every tensor in as an input of this program',
+        },
+      );
     }
   }
   for (const { tensor } of inputs) if (!nodes.includes(tensor.node)) nodes.push(tensor.node);
@@ -41,13 +54,21 @@ const SIZES = new Set(['shape', 'size', 'start', 'end']);
 
 /** Builds the program again with numbers for names (and every type inferred anew). */
 export function bindSizes(program: Program, sizes: Readonly<Record<string, number>>): Program {
-  return rebuild(program, (type) => ({ dtype: type.dtype, shape: bindShape(type.shape, sizes) }), (attributes) => bindAttributes(attributes, sizes));
+  return rebuild(
+    program,
+    (type) => ({ dtype: type.dtype, shape: bindShape(type.shape, sizes) }),
+    (attributes) => bindAttributes(attributes, sizes),
+  );
 }
 
 function bindAttributes(attributes: Attributes, sizes: Readonly<Record<string, number>>): Attributes {
   return Object.fromEntries(
     Object.entries(attributes).map(([key, value]): [string, Attribute] => {
-      if (SIZES.has(key)) return [key, Array.isArray(value) ? bindShape(value as Shape, sizes) : bindSize(value as Size, sizes)];
+      if (SIZES.has(key))
+        return [
+          key,
+          Array.isArray(value) ? bindShape(value as Shape, sizes) : bindSize(value as Size, sizes),
+        ];
       if (isProgram(value)) return [key, bindSizes(value, sizes)];
       return [key, value];
     }),
@@ -58,7 +79,11 @@ export function isProgram(value: unknown): value is Program {
   return typeof value === 'object' && value !== null && 'nodes' in value && 'outputs' in value;
 }
 
-function rebuild(program: Program, inputType: (type: TensorType) => TensorType, attributesOf: (attributes: Attributes) => Attributes): Program {
+function rebuild(
+  program: Program,
+  inputType: (type: TensorType) => TensorType,
+  attributesOf: (attributes: Attributes) => Attributes,
+): Program {
   const made = new Map<Tensor, Tensor>();
   const inputs = program.inputs.map(({ name, tensor }): Named => {
     const fresh = input(name, inputType(tensor));
@@ -67,10 +92,18 @@ function rebuild(program: Program, inputType: (type: TensorType) => TensorType, 
   });
   for (const node of program.nodes) {
     if (node.op === 'input') continue;
-    const outputs = remake(node, node.inputs.map((t) => made.get(t) as Tensor), attributesOf(node.attributes));
+    const outputs = remake(
+      node,
+      node.inputs.map((t) => made.get(t) as Tensor),
+      attributesOf(node.attributes),
+    );
     node.outputs.forEach((t, i) => {
       made.set(t, outputs[i] as Tensor);
     });
   }
-  return programOf(program.name, inputs, program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor })));
+  return programOf(
+    program.name,
+    inputs,
+    program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor })),
+  );
 }

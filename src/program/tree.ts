@@ -3,7 +3,12 @@ import { isTensor } from './ops/constant.ts';
 import type { Tensor, Tree } from './types.ts';
 
 /** Applies `fn` to each leaf; the second argument is its path, joined by dots. */
-export function mapTree<T, U>(tree: Tree<T>, fn: (leaf: T, path: string) => U, isLeaf: (value: unknown) => boolean, path = ''): Tree<U> {
+export function mapTree<T, U>(
+  tree: Tree<T>,
+  fn: (leaf: T, path: string) => U,
+  isLeaf: (value: unknown) => boolean,
+  path = '',
+): Tree<U> {
   const under = (key: string | number): string => (path === '' ? String(key) : `${path}.${key}`);
   if (isLeaf(tree)) return fn(tree as T, path);
   if (Array.isArray(tree)) return tree.map((item, i) => mapTree(item as Tree<T>, fn, isLeaf, under(i)));

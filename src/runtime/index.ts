@@ -6,6 +6,9 @@ import { openReference } from './reference.ts';
 export * from './contract.ts';
 
 /** @throws InkstoneError `compile_failed` later, at the first program, where a provider is not there */
-export async function createBackend(name: BackendName = 'cpu', options: BackendOptions = {}): Promise<Backend> {
+export async function createBackend(
+  name: BackendName = 'cpu',
+  options: BackendOptions = {},
+): Promise<Backend> {
   return name === 'reference' ? openReference() : openOnnxRuntime(name, options);
 }

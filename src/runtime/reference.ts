@@ -23,7 +23,8 @@ interface Value extends ReferenceValue {
 
 const toHost = ({ dtype, shape, data }: Value): HostTensor => {
   const made = allocate(dtype, data.length);
-  for (let i = 0; i < data.length; i++) made[i] = (dtype === 'i64' ? BigInt(data[i] as number) : data[i]) as never;
+  for (let i = 0; i < data.length; i++)
+    made[i] = (dtype === 'i64' ? BigInt(data[i] as number) : data[i]) as never;
   return { dtype, shape, data: made } as HostTensor;
 };
 
@@ -33,12 +34,14 @@ class ReferenceResident implements Resident {
 
   constructor(tensors: HostTensors) {
     this.names = Object.keys(tensors);
-    for (const [name, tensor] of Object.entries(tensors)) this.values.set(name, { dtype: tensor.dtype, ...toReference(tensor) });
+    for (const [name, tensor] of Object.entries(tensors))
+      this.values.set(name, { dtype: tensor.dtype, ...toReference(tensor) });
   }
 
   get(name: string): Value {
     const value = this.values.get(name);
-    if (value === undefined) throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
+    if (value === undefined)
+      throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
     return value;
   }
 
@@ -48,7 +51,11 @@ class ReferenceResident implements Resident {
 
   async write(tensors: HostTensors): Promise<void> {
     for (const [name, tensor] of Object.entries(tensors)) {
-      if (this.get(name).dtype !== tensor.dtype) throw new InkstoneError('input_mismatch', `"${name}" is ${this.get(name).dtype}, not ${tensor.dtype}`);
+      if (this.get(name).dtype !== tensor.dtype)
+        throw new InkstoneError(
+          'input_mismatch',
+          `"${name}" is ${this.get(name).dtype}, not ${tensor.dtype}`,
+        );
       this.values.set(name, { dtype: tensor.dtype, ...toReference(tensor) });
     }
   }
@@ -86,14 +93,23 @@ class ReferenceExecutable implements Executable {
     const sizes: Record<string, number> = { ...this.options.sizes };
     const values = this.program.inputs.map(({ name, tensor }): ReferenceValue => {
       const given = call.inputs?.[name] ?? this.options.constants?.[name];
-      const value = given !== undefined ? toReference(given) : sets.find((set) => set.values.has(name))?.get(name);
-      if (value === undefined) throw new InkstoneError('input_missing', `the input "${name}" was not given`, { kind: 'usage' });
-      if (tensor.shape.length !== value.shape.length) throw new InkstoneError('input_mismatch', `"${name}" has the wrong number of axes`, { kind: 'usage' });
+      const value =
+        given !== undefined ? toReference(given) : sets.find((set) => set.values.has(name))?.get(name);
+      if (value === undefined)
+        throw new InkstoneError('input_missing', `the input "${name}" was not given`, { kind: 'usage' });
+      if (tensor.shape.length !== value.shape.length)
+        throw new InkstoneError('input_mismatch', `"${name}" has the wrong number of axes`, {
+          kind: 'usage',
+        });
       tensor.shape.forEach((size, axis) => {
         const own = value.shape[axis] as number;
         if (typeof size === 'string') sizes[size] ??= own;
         if ((typeof size === 'string' ? (sizes[size] as number) : size) !== own) {
-          throw new InkstoneError('input_mismatch', `"${name}" has size ${own} at axis ${axis}, not ${size}`, { kind: 'usage' });
+          throw new InkstoneError(
+            'input_mismatch',
+            `"${name}" has size ${own} at axis ${axis}, not ${size}`,
+            { kind: 'usage' },
+          );
         }
       });
       return value;
@@ -106,11 +122,14 @@ class ReferenceExecutable implements Executable {
     });
     const find = (name: string): ReferenceResident => {
       const set = sets.find((s) => s.values.has(name));
-      if (set === undefined) throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
+      if (set === undefined)
+        throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
       return set;
     };
-    for (const [output, name] of Object.entries(call.update ?? {})) find(name).values.set(name, results.get(output) as Value);
-    for (const write of call.write ?? []) writeRows(results.get(write.output) as Value, find(write.into).get(write.into), write);
+    for (const [output, name] of Object.entries(call.update ?? {}))
+      find(name).values.set(name, results.get(output) as Value);
+    for (const write of call.write ?? [])
+      writeRows(results.get(write.output) as Value, find(write.into).get(write.into), write);
     const silent = new Set([...Object.keys(call.update ?? {}), ...(call.write ?? []).map((w) => w.output)]);
     const fetch = call.fetch ?? this.program.outputs.map((o) => o.name).filter((name) => !silent.has(name));
     return Object.fromEntries(fetch.map((name) => [name, toHost(results.get(name) as Value)]));
@@ -132,10 +151,14 @@ function writeRows(output: Value, into: Value, { axis, at, count, rows }: RowWri
     const row = rows?.[b] ?? b;
     const many = count?.[b] ?? own;
     if (row < 0 || many === 0) continue;
-    if ((at[b] as number) + many > size) throw new InkstoneError('row_out_of_range', `rows do not fit an axis of ${size}`);
+    if ((at[b] as number) + many > size)
+      throw new InkstoneError('row_out_of_range', `rows do not fit an axis of ${size}`);
     for (let m = 0; m < middle; m++) {
       const start = (b * middle + m) * own * inner;
-      into.data.set(output.data.subarray(start, start + many * inner), ((row * middle + m) * size + (at[b] as number)) * inner);
+      into.data.set(
+        output.data.subarray(start, start + many * inner),
+        ((row * middle + m) * size + (at[b] as number)) * inner,
+      );
     }
   }
 }

@@ -19,7 +19,11 @@ function textOf({ content }: ChatMessage, index: number): string {
     .map((part, i) => {
       if (part.type === 'text' && part.text !== undefined) return part.text;
       const param = `messages.${index}.content.${i}`;
-      throw new InkstoneError('unsupported_parameter', `'${param}': this model reads text, not ${part.type}`, { kind: 'unsupported', hint: 'send text parts only', details: { param } });
+      throw new InkstoneError(
+        'unsupported_parameter',
+        `'${param}': this model reads text, not ${part.type}`,
+        { kind: 'unsupported', hint: 'send text parts only', details: { param } },
+      );
     })
     .join('');
 }

@@ -24,18 +24,35 @@ interface Shape {
 
 const reasonOf = (reason: FinishReason): string => (reason === 'cancelled' ? 'stop' : reason);
 
-const describe = (t: { token: string; logprob: number; bytes: readonly number[] }): object => ({ token: t.token, logprob: t.logprob, bytes: t.bytes });
+const describe = (t: { token: string; logprob: number; bytes: readonly number[] }): object => ({
+  token: t.token,
+  logprob: t.logprob,
+  bytes: t.bytes,
+});
 
 function chatShape(wanted: boolean): Shape {
-  const logprobs = (tokens: readonly TextToken[]): object | null => (wanted ? { content: tokens.map((t) => ({ ...describe(t), top_logprobs: t.top.map(describe) })), refusal: null } : null);
+  const logprobs = (tokens: readonly TextToken[]): object | null =>
+    wanted
+      ? { content: tokens.map((t) => ({ ...describe(t), top_logprobs: t.top.map(describe) })), refusal: null }
+      : null;
   return {
     object: 'chat.completion',
     chunk: 'chat.completion.chunk',
     prefix: 'chatcmpl',
-    first: (index) => ({ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }),
+    first: (index) => ({
+      index,
+      delta: { role: 'assistant', content: '' },
+      logprobs: null,
+      finish_reason: null,
+    }),
     delta: (index, text, log) => ({ index, delta: { content: text }, logprobs: log, finish_reason: null }),
     last: (index, reason) => ({ index, delta: {}, logprobs: null, finish_reason: reason }),
-    whole: (index, text, tokens, reason) => ({ index, message: { role: 'assistant', content: text, refusal: null }, logprobs: logprobs(tokens), finish_reason: reason }),
+    whole: (index, text, tokens, reason) => ({
+      index,
+      message: { role: 'assistant', content: text, refusal: null },
+      logprobs: logprobs(tokens),
+      finish_reason: reason,
+    }),
     logprobs,
   };
 }
@@ -61,24 +78,57 @@ function completionShape(wanted: boolean): Shape {
     prefix: 'cmpl',
     delta: (index, text, log) => ({ index, text, logprobs: log, finish_reason: null }),
     last: (index, reason) => ({ index, text: '', logprobs: null, finish_reason: reason }),
-    whole: (index, text, tokens, reason) => ({ index, text, logprobs: logprobs(tokens, 0), finish_reason: reason }),
+    whole: (index, text, tokens, reason) => ({
+      index,
+      text,
+      logprobs: logprobs(tokens, 0),
+      finish_reason: reason,
+    }),
     logprobs,
   };
 }
 
-export async function chatCompletions(services: GenerationServices, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+export async function chatCompletions(
+  services: GenerationServices,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
   const body = parse(chatBody, request.body);
   refuse(body.tools !== null && body.tools !== undefined && body.tools.length > 0, 'tools');
-  refuse(body.response_format !== null && body.response_format !== undefined && body.response_format.type !== 'text', 'response_format');
+  refuse(
+    body.response_format !== null &&
+      body.response_format !== undefined &&
+      body.response_format.type !== 'text',
+    'response_format',
+  );
   if (body.top_logprobs !== null && body.top_logprobs !== undefined && body.logprobs !== true) {
-    throw new InkstoneError('parameter_invalid', "'top_logprobs' needs 'logprobs' to be true", { kind: 'usage', details: { param: 'top_logprobs' } });
+    throw new InkstoneError('parameter_invalid', "'top_logprobs' needs 'logprobs' to be true", {
+      kind: 'usage',
+      details: { param: 'top_logprobs' },
+    });
   }
-  const settings = samplingOf(body, body.max_completion_tokens ?? body.max_tokens, body.logprobs === true ? (body.top_logprobs ?? 0) : undefined, services);
+  const settings = samplingOf(
+    body,
+    body.max_completion_tokens ?? body.max_tokens,
+    body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+    services,
+  );
   const prompt = promptOfTurns(body.messages);
-  return answer(services, request, reply, body, choicesOf([prompt], settings, body.n ?? 1), chatShape(body.logprobs === true));
+  return answer(
+    services,
+    request,
+    reply,
+    body,
+    choicesOf([prompt], settings, body.n ?? 1),
+    chatShape(body.logprobs === true),
+  );
 }
 
-export async function completions(services: GenerationServices, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+export async function completions(
+  services: GenerationServices,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
   const body = parse(completionBody, request.body);
   refuse(body.echo === true, 'echo');
   refuse(body.best_of !== null && body.best_of !== undefined && body.best_of !== (body.n ?? 1), 'best_of');
@@ -86,16 +136,32 @@ export async function completions(services: GenerationServices, request: Fastify
   const wanted = body.logprobs !== null && body.logprobs !== undefined;
   const settings = samplingOf(body, body.max_tokens, body.logprobs ?? undefined, services);
   const prompts = typeof body.prompt === 'string' ? [body.prompt] : body.prompt;
-  return answer(services, request, reply, body, choicesOf(prompts, settings, body.n ?? 1), completionShape(wanted));
+  return answer(
+    services,
+    request,
+    reply,
+    body,
+    choicesOf(prompts, settings, body.n ?? 1),
+    completionShape(wanted),
+  );
 }
 
 /** What would change the answer and is not done is refused; nothing is silently left out. */
 function refuse(given: boolean, param: string): void {
   if (!given) return;
-  throw new InkstoneError('unsupported_parameter', `'${param}' is not supported by this model`, { kind: 'unsupported', hint: 'leave it out', details: { param } });
+  throw new InkstoneError('unsupported_parameter', `'${param}' is not supported by this model`, {
+    kind: 'unsupported',
+    hint: 'leave it out',
+    details: { param },
+  });
 }
 
-function samplingOf(body: CompletionBody | ChatBody, maxTokens: number | null | undefined, logprobs: number | undefined, services: GenerationServices): SamplingSettings {
+function samplingOf(
+  body: CompletionBody | ChatBody,
+  maxTokens: number | null | undefined,
+  logprobs: number | undefined,
+  services: GenerationServices,
+): SamplingSettings {
   refuse((body.presence_penalty ?? 0) !== 0, 'presence_penalty');
   refuse((body.frequency_penalty ?? 0) !== 0, 'frequency_penalty');
   refuse(Object.keys(body.logit_bias ?? {}).length > 0, 'logit_bias');
@@ -113,16 +179,40 @@ function samplingOf(body: CompletionBody | ChatBody, maxTokens: number | null | 
 
 /** Each further answer has the next seed: `n` answers differ, and repeat. */
 function choicesOf(prompts: readonly string[], sampling: SamplingSettings, n: number): Choice[] {
-  return prompts.flatMap((prompt, p) => Array.from({ length: n }, (_, i) => ({ index: p * n + i, prompt, sampling: { ...sampling, seed: sampling.seed + i } })));
+  return prompts.flatMap((prompt, p) =>
+    Array.from({ length: n }, (_, i) => ({
+      index: p * n + i,
+      prompt,
+      sampling: { ...sampling, seed: sampling.seed + i },
+    })),
+  );
 }
 
-async function answer(services: GenerationServices, request: FastifyRequest, reply: FastifyReply, body: CompletionBody | ChatBody, choices: readonly Choice[], shape: Shape): Promise<unknown> {
+async function answer(
+  services: GenerationServices,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  body: CompletionBody | ChatBody,
+  choices: readonly Choice[],
+  shape: Shape,
+): Promise<unknown> {
   const signal = hangUp(reply);
   const head = { id: `${shape.prefix}-${request.id}`, created: Math.floor(now() / 1000), model: body.model };
-  const opened = await openGeneration(services, { id: request.id, model: body.model, key: request.keyId, choices }, signal);
+  const opened = await openGeneration(
+    services,
+    { id: request.id, model: body.model, key: request.keyId, choices },
+    signal,
+  );
   try {
     if (body.stream !== true) return await collect(opened.events, choices.length, head, shape);
-    await stream(opened.events, new EventStream(reply, signal), choices.length, { ...head, object: shape.chunk }, shape, body.stream_options?.include_usage === true);
+    await stream(
+      opened.events,
+      new EventStream(reply, signal),
+      choices.length,
+      { ...head, object: shape.chunk },
+      shape,
+      body.stream_options?.include_usage === true,
+    );
     return reply;
   } finally {
     opened.close();
@@ -135,7 +225,10 @@ interface Usage {
   total_tokens: number;
 }
 
-function usageOf(ends: ReadonlyMap<number, { promptTokens: number; completionTokens: number }>, n: number): Usage {
+function usageOf(
+  ends: ReadonlyMap<number, { promptTokens: number; completionTokens: number }>,
+  n: number,
+): Usage {
   let prompt = 0;
   let completion = 0;
   for (const [index, end] of ends) {
@@ -146,7 +239,12 @@ function usageOf(ends: ReadonlyMap<number, { promptTokens: number; completionTok
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
 }
 
-async function collect(events: AsyncIterable<ChoiceEvent>, count: number, head: object, shape: Shape): Promise<object> {
+async function collect(
+  events: AsyncIterable<ChoiceEvent>,
+  count: number,
+  head: object,
+  shape: Shape,
+): Promise<object> {
   const texts = new Array<string>(count).fill('');
   const tokens = Array.from({ length: count }, (): TextToken[] => []);
   const ends = new Map<number, Extract<ChoiceEvent, { type: 'end' }>>();
@@ -160,16 +258,26 @@ async function collect(events: AsyncIterable<ChoiceEvent>, count: number, head: 
   return {
     ...head,
     object: shape.object,
-    choices: texts.map((text, index) => shape.whole(index, text, tokens[index] as TextToken[], reasonOf(ends.get(index)?.reason ?? 'stop'))),
+    choices: texts.map((text, index) =>
+      shape.whole(index, text, tokens[index] as TextToken[], reasonOf(ends.get(index)?.reason ?? 'stop')),
+    ),
     usage: usageOf(ends, count),
   };
 }
 
-async function stream(events: AsyncIterable<ChoiceEvent>, out: EventStream, count: number, head: object, shape: Shape, withUsage: boolean): Promise<void> {
+async function stream(
+  events: AsyncIterable<ChoiceEvent>,
+  out: EventStream,
+  count: number,
+  head: object,
+  shape: Shape,
+  withUsage: boolean,
+): Promise<void> {
   const ends = new Map<number, { promptTokens: number; completionTokens: number }>();
   const offsets = new Array<number>(count).fill(0);
   try {
-    if (shape.first !== undefined) for (let index = 0; index < count; index++) await out.send({ ...head, choices: [shape.first(index)] });
+    if (shape.first !== undefined)
+      for (let index = 0; index < count; index++) await out.send({ ...head, choices: [shape.first(index)] });
     for await (const event of events) {
       if (event.type === 'end') {
         ends.set(event.index, event);

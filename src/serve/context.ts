@@ -1,10 +1,11 @@
 /** What every route may use, and what a request carries besides its body. Types only. */
+
+import type { Store } from '../base/contracts/store.ts';
+import type { ReplicaPool } from '../operate/pool.ts';
+import type { ModelRegistry } from '../operate/registry.ts';
+import type { Trainings } from '../operate/trainings.ts';
 import type { GenerationServices } from './generation.ts';
 import type { Keys } from './keys.ts';
-import type { ModelRegistry } from '../operate/registry.ts';
-import type { ReplicaPool } from '../operate/pool.ts';
-import type { Trainings } from '../operate/trainings.ts';
-import type { Store } from '../base/contracts/store.ts';
 
 export interface ServerContext {
   home: string;

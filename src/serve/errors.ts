@@ -1,5 +1,5 @@
 /** Errors as OpenAI's clients expect them: one shape, the right status, a request id. Knows nothing of routes. */
-import { z } from 'zod';
+import type { z } from 'zod';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 
 /** OpenAI's types by our kinds. */
@@ -36,13 +36,26 @@ export function answerOf(thrown: unknown): ErrorAnswer {
     headers['retry-after'] = String(Math.max(1, Math.ceil(details.retryAfter)));
     headers['retry-after-ms'] = String(Math.round(details.retryAfter * 1000));
   }
-  const status = typeof details.httpStatus === 'number' ? details.httpStatus : kind === 'unsupported' ? 400 : error.httpStatus;
+  const status =
+    typeof details.httpStatus === 'number'
+      ? details.httpStatus
+      : kind === 'unsupported'
+        ? 400
+        : error.httpStatus;
   const type = status === 403 ? 'permission_error' : TYPE[kind];
   const progress = typeof details.progress === 'number' ? { progress: details.progress } : {};
   return {
     status,
     headers,
-    body: { error: { message: `${error.message}${hint}`, type, param: (details.param as string | undefined) ?? null, code, ...progress } },
+    body: {
+      error: {
+        message: `${error.message}${hint}`,
+        type,
+        param: (details.param as string | undefined) ?? null,
+        code,
+        ...progress,
+      },
+    },
   };
 }
 
@@ -50,9 +63,24 @@ function known(thrown: unknown): InkstoneError {
   if (InkstoneError.is(thrown)) return thrown;
   const status = (thrown as { statusCode?: number }).statusCode;
   const code = (thrown as { code?: string }).code;
-  if (status === 413) return new InkstoneError('body_too_large', 'the request is larger than this server takes', { kind: 'usage', hint: 'send less, or raise --max-body', details: { httpStatus: 413 } });
-  if (status === 415) return new InkstoneError('media_type_unsupported', 'the content type is not known here', { kind: 'usage', hint: 'send application/json', details: { httpStatus: 415 } });
-  if (status !== undefined && status >= 400 && status < 500) return new InkstoneError(code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ? 'body_empty' : 'body_invalid', (thrown as Error).message, { kind: 'usage' });
+  if (status === 413)
+    return new InkstoneError('body_too_large', 'the request is larger than this server takes', {
+      kind: 'usage',
+      hint: 'send less, or raise --max-body',
+      details: { httpStatus: 413 },
+    });
+  if (status === 415)
+    return new InkstoneError('media_type_unsupported', 'the content type is not known here', {
+      kind: 'usage',
+      hint: 'send application/json',
+      details: { httpStatus: 415 },
+    });
+  if (status !== undefined && status >= 400 && status < 500)
+    return new InkstoneError(
+      code === 'FST_ERR_CTP_EMPTY_JSON_BODY' ? 'body_empty' : 'body_invalid',
+      (thrown as Error).message,
+      { kind: 'usage' },
+    );
   return new InkstoneError('internal_error', 'something went wrong inside the server', { cause: thrown });
 }
 
@@ -62,5 +90,9 @@ export function parse<S extends z.ZodType>(schema: S, value: unknown): z.output<
   if (read.success) return read.data;
   const issue = read.error.issues[0] as z.core.$ZodIssue;
   const param = issue.path.join('.');
-  throw new InkstoneError('parameter_invalid', `${param === '' ? 'the request' : `'${param}'`}: ${issue.message}`, { kind: 'usage', details: { param: param === '' ? undefined : param } });
+  throw new InkstoneError(
+    'parameter_invalid',
+    `${param === '' ? 'the request' : `'${param}'`}: ${issue.message}`,
+    { kind: 'usage', details: { param: param === '' ? undefined : param } },
+  );
 }

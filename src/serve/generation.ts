@@ -1,5 +1,12 @@
 /** From a wire request to events: queue, guard, replica. Shared by both completion routes; knows no shapes of answers. */
-import type { FinishReason, Generator, SamplingSettings, TextEvent, TextRequest, TextToken } from '../base/contracts/generator.ts';
+import type {
+  FinishReason,
+  Generator,
+  SamplingSettings,
+  TextEvent,
+  TextRequest,
+  TextToken,
+} from '../base/contracts/generator.ts';
 import type { Guard, GuardContext } from '../base/contracts/guard.ts';
 import type { RequestQueue } from '../base/contracts/queue.ts';
 import type { Replica } from '../base/contracts/replica.ts';
@@ -37,16 +44,30 @@ export interface Opened {
  * refused here, before the first byte of an answer.
  * @throws InkstoneError `queue_full`, `model_not_found`, `model_loading`, `context_length_exceeded`, `content_filter`
  */
-export async function openGeneration(services: GenerationServices, request: { id: string; model: string; key: string | undefined; choices: readonly Choice[] }, signal: AbortSignal): Promise<Opened> {
-  const ticket = services.queue.enter({ id: request.id, signal, ...(request.key === undefined ? {} : { key: request.key }) });
+export async function openGeneration(
+  services: GenerationServices,
+  request: { id: string; model: string; key: string | undefined; choices: readonly Choice[] },
+  signal: AbortSignal,
+): Promise<Opened> {
+  const ticket = services.queue.enter({
+    id: request.id,
+    signal,
+    ...(request.key === undefined ? {} : { key: request.key }),
+  });
   try {
     const replica = await services.replica(request.model);
     await ticket.turn();
     await loaded(replica, services.loadWait);
-    const context: GuardContext = { requestId: request.id, model: request.model, ...(request.key === undefined ? {} : { key: request.key }) };
+    const context: GuardContext = {
+      requestId: request.id,
+      model: request.model,
+      ...(request.key === undefined ? {} : { key: request.key }),
+    };
     const checked: Choice[] = [];
     for (const choice of request.choices) checked.push(await admit(services.guard, replica, choice, context));
-    const events = merge(checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)));
+    const events = merge(
+      checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)),
+    );
     return { events, close: () => ticket.release() };
   } catch (thrown) {
     ticket.release();
@@ -60,11 +81,15 @@ async function loaded(replica: Replica, wait: number): Promise<void> {
     timer = setTimeout(() => {
       const { progress, state } = replica.status();
       reject(
-        new InkstoneError('model_loading', `the model '${replica.model.id}' is ${state === 'draining' ? 'being replaced' : 'being loaded'}, ${Math.round(progress * 100)} % done`, {
-          kind: 'resource',
-          hint: 'try again in a moment',
-          details: { progress, retryAfter: 1 },
-        }),
+        new InkstoneError(
+          'model_loading',
+          `the model '${replica.model.id}' is ${state === 'draining' ? 'being replaced' : 'being loaded'}, ${Math.round(progress * 100)} % done`,
+          {
+            kind: 'resource',
+            hint: 'try again in a moment',
+            details: { progress, retryAfter: 1 },
+          },
+        ),
       );
     }, wait * 1000);
   });
@@ -73,28 +98,50 @@ async function loaded(replica: Replica, wait: number): Promise<void> {
 
 async function admit(guard: Guard, replica: Replica, choice: Choice, context: GuardContext): Promise<Choice> {
   const verdict = await guard.input(choice.prompt, context);
-  if (verdict.action === 'block') throw new InkstoneError('content_filter', verdict.reason, { kind: 'usage' });
+  if (verdict.action === 'block')
+    throw new InkstoneError('content_filter', verdict.reason, { kind: 'usage' });
   const prompt = verdict.action === 'replace' ? verdict.text : choice.prompt;
   const tokens = await replica.countTokens(prompt);
   const limit = replica.model.context;
   if (tokens > limit) {
-    throw new InkstoneError('context_length_exceeded', `This model's maximum context length is ${limit} tokens. However, your prompt has ${tokens} tokens.`, {
-      kind: 'usage',
-      hint: 'shorten the prompt',
-      details: { param: 'prompt' },
-    });
+    throw new InkstoneError(
+      'context_length_exceeded',
+      `This model's maximum context length is ${limit} tokens. However, your prompt has ${tokens} tokens.`,
+      {
+        kind: 'usage',
+        hint: 'shorten the prompt',
+        details: { param: 'prompt' },
+      },
+    );
   }
   return { ...choice, prompt };
 }
 
-async function* guarded(guard: Guard, source: Generator<TextRequest, TextEvent>, id: string, choice: Choice, context: GuardContext, signal: AbortSignal): AsyncGenerator<ChoiceEvent> {
+async function* guarded(
+  guard: Guard,
+  source: Generator<TextRequest, TextEvent>,
+  id: string,
+  choice: Choice,
+  context: GuardContext,
+  signal: AbortSignal,
+): AsyncGenerator<ChoiceEvent> {
   const { index } = choice;
   let promptTokens = 0;
   let soFar = '';
   let completionTokens = 0;
-  for await (const event of source.generate({ id: `${id}-${index}`, prompt: choice.prompt, sampling: choice.sampling }, signal)) {
+  for await (const event of source.generate(
+    { id: `${id}-${index}`, prompt: choice.prompt, sampling: choice.sampling },
+    signal,
+  )) {
     if (event.type === 'start') promptTokens = event.promptTokens;
-    else if (event.type === 'end') yield { index, type: 'end', reason: event.reason, completionTokens: event.completionTokens, promptTokens };
+    else if (event.type === 'end')
+      yield {
+        index,
+        type: 'end',
+        reason: event.reason,
+        completionTokens: event.completionTokens,
+        promptTokens,
+      };
     else {
       completionTokens += Math.max(1, event.tokens.length);
       const verdict = await guard.output(soFar, event.text, context);
@@ -111,7 +158,10 @@ async function* guarded(guard: Guard, source: Generator<TextRequest, TextEvent>,
 
 /** Several sequences at once, in the order their events come. */
 async function* merge<T>(sources: readonly AsyncGenerator<T>[]): AsyncGenerator<T> {
-  const next = (source: AsyncGenerator<T>): Promise<{ source: AsyncGenerator<T>; result: IteratorResult<T> }> => source.next().then((result) => ({ source, result }));
+  const next = (
+    source: AsyncGenerator<T>,
+  ): Promise<{ source: AsyncGenerator<T>; result: IteratorResult<T> }> =>
+    source.next().then((result) => ({ source, result }));
   const waiting = new Map(sources.map((source) => [source, next(source)]));
   try {
     while (waiting.size > 0) {

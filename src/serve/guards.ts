@@ -29,7 +29,10 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
       reply.header('access-control-expose-headers', 'x-request-id, retry-after, retry-after-ms');
       if (request.method === 'OPTIONS') {
         reply.header('access-control-allow-methods', 'GET, POST, DELETE, OPTIONS');
-        reply.header('access-control-allow-headers', 'authorization, content-type, x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout');
+        reply.header(
+          'access-control-allow-headers',
+          'authorization, content-type, x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout',
+        );
         await reply.code(204).send();
         return;
       }
@@ -43,7 +46,11 @@ const hostName = (host: string): string => host.replace(/:\d+$/, '').toLowerCase
 /** A page elsewhere may point its own name at 127.0.0.1; the Host header gives it away. */
 function checkHost(request: FastifyRequest): void {
   if (LOOPBACK.has(hostName(request.headers.host ?? 'localhost'))) return;
-  throw new InkstoneError('host_forbidden', `this server does not answer for ${request.headers.host}`, { kind: 'denied', hint: 'use localhost, or listen with --host and an API key', details: { httpStatus: 403 } });
+  throw new InkstoneError('host_forbidden', `this server does not answer for ${request.headers.host}`, {
+    kind: 'denied',
+    hint: 'use localhost, or listen with --host and an API key',
+    details: { httpStatus: 403 },
+  });
 }
 
 /** The value for Access-Control-Allow-Origin, where one is due. */
@@ -52,5 +59,9 @@ function checkOrigin(request: FastifyRequest, allowed: readonly string[]): strin
   if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return undefined;
   if (allowed.includes('*')) return '*';
   if (allowed.includes(origin)) return origin;
-  throw new InkstoneError('origin_forbidden', `pages of ${origin} may not use this server`, { kind: 'denied', hint: 'allow them with --allow-origin', details: { httpStatus: 403 } });
+  throw new InkstoneError('origin_forbidden', `pages of ${origin} may not use this server`, {
+    kind: 'denied',
+    hint: 'allow them with --allow-origin',
+    details: { httpStatus: 403 },
+  });
 }

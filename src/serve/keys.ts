@@ -35,7 +35,13 @@ export class Keys {
 
   async create(name: string): Promise<{ key: string; row: KeyRow }> {
     const key = `ink-${randomBytes(32).toString('base64url')}`;
-    const row: KeyRow = { id: randomBytes(6).toString('hex'), name, hash: hashOf(key), prefix: key.slice(0, 10), created: Math.floor(now() / 1000) };
+    const row: KeyRow = {
+      id: randomBytes(6).toString('hex'),
+      name,
+      hash: hashOf(key),
+      prefix: key.slice(0, 10),
+      created: Math.floor(now() / 1000),
+    };
     await this.store.rows.put('keys', row);
     this.known = undefined;
     return { key, row };
@@ -47,8 +53,14 @@ export class Keys {
 
   /** By id or prefix. @throws InkstoneError `key_missing` */
   async revoke(idOrPrefix: string): Promise<KeyRow> {
-    const row = (await this.list()).find((r) => r.id === idOrPrefix || r.prefix === idOrPrefix || r.name === idOrPrefix);
-    if (row === undefined) throw new InkstoneError('key_missing', `there is no key ${idOrPrefix}`, { kind: 'missing', hint: '`inkstone keys list` shows them' });
+    const row = (await this.list()).find(
+      (r) => r.id === idOrPrefix || r.prefix === idOrPrefix || r.name === idOrPrefix,
+    );
+    if (row === undefined)
+      throw new InkstoneError('key_missing', `there is no key ${idOrPrefix}`, {
+        kind: 'missing',
+        hint: '`inkstone keys list` shows them',
+      });
     await this.store.rows.remove('keys', row.id);
     this.known = undefined;
     return row;
@@ -63,10 +75,18 @@ export class Keys {
     const rows = await this.rows();
     if (rows.length === 0) return undefined;
     const key = /^Bearer\s+(.+)$/i.exec(authorization ?? '')?.[1]?.trim();
-    if (key === undefined) throw new InkstoneError('invalid_api_key', 'an API key is needed', { kind: 'denied', hint: 'send it as "Authorization: Bearer ink-…"' });
+    if (key === undefined)
+      throw new InkstoneError('invalid_api_key', 'an API key is needed', {
+        kind: 'denied',
+        hint: 'send it as "Authorization: Bearer ink-…"',
+      });
     const given = Buffer.from(hashOf(key), 'hex');
     const found = rows.find((row) => timingSafeEqual(given, Buffer.from(row.hash, 'hex')));
-    if (found === undefined) throw new InkstoneError('invalid_api_key', 'this API key is not known', { kind: 'denied', hint: 'make one with `inkstone keys create NAME`' });
+    if (found === undefined)
+      throw new InkstoneError('invalid_api_key', 'this API key is not known', {
+        kind: 'denied',
+        hint: 'make one with `inkstone keys create NAME`',
+      });
     return found;
   }
 }

@@ -7,8 +7,19 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
   const { registry, pool } = context;
 
   app.get('/v1/models', async () => {
-    const data = (await registry.list()).map((m) => ({ id: m.id, object: 'model', created: m.info.created, owned_by: 'inkstone' }));
-    return { object: 'list', data, has_more: false, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null };
+    const data = (await registry.list()).map((m) => ({
+      id: m.id,
+      object: 'model',
+      created: m.info.created,
+      owned_by: 'inkstone',
+    }));
+    return {
+      object: 'list',
+      data,
+      has_more: false,
+      first_id: data[0]?.id ?? null,
+      last_id: data.at(-1)?.id ?? null,
+    };
   });
 
   app.get<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
@@ -18,7 +29,13 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
 
   app.get('/health', async () => {
     const { running, waiting } = context.generation.queue.status();
-    return { status: context.draining ? 'draining' : 'ok', running, waiting, uptime: Math.round(uptime()), memory: memoryUse().resident + pool.memory() };
+    return {
+      status: context.draining ? 'draining' : 'ok',
+      running,
+      waiting,
+      uptime: Math.round(uptime()),
+      memory: memoryUse().resident + pool.memory(),
+    };
   });
 
   app.get('/health/ready', async (_, reply) => {

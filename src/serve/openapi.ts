@@ -3,14 +3,34 @@ import { z } from 'zod';
 import { chatBody, completionBody, trainingBody } from './schemas.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
-const body = (schema: z.ZodType): object => ({ required: true, ...json(z.toJSONSchema(schema, { io: 'input' })) });
+const body = (schema: z.ZodType): object => ({
+  required: true,
+  ...json(z.toJSONSchema(schema, { io: 'input' })),
+});
 const error = {
   type: 'object',
-  properties: { error: { type: 'object', properties: { message: { type: 'string' }, type: { type: 'string' }, param: { type: ['string', 'null'] }, code: { type: ['string', 'null'] } } } },
+  properties: {
+    error: {
+      type: 'object',
+      properties: {
+        message: { type: 'string' },
+        type: { type: 'string' },
+        param: { type: ['string', 'null'] },
+        code: { type: ['string', 'null'] },
+      },
+    },
+  },
 };
 
 function operation(summary: string, more: object = {}): object {
-  return { summary, responses: { '200': { description: 'OK', ...json({ type: 'object' }) }, default: { description: 'Error', ...json(error) } }, ...more };
+  return {
+    summary,
+    responses: {
+      '200': { description: 'OK', ...json({ type: 'object' }) },
+      default: { description: 'Error', ...json(error) },
+    },
+    ...more,
+  };
 }
 
 const byId = { parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }] };
@@ -33,9 +53,15 @@ export function openApi(version: string): object {
       '/api/presets': { get: operation('Trainings that can be started') },
       '/api/files': {
         get: operation('Uploaded files'),
-        post: operation('Uploads a file', { parameters: [{ name: 'name', in: 'query', required: true, schema: { type: 'string' } }], requestBody: { required: true, content: { 'application/octet-stream': {} } } }),
+        post: operation('Uploads a file', {
+          parameters: [{ name: 'name', in: 'query', required: true, schema: { type: 'string' } }],
+          requestBody: { required: true, content: { 'application/octet-stream': {} } },
+        }),
       },
-      '/api/trainings': { get: operation('Trainings'), post: operation('Starts a training', { requestBody: body(trainingBody) }) },
+      '/api/trainings': {
+        get: operation('Trainings'),
+        post: operation('Starts a training', { requestBody: body(trainingBody) }),
+      },
       '/api/trainings/{id}': { get: operation('One training with its history', byId) },
       '/api/trainings/{id}/events': { get: operation('Its events as they come (server-sent events)', byId) },
       '/api/trainings/{id}/stop': { post: operation('Stops it after the current step', byId) },

@@ -4,7 +4,8 @@ import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
 import { exists, packageFolder } from '../base/host.ts';
 
-const POLICY = "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const POLICY =
+  "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 const PLAIN = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Inkstone</title>
 <body style="font:16px/1.6 system-ui;max-width:40rem;margin:3rem auto;padding:0 1rem">

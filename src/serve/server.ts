@@ -66,7 +66,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const keys = new Keys(store);
   const loopbackOnly = LOOPBACK.has(host);
   if (!loopbackOnly && !(await keys.any())) {
-    throw new InkstoneError('key_needed', `listening on ${host} lets others in, and no API key is set`, { kind: 'denied', hint: 'make one first: inkstone keys create NAME' });
+    throw new InkstoneError('key_needed', `listening on ${host} lets others in, and no API key is set`, {
+      kind: 'denied',
+      hint: 'make one first: inkstone keys create NAME',
+    });
   }
   const trainings = new Trainings({ home, store });
   const context: ServerContext = {
@@ -92,7 +95,11 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   return { address, context, app, close: () => close(app, context) };
 }
 
-async function buildApp(context: ServerContext, options: ServerOptions, loopbackOnly: boolean): Promise<FastifyInstance> {
+async function buildApp(
+  context: ServerContext,
+  options: ServerOptions,
+  loopbackOnly: boolean,
+): Promise<FastifyInstance> {
   const app = Fastify({
     bodyLimit: options.maxBody ?? 4 * 2 ** 20,
     genReqId: () => `req-${randomUUID()}`,
@@ -102,17 +109,26 @@ async function buildApp(context: ServerContext, options: ServerOptions, loopback
   });
   app.setErrorHandler((thrown, _, reply) => {
     const { status, body, headers } = answerOf(thrown);
-    if (status >= 500 && !InkstoneError.is(thrown)) options.log?.('request failed', { error: (thrown as Error).stack });
+    if (status >= 500 && !InkstoneError.is(thrown))
+      options.log?.('request failed', { error: (thrown as Error).stack });
     return reply.code(status).headers(headers).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
-    const { status, body } = answerOf(new InkstoneError('route_missing', `there is nothing at ${request.method} ${request.url}`, { kind: 'missing' }));
+    const { status, body } = answerOf(
+      new InkstoneError('route_missing', `there is nothing at ${request.method} ${request.url}`, {
+        kind: 'missing',
+      }),
+    );
     return reply.code(status).send(body);
   });
   app.addContentTypeParser('application/octet-stream', (_, payload, done) => done(null, payload));
   app.addHook('preHandler', async (request) => {
     if (context.draining && request.method === 'POST') {
-      throw new InkstoneError('shutting_down', 'the server is shutting down', { kind: 'resource', hint: 'send the request again in a moment', details: { retryAfter: 2 } });
+      throw new InkstoneError('shutting_down', 'the server is shutting down', {
+        kind: 'resource',
+        hint: 'send the request again in a moment',
+        details: { retryAfter: 2 },
+      });
     }
   });
   addGuards(app, { keys: context.keys, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly });
@@ -131,7 +147,11 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
     return await app.listen({ host, port });
   } catch (cause) {
     if ((cause as { code?: string }).code !== 'EADDRINUSE') throw InkstoneError.from(cause, 'listen_failed');
-    throw new InkstoneError('port_taken', `port ${port} is taken`, { kind: 'resource', hint: `stop what uses it, or choose another: --port ${port + 1}`, cause });
+    throw new InkstoneError('port_taken', `port ${port} is taken`, {
+      kind: 'resource',
+      hint: `stop what uses it, or choose another: --port ${port + 1}`,
+      cause,
+    });
   }
 }
 

@@ -17,7 +17,13 @@ export class EventStream {
     this.open = true;
     this.reply.hijack();
     const headers = this.reply.getHeaders() as Record<string, string>;
-    this.reply.raw.writeHead(200, { ...headers, 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache, no-transform', connection: 'keep-alive', 'x-accel-buffering': 'no' });
+    this.reply.raw.writeHead(200, {
+      ...headers,
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache, no-transform',
+      connection: 'keep-alive',
+      'x-accel-buffering': 'no',
+    });
   }
 
   /** Resolves when the client can take more, or is gone. */

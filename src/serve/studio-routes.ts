@@ -3,7 +3,17 @@ import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Row } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { exists, machine, makeFolder, memoryUse, now, openFile, renameFile, removeFile, uptime } from '../base/host.ts';
+import {
+  exists,
+  machine,
+  makeFolder,
+  memoryUse,
+  now,
+  openFile,
+  removeFile,
+  renameFile,
+  uptime,
+} from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
 import { gpt2ParameterCount } from '../models/text/gpt2.ts';
 import { textPreset, textPresets } from '../models/text/presets.ts';
@@ -23,7 +33,14 @@ interface FileRow extends Row {
 const LOOK = 300;
 
 export function addStudioRoutes(app: FastifyInstance, context: ServerContext): void {
-  app.get('/api/system', async () => ({ version: await codeVersion(), node: machine().node, machine: machine(), home: path.resolve(context.home), uptime: uptime(), memory: { ...memoryUse(), models: context.pool.memory() } }));
+  app.get('/api/system', async () => ({
+    version: await codeVersion(),
+    node: machine().node,
+    machine: machine(),
+    home: path.resolve(context.home),
+    uptime: uptime(),
+    memory: { ...memoryUse(), models: context.pool.memory() },
+  }));
 
   app.get('/api/models', async () => ({
     data: (await context.registry.list()).map(({ id, source, info }) => ({
@@ -45,7 +62,10 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
       title: preset.title,
       description: preset.description,
       // The vocabulary of characters depends on the text; 96 stands for English.
-      parameters: gpt2ParameterCount({ ...preset.model, vocabulary: preset.tokenizer.name === 'bpe' ? preset.tokenizer.vocabulary : 96 }),
+      parameters: gpt2ParameterCount({
+        ...preset.model,
+        vocabulary: preset.tokenizer.name === 'bpe' ? preset.tokenizer.vocabulary : 96,
+      }),
       context: preset.model.context,
       steps: preset.training.steps,
       tokenizer: preset.tokenizer.name,
@@ -82,7 +102,10 @@ function addFiles(app: FastifyInstance, { home, store }: ServerContext): void {
     await file.close();
     if (bytes === 0) {
       await removeFile(own);
-      throw new InkstoneError('file_empty', 'the file is empty', { kind: 'data', hint: 'choose a file with text in it' });
+      throw new InkstoneError('file_empty', 'the file is empty', {
+        kind: 'data',
+        hint: 'choose a file with text in it',
+      });
     }
     await renameFile(`${target}.part`, target);
     const row: FileRow = { id, name, bytes, created: Math.floor(now() / 1000) };
@@ -96,7 +119,12 @@ function addFiles(app: FastifyInstance, { home, store }: ServerContext): void {
 async function pathOfFile({ home, store }: ServerContext, id: string): Promise<string> {
   const row = await store.rows.get<FileRow>('files', id);
   const file = row === undefined ? undefined : path.join(home, 'files', row.id, row.name);
-  if (file === undefined || !(await exists(file))) throw new InkstoneError('file_missing', `there is no file ${id}`, { kind: 'missing', hint: 'upload it first', details: { param: 'file' } });
+  if (file === undefined || !(await exists(file)))
+    throw new InkstoneError('file_missing', `there is no file ${id}`, {
+      kind: 'missing',
+      hint: 'upload it first',
+      details: { param: 'file' },
+    });
   return file;
 }
 
@@ -122,8 +150,12 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
     return { ...(await trainings.status(row)), history, samples };
   });
 
-  app.post<ById>('/api/trainings/:id/stop', async (request) => trainings.status(await trainings.stop(request.params.id)));
-  app.post<ById>('/api/trainings/:id/resume', async (request) => trainings.status(await trainings.resume(request.params.id)));
+  app.post<ById>('/api/trainings/:id/stop', async (request) =>
+    trainings.status(await trainings.stop(request.params.id)),
+  );
+  app.post<ById>('/api/trainings/:id/resume', async (request) =>
+    trainings.status(await trainings.resume(request.params.id)),
+  );
 
   app.get<ById>('/api/trainings/:id/events', async (request, reply) => {
     const { id } = request.params;
@@ -140,7 +172,12 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
       if (lines.length < sent) sent = 0;
       for (const line of lines.slice(sent)) await sendLine(out, line);
       sent = lines.length;
-      if (row.state !== state) await out.send({ type: 'state', state: row.state, ...(row.error === undefined ? {} : { error: row.error }) });
+      if (row.state !== state)
+        await out.send({
+          type: 'state',
+          state: row.state,
+          ...(row.error === undefined ? {} : { error: row.error }),
+        });
       state = row.state;
       if (isFinal(row.state)) break;
       await new Promise((resolve) => setTimeout(resolve, LOOK));
@@ -151,10 +188,20 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
 }
 
 function pointOf({ step, loss, val_loss, tokens_per_second }: MetricLine): object {
-  return { step, ...(loss === undefined ? {} : { loss }), ...(val_loss === undefined ? {} : { val_loss }), ...(tokens_per_second === undefined ? {} : { tokens_per_second }) };
+  return {
+    step,
+    ...(loss === undefined ? {} : { loss }),
+    ...(val_loss === undefined ? {} : { val_loss }),
+    ...(tokens_per_second === undefined ? {} : { tokens_per_second }),
+  };
 }
 
 async function sendLine(out: EventStream, line: MetricLine): Promise<void> {
   if (line.type === 'sample') await out.send({ type: 'sample', step: line.step, text: line.text });
-  else if (line.type === 'train' || line.type === 'evaluate') await out.send({ type: 'metrics', ...pointOf(line), ...(line.remaining === undefined ? {} : { remaining: line.remaining }) });
+  else if (line.type === 'train' || line.type === 'evaluate')
+    await out.send({
+      type: 'metrics',
+      ...pointOf(line),
+      ...(line.remaining === undefined ? {} : { remaining: line.remaining }),
+    });
 }

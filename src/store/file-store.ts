@@ -5,12 +5,27 @@
 import { createHash } from 'node:crypto';
 import type { Objects, Row, Rows, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { exists, listFiles, makeFolder, openFile, readStream, readText, removeFile, renameFile, temporaryPath, writeFile } from '../base/host.ts';
+import {
+  exists,
+  listFiles,
+  makeFolder,
+  openFile,
+  readStream,
+  readText,
+  removeFile,
+  renameFile,
+  temporaryPath,
+  writeFile,
+} from '../base/host.ts';
 
 export async function openFileStore(folder: string): Promise<Store> {
   await makeFolder(`${folder}/rows`);
   await makeFolder(`${folder}/objects`);
-  return { rows: new FileRows(`${folder}/rows`), objects: new FileObjects(`${folder}/objects`), close: async () => {} };
+  return {
+    rows: new FileRows(`${folder}/rows`),
+    objects: new FileObjects(`${folder}/objects`),
+    close: async () => {},
+  };
 }
 
 /** Names that any file system takes: others are spelled in hexadecimal. */
@@ -32,7 +47,10 @@ class FileRows implements Rows {
   }
 
   private async collection(name: string, make: boolean): Promise<string> {
-    if (!/^[a-z][a-z0-9_-]*$/.test(name)) throw new InkstoneError('collection_invalid', `"${name}" is no name for a collection`, { kind: 'usage' });
+    if (!/^[a-z][a-z0-9_-]*$/.test(name))
+      throw new InkstoneError('collection_invalid', `"${name}" is no name for a collection`, {
+        kind: 'usage',
+      });
     const folder = `${this.folder}/${name}`;
     if (make && !this.made.has(name)) {
       await makeFolder(folder);
@@ -47,7 +65,11 @@ class FileRows implements Rows {
     try {
       return JSON.parse(await readText(file)) as T;
     } catch (cause) {
-      throw new InkstoneError('row_corrupt', `the row ${collection}/${id} cannot be read`, { kind: 'data', hint: `restore or remove ${file}`, cause });
+      throw new InkstoneError('row_corrupt', `the row ${collection}/${id} cannot be read`, {
+        kind: 'data',
+        hint: `restore or remove ${file}`,
+        cause,
+      });
     }
   }
 
@@ -62,12 +84,19 @@ class FileRows implements Rows {
     return there;
   }
 
-  async list<T extends Row>(collection: string, options: { after?: string; limit?: number } = {}): Promise<T[]> {
+  async list<T extends Row>(
+    collection: string,
+    options: { after?: string; limit?: number } = {},
+  ): Promise<T[]> {
     const folder = await this.collection(collection, false);
     if (!(await exists(folder))) return [];
-    const ids = (await listFiles(folder)).filter((f) => f.endsWith('.json')).map(idOf).sort();
+    const ids = (await listFiles(folder))
+      .filter((f) => f.endsWith('.json'))
+      .map(idOf)
+      .sort();
     const from = options.after === undefined ? 0 : ids.findIndex((id) => id > (options.after as string));
-    const wanted = from < 0 ? [] : ids.slice(from, options.limit === undefined ? undefined : from + options.limit);
+    const wanted =
+      from < 0 ? [] : ids.slice(from, options.limit === undefined ? undefined : from + options.limit);
     const rows = await Promise.all(wanted.map((id) => this.get<T>(collection, id)));
     return rows.filter((row) => row !== undefined);
   }
@@ -81,7 +110,10 @@ class FileObjects implements Objects {
   }
 
   private path(hash: string): string {
-    if (!/^[0-9a-f]{64}$/.test(hash)) throw new InkstoneError('object_missing', 'an object is named by 64 hexadecimal digits', { kind: 'missing' });
+    if (!/^[0-9a-f]{64}$/.test(hash))
+      throw new InkstoneError('object_missing', 'an object is named by 64 hexadecimal digits', {
+        kind: 'missing',
+      });
     return `${this.folder}/${hash.slice(0, 2)}/${hash}`;
   }
 
@@ -111,13 +143,18 @@ class FileObjects implements Objects {
 
   async *get(hash: string): AsyncGenerator<Uint8Array> {
     const file = this.path(hash);
-    if (!(await exists(file))) throw new InkstoneError('object_missing', `there is no object ${hash}`, { kind: 'missing' });
+    if (!(await exists(file)))
+      throw new InkstoneError('object_missing', `there is no object ${hash}`, { kind: 'missing' });
     const digest = createHash('sha256');
     for await (const piece of readStream(file)) {
       digest.update(piece as Uint8Array);
       yield piece as Uint8Array;
     }
-    if (digest.digest('hex') !== hash) throw new InkstoneError('object_corrupt', `the object ${hash} does not match its hash`, { kind: 'data', hint: 'put it again from its source' });
+    if (digest.digest('hex') !== hash)
+      throw new InkstoneError('object_corrupt', `the object ${hash} does not match its hash`, {
+        kind: 'data',
+        hint: 'put it again from its source',
+      });
   }
 
   has(hash: string): Promise<boolean> {

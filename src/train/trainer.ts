@@ -116,7 +116,10 @@ class Run {
   private async restore(): Promise<void> {
     const { folder, trainable } = this.options;
     const checkpoint = await folder.readCheckpoint('last');
-    if (checkpoint === undefined) return;
+    if (checkpoint === undefined) {
+      await folder.rewindMetrics(-1);
+      return;
+    }
     await trainable.restore(checkpoint.tensors);
     this.step = checkpoint.step;
     this.record = checkpoint.record;

@@ -21,7 +21,12 @@ const inPrimitives = ([q, k, v, mask]: readonly Tensor[], { scale }: Attributes)
 const attentionCall = define<Attributes>({
   name: 'attention',
   infer: (types) => {
-    const [q, k, v, mask] = types as readonly TensorType[] as readonly [TensorType, TensorType, TensorType, TensorType | undefined];
+    const [q, k, v, mask] = types as readonly TensorType[] as readonly [
+      TensorType,
+      TensorType,
+      TensorType,
+      TensorType | undefined,
+    ];
     const fits =
       q.shape.length === k.shape.length &&
       k.shape.length === v.shape.length &&
@@ -29,8 +34,15 @@ const attentionCall = define<Attributes>({
       q.shape.at(-1) === k.shape.at(-1) &&
       k.shape.at(-2) === v.shape.at(-2) &&
       q.shape.slice(0, -2).every((s, i) => s === k.shape[i] && s === v.shape[i]);
-    if (!fits) shapeError('attention', 'queries, keys and values do not fit', types, 'shapes are [.., time, dim], [.., keys, dim], [.., keys, value]');
-    if (mask !== undefined && (mask.shape.length > q.shape.length || mask.shape.at(-1) !== k.shape.at(-2))) shapeError('attention', 'the mask does not fit', types);
+    if (!fits)
+      shapeError(
+        'attention',
+        'queries, keys and values do not fit',
+        types,
+        'shapes are [.., time, dim], [.., keys, dim], [.., keys, value]',
+      );
+    if (mask !== undefined && (mask.shape.length > q.shape.length || mask.shape.at(-1) !== k.shape.at(-2)))
+      shapeError('attention', 'the mask does not fit', types);
     const lead = q.shape.slice(0, -1);
     return [
       { dtype: q.dtype, shape: [...lead, v.shape.at(-1) as Size] },
@@ -61,14 +73,23 @@ const attentionCall = define<Attributes>({
     ];
   },
   onnx: ({ emit, inputs, scalar, portable, types, attributes: { scale } }) => {
-    const [q, k, v, mask] = inputs as readonly string[] as readonly [string, string, string, string | undefined];
+    const [q, k, v, mask] = inputs as readonly string[] as readonly [
+      string,
+      string,
+      string,
+      string | undefined,
+    ];
     const { dtype, shape } = types[0] as TensorType;
     const rank = shape.length;
-    const last = Array.from({ length: rank }, (_, i) => (i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i));
+    const last = Array.from({ length: rank }, (_, i) =>
+      i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i,
+    );
     const scores = portable
       ? emit('MatMul', [emit('Mul', [q, scalar(scale, dtype)]), emit('Transpose', [k], { perm: last })])
       : emit('FusedMatMul', [q, k], { transB: 1, alpha: { float: scale } }, 'com.microsoft');
-    const weights = emit('Softmax', [mask === undefined ? scores : emit('Add', [scores, mask])], { axis: -1 });
+    const weights = emit('Softmax', [mask === undefined ? scores : emit('Add', [scores, mask])], {
+      axis: -1,
+    });
     return [emit('MatMul', [weights, v]), weights];
   },
   reference: byComposite(inPrimitives),
@@ -80,7 +101,14 @@ const attentionCall = define<Attributes>({
  * @param q `[.., time, dim]` @param k `[.., keys, dim]` @param v `[.., keys, value]`
  * @param options `mask` is added to the scores (it gets no gradient); `scale` defaults to 1/√dim
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, options: { mask?: Tensor; scale?: number } = {}): Tensor {
+export function attention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: { mask?: Tensor; scale?: number } = {},
+): Tensor {
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1) as number);
-  return attentionCall(options.mask === undefined ? [q, k, v] : [q, k, v, options.mask], { scale })[0] as Tensor;
+  return attentionCall(options.mask === undefined ? [q, k, v] : [q, k, v, options.mask], {
+    scale,
+  })[0] as Tensor;
 }

@@ -11,7 +11,11 @@ const barrierCall = define<Record<string, never>>({
     // and Reshape itself moves nothing.
     const [x, after] = types as readonly [TensorType, TensorType];
     if (after.shape.includes(0) || x.shape.includes(0)) return inputs[0] as string;
-    const first = emit('Slice', [emit('Reshape', [inputs[1] as string, integers([-1])]), integers([0]), integers([1])]);
+    const first = emit('Slice', [
+      emit('Reshape', [inputs[1] as string, integers([-1])]),
+      integers([0]),
+      integers([1]),
+    ]);
     const zero = emit('Mul', [emit('Cast', [emit('IsNaN', [first])], { to: 7 }), integers([0])]);
     return emit('Reshape', [inputs[0] as string, emit('Add', [shape(x.shape), zero])]);
   },

@@ -2,7 +2,7 @@
  * Broadcasting as NumPy has it: rules on types, its gradient, and its meaning on float64 values.
  * Knows no single op.
  */
-import { define, shapeError, type ReferenceValue } from '../operation.ts';
+import { define, type ReferenceValue, shapeError } from '../operation.ts';
 import { sameShape } from '../size.ts';
 import type { Shape, Size, Tensor, TensorType } from '../types.ts';
 
@@ -15,7 +15,13 @@ export function broadcastShapes(op: string, types: readonly TensorType[]): Size[
     for (const { shape } of types) {
       const own = shape[axis - rank + shape.length] ?? 1;
       if (own === 1 || own === size) continue;
-      if (size !== 1) shapeError(op, 'these shapes do not broadcast together', types, 'sizes must be equal or 1, counted from the last axis');
+      if (size !== 1)
+        shapeError(
+          op,
+          'these shapes do not broadcast together',
+          types,
+          'sizes must be equal or 1, counted from the last axis',
+        );
       size = own;
     }
     result.push(size);
@@ -33,7 +39,9 @@ export function unbroadcast(cotangent: Tensor, shape: Shape): Tensor {
   });
   let result = cotangent;
   if (axes.length > 0) result = applySum(result, axes);
-  return sameShape(result.shape, shape) ? result : (applyReshape([result], { shape }) as readonly [Tensor])[0];
+  return sameShape(result.shape, shape)
+    ? result
+    : (applyReshape([result], { shape }) as readonly [Tensor])[0];
 }
 
 // Sum and reshape stand here because every family's gradients need them.
@@ -45,8 +53,12 @@ function reducedShape(shape: Shape, axes: readonly number[], keep: boolean): Siz
 /** Adds up along `axes` (kept as 1 where `keep`). */
 export const applySumNode = define<{ axes: readonly number[]; keep: boolean }>({
   name: 'sum',
-  infer: ([x], { axes, keep }) => [{ dtype: (x as TensorType).dtype, shape: reducedShape((x as TensorType).shape, axes, keep) }],
-  vjp: ({ inputs: [x], cotangents: [g], attributes }) => [spread(g as Tensor, x as Tensor, attributes.axes, attributes.keep)],
+  infer: ([x], { axes, keep }) => [
+    { dtype: (x as TensorType).dtype, shape: reducedShape((x as TensorType).shape, axes, keep) },
+  ],
+  vjp: ({ inputs: [x], cotangents: [g], attributes }) => [
+    spread(g as Tensor, x as Tensor, attributes.axes, attributes.keep),
+  ],
   onnx: ({ emit, inputs, integers, attributes, node, lookup }) => {
     if (attributes.axes.length === 0) return emit('Identity', inputs);
     const { op, inputs: factors } = (node.inputs[0] as Tensor).node;
@@ -59,7 +71,13 @@ export const applySumNode = define<{ axes: readonly number[]; keep: boolean }>({
     );
   },
   reference: ({ inputs: [x], attributes, outputs }) => [
-    reduceReference(x as ReferenceValue, attributes.axes, (outputs[0] as { shape: readonly number[] }).shape, 0, (a, b) => a + b),
+    reduceReference(
+      x as ReferenceValue,
+      attributes.axes,
+      (outputs[0] as { shape: readonly number[] }).shape,
+      0,
+      (a, b) => a + b,
+    ),
   ],
 });
 
@@ -81,7 +99,9 @@ export const applyReshape: Apply<{ shape: Shape }> = define<{ shape: Shape }>({
   infer: ([x], { shape }) => [{ dtype: (x as TensorType).dtype, shape }],
   vjp: ({ inputs: [x], cotangents: [g] }) => [applyReshape([g as Tensor], { shape: (x as Tensor).shape })[0]],
   onnx: ({ emit, inputs, shape, attributes }) =>
-    emit('Reshape', [inputs[0] as string, shape(attributes.shape)], { allowzero: attributes.shape.includes(0) ? 1 : undefined }),
+    emit('Reshape', [inputs[0] as string, shape(attributes.shape)], {
+      allowzero: attributes.shape.includes(0) ? 1 : undefined,
+    }),
   reference: ({ inputs: [x] }) => [(x as ReferenceValue).data],
 });
 
@@ -90,15 +110,19 @@ export const applyBroadcast: Apply<{ shape: Shape }> = define<{ shape: Shape }>(
   infer: ([x], { shape }) => {
     const type = x as TensorType;
     const common = broadcastShapes('broadcastTo', [type, { dtype: type.dtype, shape }]);
-    if (!sameShape(common, shape)) shapeError('broadcastTo', 'the input is larger than the target', [type, { dtype: type.dtype, shape }]);
+    if (!sameShape(common, shape))
+      shapeError('broadcastTo', 'the input is larger than the target', [type, { dtype: type.dtype, shape }]);
     return [{ dtype: type.dtype, shape }];
   },
   vjp: ({ inputs: [x], cotangents: [g] }) => [unbroadcast(g as Tensor, (x as Tensor).shape)],
-  onnx: ({ emit, inputs, shape, attributes }) => emit('Expand', [inputs[0] as string, shape(attributes.shape)]),
+  onnx: ({ emit, inputs, shape, attributes }) =>
+    emit('Expand', [inputs[0] as string, shape(attributes.shape)]),
   reference: ({ inputs: [x], outputs: [y] }) => {
     const shape = (y as { shape: readonly number[] }).shape;
     const at = broadcastIndex((x as ReferenceValue).shape, shape);
-    return [Float64Array.from({ length: product(shape) }, (_, i) => (x as ReferenceValue).data[at(i)] as number)];
+    return [
+      Float64Array.from({ length: product(shape) }, (_, i) => (x as ReferenceValue).data[at(i)] as number),
+    ];
   },
 });
 

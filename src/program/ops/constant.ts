@@ -59,9 +59,15 @@ const iotaCall = define<{ size: Size; dtype: DType }>({
   onnx: ({ emit, size, scalar, attributes, integers }) => {
     const limit = emit('Squeeze', [size(attributes.size), integers([0])]);
     const range = emit('Range', [scalar(0, 'i64'), limit, scalar(1, 'i64')]);
-    return attributes.dtype === 'i64' ? range : emit('Cast', [range], { to: { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9, f16: 10, f64: 11 }[attributes.dtype] });
+    return attributes.dtype === 'i64'
+      ? range
+      : emit('Cast', [range], {
+          to: { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9, f16: 10, f64: 11 }[attributes.dtype],
+        });
   },
-  reference: ({ outputs: [y] }) => [Float64Array.from({ length: (y as { shape: readonly number[] }).shape[0] as number }, (_, i) => i)],
+  reference: ({ outputs: [y] }) => [
+    Float64Array.from({ length: (y as { shape: readonly number[] }).shape[0] as number }, (_, i) => i),
+  ],
 });
 
 /** 0, 1, … size−1. */
@@ -73,7 +79,8 @@ const fillCall = define<{ value: number; shape: Shape; dtype: DType }>({
   name: 'fill',
   infer: (_, { shape, dtype }) => [{ dtype, shape }],
   vjp: null,
-  onnx: ({ emit, scalar, shape, attributes }) => emit('Expand', [scalar(attributes.value, attributes.dtype), shape(attributes.shape)]),
+  onnx: ({ emit, scalar, shape, attributes }) =>
+    emit('Expand', [scalar(attributes.value, attributes.dtype), shape(attributes.shape)]),
   reference: ({ attributes, outputs: [y] }) => {
     const size = (y as { shape: readonly number[] }).shape.reduce((a, b) => a * b, 1);
     return [new Float64Array(size).fill(attributes.value)];

@@ -5,8 +5,8 @@
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { product, stridesOf } from './broadcast.ts';
-import { concat, dilate, pad, reshape, reverse, slice, swapAxes, transpose } from './shape.ts';
 import { matmul } from './linear.ts';
+import { concat, dilate, pad, reshape, reverse, slice, swapAxes, transpose } from './shape.ts';
 
 export interface ConvOptions {
   /** One for all axes, or one each; default 1. */
@@ -29,16 +29,25 @@ const convCall = define<Attributes>({
   infer: (types, { strides, dilations, pads, groups }) => {
     const [x, w] = types as readonly [TensorType, TensorType];
     const rank = x.shape.length - 2;
-    if (rank < 1 || w.shape.length !== x.shape.length || x.dtype !== w.dtype) shapeError('conv', 'the input and the weights do not fit', types, 'shapes are [batch, channels, …] and [out, channels / groups, …]');
+    if (rank < 1 || w.shape.length !== x.shape.length || x.dtype !== w.dtype)
+      shapeError(
+        'conv',
+        'the input and the weights do not fit',
+        types,
+        'shapes are [batch, channels, …] and [out, channels / groups, …]',
+      );
     const [, channels] = x.shape as readonly [Size, number];
     const [out, own] = w.shape as readonly [number, number];
-    if (own * groups !== channels || out % groups !== 0) shapeError('conv', `${channels} channels in ${groups} groups do not fit weights for ${own}`, types);
+    if (own * groups !== channels || out % groups !== 0)
+      shapeError('conv', `${channels} channels in ${groups} groups do not fit weights for ${own}`, types);
     const spatial = pads.map(([before, after], i) => {
       const size = x.shape[i + 2];
       const reach = (dilations[i] as number) * ((w.shape[i + 2] as number) - 1) + 1;
       if (typeof size !== 'number') shapeError('conv', 'spatial sizes must be known', types);
-      const result = Math.floor((size + (before as number) + (after as number) - reach) / (strides[i] as number)) + 1;
-      if (result < 1) shapeError('conv', `the kernel reaches over ${reach}, more than there is`, types, 'add padding');
+      const result =
+        Math.floor((size + (before as number) + (after as number) - reach) / (strides[i] as number)) + 1;
+      if (result < 1)
+        shapeError('conv', `the kernel reaches over ${reach}, more than there is`, types, 'add padding');
       return result;
     });
     return [{ dtype: x.dtype, shape: [x.shape[0] as Size, out, ...spatial] }];
@@ -47,7 +56,9 @@ const convCall = define<Attributes>({
     const [x, w] = inputs as readonly [Tensor, Tensor];
     return [
       needed[0] === true ? inputGradient(g as Tensor, w, x.shape, attributes) : undefined,
-      needed[1] === true ? weightGradient(x, g as Tensor, w.shape as readonly number[], attributes) : undefined,
+      needed[1] === true
+        ? weightGradient(x, g as Tensor, w.shape as readonly number[], attributes)
+        : undefined,
     ];
   },
   onnx: ({ emit, inputs, attributes: { strides, dilations, pads, groups } }) =>
@@ -89,7 +100,9 @@ const convCall = define<Attributes>({
         }
         if (!inside) continue;
         for (let c = 0; c < own; c++) {
-          total += (x.data[(n * (x.shape[1] as number) + first + c) * product(source) + from] as number) * (w.data[(o * own + c) * taps + tap] as number);
+          total +=
+            (x.data[(n * (x.shape[1] as number) + first + c) * product(source) + from] as number) *
+            (w.data[(o * own + c) * taps + tap] as number);
         }
       }
       result[i] = total;
@@ -101,14 +114,23 @@ const convCall = define<Attributes>({
 function settings(op: string, x: Tensor, w: Tensor, options: ConvOptions): Attributes {
   const rank = x.shape.length - 2;
   const each = (value: number | readonly number[] | undefined): number[] => {
-    const list = typeof value === 'number' || value === undefined ? Array.from({ length: rank }, () => value ?? 1) : [...value];
-    if (list.length !== rank || list.some((n) => !Number.isInteger(n) || n < 1)) shapeError(op, `[${list.join(', ')}] does not suit ${rank} spatial axes`, [x, w]);
+    const list =
+      typeof value === 'number' || value === undefined
+        ? Array.from({ length: rank }, () => value ?? 1)
+        : [...value];
+    if (list.length !== rank || list.some((n) => !Number.isInteger(n) || n < 1))
+      shapeError(op, `[${list.join(', ')}] does not suit ${rank} spatial axes`, [x, w]);
     return list;
   };
   const padding = options.padding ?? 0;
   const pads = typeof padding === 'number' ? Array.from({ length: rank }, () => [padding, padding]) : padding;
   if (pads.length !== rank) shapeError(op, 'needs padding for each spatial axis', [x, w]);
-  return { strides: each(options.stride), dilations: each(options.dilation), pads, groups: options.groups ?? 1 };
+  return {
+    strides: each(options.stride),
+    dilations: each(options.dilation),
+    pads,
+    groups: options.groups ?? 1,
+  };
 }
 
 /** `[batch, channels, …size]` with `[out, channels / groups, …kernel]` → `[batch, out, …]`. Cross-correlation, as everywhere. */
@@ -132,7 +154,12 @@ function flipped(w: Tensor, groups: number): Tensor {
  * A convolution of the spread-out cotangent with the flipped weights: measured 13 ms where ConvTranspose
  * takes 22 (DESIGN case, 32×64×32×32, 3×3).
  */
-function inputGradient(g: Tensor, w: Tensor, shape: readonly Size[], { strides, dilations, pads, groups }: Attributes): Tensor {
+function inputGradient(
+  g: Tensor,
+  w: Tensor,
+  shape: readonly Size[],
+  { strides, dilations, pads, groups }: Attributes,
+): Tensor {
   let flow = g;
   const around = strides.map((stride, i) => {
     flow = dilate(flow, i + 2, stride);
@@ -148,11 +175,21 @@ function inputGradient(g: Tensor, w: Tensor, shape: readonly Size[], { strides, 
     flow = slice(flow, { axis: i + 2, start, end });
   });
   const rest = around.map(([before, after]) => [Math.max(0, before as number), Math.max(0, after as number)]);
-  return convCall([flow, flipped(w, groups)], { strides: strides.map(() => 1), dilations, pads: rest, groups })[0] as Tensor;
+  return convCall([flow, flipped(w, groups)], {
+    strides: strides.map(() => 1),
+    dilations,
+    pads: rest,
+    groups,
+  })[0] as Tensor;
 }
 
 /** One matrix product per kernel tap: measured 22 ms where im2col takes 31 and a swapped convolution 44. */
-function weightGradient(x: Tensor, g: Tensor, shape: readonly number[], { strides, dilations, pads, groups }: Attributes): Tensor {
+function weightGradient(
+  x: Tensor,
+  g: Tensor,
+  shape: readonly number[],
+  { strides, dilations, pads, groups }: Attributes,
+): Tensor {
   const [out, own, ...kernel] = shape as readonly [number, number, ...number[]];
   const padded = pad(x, [[0, 0], [0, 0], ...pads]);
   const spatial = g.shape.slice(2) as readonly number[];
@@ -169,7 +206,12 @@ function weightGradient(x: Tensor, g: Tensor, shape: readonly number[], { stride
       rest = Math.floor(rest / (kernel[a] as number));
       const start = k * (dilations[a] as number);
       const stride = strides[a] as number;
-      window = slice(window, { axis: a + 2, start, end: start + ((spatial[a] as number) - 1) * stride + 1, step: stride });
+      window = slice(window, {
+        axis: a + 2,
+        start,
+        end: start + ((spatial[a] as number) - 1) * stride + 1,
+        step: stride,
+      });
     }
     const rows = reshape(transpose(window, byChannel), [groups, own, -1]);
     taps.push(reshape(matmul(flow, swapAxes(rows)), [out, own, 1]));
@@ -181,15 +223,31 @@ function weightGradient(x: Tensor, g: Tensor, shape: readonly number[], { stride
  * The transpose of a convolution: `[batch, out, …]` with `[out, channels / groups, …kernel]` →
  * `[batch, channels, …]`, size (n − 1)·stride + dilation·(kernel − 1) + 1 − padding + `outputPadding`.
  */
-export function convTranspose(x: Tensor, w: Tensor, options: ConvOptions & { outputPadding?: number | readonly number[] } = {}): Tensor {
+export function convTranspose(
+  x: Tensor,
+  w: Tensor,
+  options: ConvOptions & { outputPadding?: number | readonly number[] } = {},
+): Tensor {
   const attributes = settings('convTranspose', x, w, options);
   const { strides, dilations, pads, groups } = attributes;
-  if (x.shape.length !== w.shape.length || x.shape[1] !== w.shape[0]) shapeError('convTranspose', 'the input and the weights do not fit', [x, w], 'shapes are [batch, in, …] and [in, out / groups, …]');
+  if (x.shape.length !== w.shape.length || x.shape[1] !== w.shape[0])
+    shapeError(
+      'convTranspose',
+      'the input and the weights do not fit',
+      [x, w],
+      'shapes are [batch, in, …] and [in, out / groups, …]',
+    );
   const extra = options.outputPadding ?? 0;
   const spatial = strides.map((stride, i) => {
     const reach = (dilations[i] as number) * ((w.shape[i + 2] as number) - 1) + 1;
     const more = typeof extra === 'number' ? extra : (extra[i] as number);
-    return ((x.shape[i + 2] as number) - 1) * stride + reach - (pads[i]?.[0] as number) - (pads[i]?.[1] as number) + more;
+    return (
+      ((x.shape[i + 2] as number) - 1) * stride +
+      reach -
+      (pads[i]?.[0] as number) -
+      (pads[i]?.[1] as number) +
+      more
+    );
   });
   return inputGradient(x, w, [x.shape[0] as Size, (w.shape[1] as number) * groups, ...spatial], attributes);
 }

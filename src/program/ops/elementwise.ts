@@ -3,7 +3,7 @@
  * Gradients are made of the same ops, so they can be differentiated again.
  */
 import type { DType } from '../../base/tensor.ts';
-import { define, shapeError, type ReferenceValue } from '../operation.ts';
+import { define, type ReferenceValue, shapeError } from '../operation.ts';
 import type { Tensor, TensorType } from '../types.ts';
 import { broadcastIndex, broadcastShapes, product, unbroadcast } from './broadcast.ts';
 import { constantLike, type Operand, operands } from './constant.ts';
@@ -31,7 +31,9 @@ function unary(
     vjp:
       derivative === null
         ? null
-        : ({ inputs: [x], outputs: [y], cotangents: [g] }) => [mul(g as Tensor, derivative(x as Tensor, y as Tensor))],
+        : ({ inputs: [x], outputs: [y], cotangents: [g] }) => [
+            mul(g as Tensor, derivative(x as Tensor, y as Tensor)),
+          ],
     onnx: ({ emit, inputs }) => emit(onnxOp, inputs),
     reference: ({ inputs: [x] }) => [(x as ReferenceValue).data.map(evaluate)],
   });
@@ -67,7 +69,13 @@ export function erfReference(x: number): number {
   return Math.sign(x) * (1 - Math.exp(-a * a) / (fraction * Math.sqrt(Math.PI)));
 }
 
-export const neg: Unary = unary('neg', 'Neg', (x) => -x, (x) => constantLike(-1, x), { whole: true });
+export const neg: Unary = unary(
+  'neg',
+  'Neg',
+  (x) => -x,
+  (x) => constantLike(-1, x),
+  { whole: true },
+);
 export const abs: Unary = unary('abs', 'Abs', Math.abs, (x) => sign(x), { whole: true });
 export const sign: Unary = unary('sign', 'Sign', Math.sign, null, { whole: true });
 export const exp: Unary = unary('exp', 'Exp', Math.exp, (_, y) => y);
@@ -76,18 +84,30 @@ export const sqrt: Unary = unary('sqrt', 'Sqrt', Math.sqrt, (_, y) => div(0.5, y
 export const sin: Unary = unary('sin', 'Sin', Math.sin, (x) => cos(x));
 export const cos: Unary = unary('cos', 'Cos', Math.cos, (x) => neg(sin(x)));
 export const tanh: Unary = unary('tanh', 'Tanh', Math.tanh, (_, y) => sub(1, mul(y, y)));
-export const erf: Unary = unary('erf', 'Erf', erfReference, (x) => mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x)))));
-export const sigmoid: Unary = unary('sigmoid', 'Sigmoid', (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))), (_, y) => mul(y, sub(1, y)));
+export const erf: Unary = unary('erf', 'Erf', erfReference, (x) =>
+  mul(2 / Math.sqrt(Math.PI), exp(neg(mul(x, x)))),
+);
+export const sigmoid: Unary = unary(
+  'sigmoid',
+  'Sigmoid',
+  (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x))),
+  (_, y) => mul(y, sub(1, y)),
+);
 export const floor: Unary = unary('floor', 'Floor', Math.floor, null);
 export const ceil: Unary = unary('ceil', 'Ceil', Math.ceil, null);
 export const round: Unary = unary('round', 'Round', roundEven, null);
 
-function binaryReference(inputs: readonly ReferenceValue[], shape: readonly number[], evaluate: (a: number, b: number) => number): Float64Array {
+function binaryReference(
+  inputs: readonly ReferenceValue[],
+  shape: readonly number[],
+  evaluate: (a: number, b: number) => number,
+): Float64Array {
   const [a, b] = inputs as readonly [ReferenceValue, ReferenceValue];
   const atA = broadcastIndex(a.shape, shape);
   const atB = broadcastIndex(b.shape, shape);
   const result = new Float64Array(product(shape));
-  for (let i = 0; i < result.length; i++) result[i] = evaluate(a.data[atA(i)] as number, b.data[atB(i)] as number);
+  for (let i = 0; i < result.length; i++)
+    result[i] = evaluate(a.data[atA(i)] as number, b.data[atB(i)] as number);
   return result;
 }
 
@@ -112,7 +132,10 @@ function binary(
             const [a, b] = inputs as readonly [Tensor, Tensor];
             return ([0, 1] as const).map((side) =>
               needed[side] === true
-                ? unbroadcast(derivative(a, b, y as Tensor, g as Tensor, side), (inputs[side] as Tensor).shape)
+                ? unbroadcast(
+                    derivative(a, b, y as Tensor, g as Tensor, side),
+                    (inputs[side] as Tensor).shape,
+                  )
                 : undefined,
             );
           },
@@ -131,24 +154,65 @@ function choose(a: Tensor, b: Tensor, g: Tensor, first: Tensor): Tensor {
   return mul(g, add(cast(first, g.dtype), mul(0.5, cast(equal(a, b), g.dtype))));
 }
 
-export const add: Binary = binary('add', 'Add', (a, b) => a + b, (_a, _b, _y, g) => g);
-export const sub: Binary = binary('sub', 'Sub', (a, b) => a - b, (_a, _b, _y, g, side) => (side === 0 ? g : neg(g)));
-export const mul: Binary = binary('mul', 'Mul', (a, b) => a * b, (a, b, _y, g, side) => mul(g, side === 0 ? b : a));
+export const add: Binary = binary(
+  'add',
+  'Add',
+  (a, b) => a + b,
+  (_a, _b, _y, g) => g,
+);
+export const sub: Binary = binary(
+  'sub',
+  'Sub',
+  (a, b) => a - b,
+  (_a, _b, _y, g, side) => (side === 0 ? g : neg(g)),
+);
+export const mul: Binary = binary(
+  'mul',
+  'Mul',
+  (a, b) => a * b,
+  (a, b, _y, g, side) => mul(g, side === 0 ? b : a),
+);
 /** Whole numbers divide towards zero. */
-export const div: Binary = binary('div', 'Div', (a, b) => a / b, (_a, b, y, g, side) => (side === 0 ? div(g, b) : neg(div(mul(g, y), b))));
+export const div: Binary = binary(
+  'div',
+  'Div',
+  (a, b) => a / b,
+  (_a, b, y, g, side) => (side === 0 ? div(g, b) : neg(div(mul(g, y), b))),
+);
 /** The gradient of the exponent counts only where the base is above zero. */
-export const pow: Binary = binary('pow', 'Pow', (a, b) => a ** b, (a, b, y, g, side) => {
-  if (side === 0) return mul(g, mul(b, pow(a, sub(b, 1))));
-  const positive = greater(a, 0);
-  return mul(g, where(positive, mul(y, log(where(positive, a, 1))), 0));
-});
-export const maximum: Binary = binary('maximum', 'Max', Math.max, (a, b, _y, g, side) => choose(a, b, g, side === 0 ? greater(a, b) : less(a, b)));
-export const minimum: Binary = binary('minimum', 'Min', Math.min, (a, b, _y, g, side) => choose(a, b, g, side === 0 ? less(a, b) : greater(a, b)));
+export const pow: Binary = binary(
+  'pow',
+  'Pow',
+  (a, b) => a ** b,
+  (a, b, y, g, side) => {
+    if (side === 0) return mul(g, mul(b, pow(a, sub(b, 1))));
+    const positive = greater(a, 0);
+    return mul(g, where(positive, mul(y, log(where(positive, a, 1))), 0));
+  },
+);
+export const maximum: Binary = binary('maximum', 'Max', Math.max, (a, b, _y, g, side) =>
+  choose(a, b, g, side === 0 ? greater(a, b) : less(a, b)),
+);
+export const minimum: Binary = binary('minimum', 'Min', Math.min, (a, b, _y, g, side) =>
+  choose(a, b, g, side === 0 ? less(a, b) : greater(a, b)),
+);
 export const equal: Binary = binary('equal', 'Equal', (a, b) => (a === b ? 1 : 0), null, 'bool');
 export const less: Binary = binary('less', 'Less', (a, b) => (a < b ? 1 : 0), null, 'bool');
 export const lessEqual: Binary = binary('lessEqual', 'LessOrEqual', (a, b) => (a <= b ? 1 : 0), null, 'bool');
-export const logicalAnd: Binary = binary('logicalAnd', 'And', (a, b) => (a !== 0 && b !== 0 ? 1 : 0), null, 'bool');
-export const logicalOr: Binary = binary('logicalOr', 'Or', (a, b) => (a !== 0 || b !== 0 ? 1 : 0), null, 'bool');
+export const logicalAnd: Binary = binary(
+  'logicalAnd',
+  'And',
+  (a, b) => (a !== 0 && b !== 0 ? 1 : 0),
+  null,
+  'bool',
+);
+export const logicalOr: Binary = binary(
+  'logicalOr',
+  'Or',
+  (a, b) => (a !== 0 || b !== 0 ? 1 : 0),
+  null,
+  'bool',
+);
 export const logicalNot: Unary = unary('logicalNot', 'Not', (x) => (x === 0 ? 1 : 0), null, { whole: true });
 export const greater: Binary = (a, b) => less(b, a);
 export const greaterEqual: Binary = (a, b) => lessEqual(b, a);
@@ -178,7 +242,11 @@ const whereCall = define<Record<string, never>>({
   vjp: ({ inputs, cotangents: [g] }) => {
     const [condition, a, b] = inputs as readonly [Tensor, Tensor, Tensor];
     const flow = g as Tensor;
-    return [undefined, unbroadcast(where(condition, flow, 0), a.shape), unbroadcast(where(condition, 0, flow), b.shape)];
+    return [
+      undefined,
+      unbroadcast(where(condition, flow, 0), a.shape),
+      unbroadcast(where(condition, 0, flow), b.shape),
+    ];
   },
   onnx: ({ emit, inputs }) => emit('Where', inputs),
   reference: ({ inputs, outputs: [y] }) => {
@@ -201,7 +269,9 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 const castCall = define<{ to: DType }>({
   name: 'cast',
   infer: ([x], { to }) => [{ dtype: to, shape: (x as TensorType).shape }],
-  vjp: ({ inputs: [x], cotangents: [g] }) => [(x as Tensor).dtype.startsWith('f') ? cast(g as Tensor, (x as Tensor).dtype) : undefined],
+  vjp: ({ inputs: [x], cotangents: [g] }) => [
+    (x as Tensor).dtype.startsWith('f') ? cast(g as Tensor, (x as Tensor).dtype) : undefined,
+  ],
   onnx: ({ emit, inputs, attributes }) => emit('Cast', inputs, { to: ONNX_DTYPE[attributes.to] }),
   reference: ({ inputs: [x], attributes }) => {
     const { data } = x as ReferenceValue;

@@ -2,14 +2,15 @@
  * Composites that runtimes have a faster form of: softmax, log-softmax, layer norm, tanh-GELU. Each
  * keeps its meaning in primitives (`composite`), and is tested against it.
  */
-import { define, type ReferenceCall, shapeError } from '../operation.ts';
+
 import { evaluate } from '../evaluate.ts';
+import { define, type ReferenceCall, shapeError } from '../operation.ts';
 import { programOf } from '../trace.ts';
 import type { Attributes, Tensor, TensorType } from '../types.ts';
 import { input } from './constant.ts';
 import { add, div, exp, mul, sigmoid, sqrt, sub, tanh } from './elementwise.ts';
-import { logSumExp, max, mean, sum } from './reduce.ts';
 import { matmul } from './linear.ts';
+import { logSumExp, max, mean, sum } from './reduce.ts';
 import { axisOf, reshape, transpose } from './shape.ts';
 
 type Composite<A extends Attributes> = (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
@@ -17,8 +18,14 @@ type Composite<A extends Attributes> = (inputs: readonly Tensor[], attributes: A
 /** The meaning of a fused op is its composite's. */
 export function byComposite<A extends Attributes>(composite: Composite<A>) {
   return ({ inputs, attributes, types }: ReferenceCall<A>): Float64Array[] => {
-    const stands = inputs.map((value, i) => ({ name: `x${i}`, tensor: input(`x${i}`, { dtype: (types[i] as TensorType).dtype, shape: value.shape }) }));
-    const outputs = composite(stands.map((s) => s.tensor), attributes).map((tensor, i) => ({ name: `y${i}`, tensor }));
+    const stands = inputs.map((value, i) => ({
+      name: `x${i}`,
+      tensor: input(`x${i}`, { dtype: (types[i] as TensorType).dtype, shape: value.shape }),
+    }));
+    const outputs = composite(
+      stands.map((s) => s.tensor),
+      attributes,
+    ).map((tensor, i) => ({ name: `y${i}`, tensor }));
     return evaluate(programOf('composite', stands, outputs), inputs).map((value) => value.data);
   };
 }
@@ -112,7 +119,8 @@ const layerNormCall = define<{ epsilon: number }>({
       ...(inputs.length > 2 ? [needed[2] === true ? sum(flow, { axes: [0] }) : undefined] : []),
     ];
   },
-  onnx: ({ emitMany, inputs, attributes }) => emitMany('LayerNormalization', inputs, 3, { axis: -1, epsilon: { float: attributes.epsilon } }),
+  onnx: ({ emitMany, inputs, attributes }) =>
+    emitMany('LayerNormalization', inputs, 3, { axis: -1, epsilon: { float: attributes.epsilon } }),
   reference: byComposite(layerNormInPrimitives),
   composite: layerNormInPrimitives,
 });

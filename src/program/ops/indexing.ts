@@ -18,7 +18,9 @@ const gatherCall = define<{ axis: number }>({
   infer: (types, { axis }) => {
     const [x, indices] = types as readonly [TensorType, TensorType];
     requireIndex('gather', types, 1);
-    return [{ dtype: x.dtype, shape: [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)] }];
+    return [
+      { dtype: x.dtype, shape: [...x.shape.slice(0, axis), ...indices.shape, ...x.shape.slice(axis + 1)] },
+    ];
   },
   vjp: ({ inputs, cotangents: [g], attributes: { axis } }) => {
     const [x, indices] = inputs as readonly [Tensor, Tensor];
@@ -57,10 +59,19 @@ const scatterCall = define<{ axis: number; size: Size; rank: number }>({
     const [updates, indices] = types as readonly [TensorType, TensorType];
     requireIndex('scatterAdd', types, 1);
     const own = updates.shape.slice(axis, axis + rank);
-    if (own.some((s, i) => s !== indices.shape[i])) shapeError('scatterAdd', 'the positions must have the updates’ sizes at that axis', types);
-    return [{ dtype: updates.dtype, shape: [...updates.shape.slice(0, axis), size, ...updates.shape.slice(axis + rank)] }];
+    if (own.some((s, i) => s !== indices.shape[i]))
+      shapeError('scatterAdd', 'the positions must have the updates’ sizes at that axis', types);
+    return [
+      {
+        dtype: updates.dtype,
+        shape: [...updates.shape.slice(0, axis), size, ...updates.shape.slice(axis + rank)],
+      },
+    ];
   },
-  vjp: ({ inputs, cotangents: [g], attributes: { axis } }) => [gather(g as Tensor, inputs[1] as Tensor, axis), undefined],
+  vjp: ({ inputs, cotangents: [g], attributes: { axis } }) => [
+    gather(g as Tensor, inputs[1] as Tensor, axis),
+    undefined,
+  ],
   composite: ([updates, indices], { axis, size, rank }) => {
     // [.., i…, inner] → sum over i of onehot[i, size] · updates
     const x = updates as Tensor;
@@ -71,7 +82,12 @@ const scatterCall = define<{ axis: number; size: Size; rank: number }>({
     const front = transpose(rows, [axis, ...rows.shape.map((_, i) => i).filter((i) => i !== axis)]);
     const flat = reshape(front, [hot.shape[0] as Size, -1]);
     const sums = reshape(matmul(transpose(hot), flat), [size, ...outer, ...inner]);
-    return [transpose(sums, sums.shape.map((_, i) => (i < axis ? i + 1 : i === axis ? 0 : i)))];
+    return [
+      transpose(
+        sums,
+        sums.shape.map((_, i) => (i < axis ? i + 1 : i === axis ? 0 : i)),
+      ),
+    ];
   },
   onnx: (call) => {
     const { emit, inputs, integers, scalar, shape, size, attributes, types, node } = call;
@@ -81,17 +97,45 @@ const scatterCall = define<{ axis: number; size: Size; rank: number }>({
     const inner = updates.shape.slice(axis + rank);
     const target = (node.outputs[0] as Tensor).shape;
     const flatIndex = emit('Reshape', [inputs[1] as string, integers([-1])]);
-    if (axis === 0 && updates.dtype === 'f32' && typeof attributes.size === 'number' && attributes.size <= ONE_HOT_LIMIT && attributes.size > 0 && !updates.shape.includes(0)) {
-      const values = emit('Concat', [emit('Reshape', [scalar(0, 'f32'), integers([1])]), emit('Reshape', [scalar(1, 'f32'), integers([1])])], { axis: 0 });
-      const hot = emit('OneHot', [indices.dtype === 'i64' ? flatIndex : emit('Cast', [flatIndex], { to: 7 }), size(attributes.size), values], { axis: 0 });
+    if (
+      axis === 0 &&
+      updates.dtype === 'f32' &&
+      typeof attributes.size === 'number' &&
+      attributes.size <= ONE_HOT_LIMIT &&
+      attributes.size > 0 &&
+      !updates.shape.includes(0)
+    ) {
+      const values = emit(
+        'Concat',
+        [
+          emit('Reshape', [scalar(0, 'f32'), integers([1])]),
+          emit('Reshape', [scalar(1, 'f32'), integers([1])]),
+        ],
+        { axis: 0 },
+      );
+      const hot = emit(
+        'OneHot',
+        [
+          indices.dtype === 'i64' ? flatIndex : emit('Cast', [flatIndex], { to: 7 }),
+          size(attributes.size),
+          values,
+        ],
+        { axis: 0 },
+      );
       const flat = emit('Reshape', [inputs[0] as string, shape([countOf(indices.shape), countOf(inner)])]);
       return emit('Reshape', [emit('MatMul', [hot, flat]), shape(target)]);
     }
     // ScatterND with add is a race when positions repeat; ScatterElements is right and repeatable.
     const count = countOf(indices.shape);
     const flatShape = [...outer, count, ...inner];
-    const flat = emit('Reshape', [inputs[0] as string, shape(flatShape)], { allowzero: flatShape.includes(0) ? 1 : undefined });
-    const lifted = emit('Reshape', [flatIndex, shape([...outer.map(() => 1), count, ...inner.map(() => 1)])], { allowzero: count === 0 ? 1 : undefined });
+    const flat = emit('Reshape', [inputs[0] as string, shape(flatShape)], {
+      allowzero: flatShape.includes(0) ? 1 : undefined,
+    });
+    const lifted = emit(
+      'Reshape',
+      [flatIndex, shape([...outer.map(() => 1), count, ...inner.map(() => 1)])],
+      { allowzero: count === 0 ? 1 : undefined },
+    );
     const wide = emit('Expand', [lifted, shape(flatShape)]);
     const zero = emit('Expand', [scalar(0, updates.dtype), shape(target)]);
     return emit('ScatterElements', [zero, wide, flat], { axis, reduction: 'add' });
@@ -107,7 +151,8 @@ const scatterCall = define<{ axis: number; size: Size; rank: number }>({
     for (let o = 0; o < outer; o++) {
       for (const index of indices.data) {
         const to = (o * size + (index < 0 ? index + size : index)) * inner;
-        for (let k = 0; k < inner; k++) result[to + k] = (result[to + k] as number) + (updates.data[from++] as number);
+        for (let k = 0; k < inner; k++)
+          result[to + k] = (result[to + k] as number) + (updates.data[from++] as number);
       }
     }
     return [result];
@@ -124,7 +169,10 @@ const gatherElementsCall = define<{ axis: number }>({
   infer: (types, { axis }) => {
     const [x, indices] = types as readonly [TensorType, TensorType];
     requireIndex('gatherElements', types, 1);
-    if (x.shape.length !== indices.shape.length || x.shape.some((s, i) => i !== axis && s !== indices.shape[i])) {
+    if (
+      x.shape.length !== indices.shape.length ||
+      x.shape.some((s, i) => i !== axis && s !== indices.shape[i])
+    ) {
       shapeError('gatherElements', `all sizes but axis ${axis}'s must agree`, types);
     }
     return [{ dtype: x.dtype, shape: indices.shape }];
@@ -160,15 +208,27 @@ const scatterElementsCall = define<{ axis: number; size: Size }>({
   infer: (types, { axis, size }) => {
     const [updates, indices] = types as readonly [TensorType, TensorType];
     requireIndex('scatterElements', types, 1);
-    if (updates.shape.length !== indices.shape.length || updates.shape.some((s, i) => s !== indices.shape[i])) {
+    if (
+      updates.shape.length !== indices.shape.length ||
+      updates.shape.some((s, i) => s !== indices.shape[i])
+    ) {
       shapeError('scatterElements', 'positions and updates need one shape', types);
     }
     return [{ dtype: updates.dtype, shape: updates.shape.map((s, i) => (i === axis ? size : s)) }];
   },
-  vjp: ({ inputs, cotangents: [g], attributes: { axis } }) => [gatherElements(g as Tensor, inputs[1] as Tensor, axis), undefined],
+  vjp: ({ inputs, cotangents: [g], attributes: { axis } }) => [
+    gatherElements(g as Tensor, inputs[1] as Tensor, axis),
+    undefined,
+  ],
   onnx: ({ emit, inputs, scalar, shape, attributes, types, outputTypes }) => {
-    const zero = emit('Expand', [scalar(0, (types[0] as TensorType).dtype), shape((outputTypes[0] as TensorType).shape)]);
-    return emit('ScatterElements', [zero, inputs[1] as string, inputs[0] as string], { axis: attributes.axis, reduction: 'add' });
+    const zero = emit('Expand', [
+      scalar(0, (types[0] as TensorType).dtype),
+      shape((outputTypes[0] as TensorType).shape),
+    ]);
+    return emit('ScatterElements', [zero, inputs[1] as string, inputs[0] as string], {
+      axis: attributes.axis,
+      reduction: 'add',
+    });
   },
   reference: ({ inputs, attributes: { axis }, outputs: [y] }) => {
     const [updates, indices] = inputs as readonly [ReferenceValue, ReferenceValue];
@@ -184,7 +244,10 @@ const scatterElementsCall = define<{ axis: number; size: Size }>({
 
 /** Adds each element of `updates` into a zero tensor at its position along `axis`; positions may repeat. */
 export function scatterElements(updates: Tensor, indices: Tensor, size: Size, axis: number): Tensor {
-  return scatterElementsCall([updates, indices], { axis: axisOf('scatterElements', updates, axis), size })[0] as Tensor;
+  return scatterElementsCall([updates, indices], {
+    axis: axisOf('scatterElements', updates, axis),
+    size,
+  })[0] as Tensor;
 }
 
 /** `[i…] → [i…, size]` of 0 and 1. */
@@ -206,10 +269,16 @@ const topKCall = define<{ k: number; axis: number; largest: boolean }>({
     ];
   },
   vjp: ({ inputs: [x], outputs, cotangents: [g], attributes: { axis } }) => [
-    g === undefined ? undefined : scatterElements(g, outputs[1] as Tensor, (x as Tensor).shape[axis] as Size, axis),
+    g === undefined
+      ? undefined
+      : scatterElements(g, outputs[1] as Tensor, (x as Tensor).shape[axis] as Size, axis),
   ],
   onnx: ({ emit, emitMany, inputs, integers, attributes: { k, axis, largest } }) => {
-    const [values, places] = emitMany('TopK', [inputs[0] as string, integers([k])], 2, { axis, largest: largest ? 1 : 0, sorted: 1 });
+    const [values, places] = emitMany('TopK', [inputs[0] as string, integers([k])], 2, {
+      axis,
+      largest: largest ? 1 : 0,
+      sorted: 1,
+    });
     return [values as string, emit('Cast', [places as string], { to: 6 })];
   },
   reference: ({ inputs: [x], attributes: { k, axis, largest } }) => {
@@ -222,7 +291,9 @@ const topKCall = define<{ k: number; axis: number; largest: boolean }>({
     for (let o = 0; o < outer; o++) {
       for (let n = 0; n < inner; n++) {
         const at = (i: number): number => data[(o * size + i) * inner + n] as number;
-        const order = Array.from({ length: size }, (_, i) => i).sort((a, b) => (largest ? at(b) - at(a) : at(a) - at(b)) || a - b);
+        const order = Array.from({ length: size }, (_, i) => i).sort(
+          (a, b) => (largest ? at(b) - at(a) : at(a) - at(b)) || a - b,
+        );
         for (let i = 0; i < k; i++) {
           values[(o * k + i) * inner + n] = at(order[i] as number);
           places[(o * k + i) * inner + n] = order[i] as number;
@@ -234,14 +305,24 @@ const topKCall = define<{ k: number; axis: number; largest: boolean }>({
 });
 
 /** The k largest (or smallest) along an axis, in order, and their positions (i32); ties: the first comes first. */
-export function topK(x: Tensor, k: number, options: { axis?: number; largest?: boolean } = {}): { values: Tensor; indices: Tensor } {
+export function topK(
+  x: Tensor,
+  k: number,
+  options: { axis?: number; largest?: boolean } = {},
+): { values: Tensor; indices: Tensor } {
   const axis = axisOf('topK', x, options.axis ?? -1);
-  const [values, indices] = topKCall([x], { k, axis, largest: options.largest ?? true }) as readonly [Tensor, Tensor];
+  const [values, indices] = topKCall([x], { k, axis, largest: options.largest ?? true }) as readonly [
+    Tensor,
+    Tensor,
+  ];
   return { values, indices };
 }
 
 /** Sorted along an axis, and the positions the values came from (i32). */
-export function sort(x: Tensor, options: { axis?: number; descending?: boolean } = {}): { values: Tensor; indices: Tensor } {
+export function sort(
+  x: Tensor,
+  options: { axis?: number; descending?: boolean } = {},
+): { values: Tensor; indices: Tensor } {
   const axis = axisOf('sort', x, options.axis ?? -1);
   const size = x.shape[axis] as Size;
   if (typeof size !== 'number') shapeError('sort', 'the sorted axis needs a known size', [x]);

@@ -11,9 +11,17 @@ const matmulCall = define<Record<string, never>>({
   name: 'matmul',
   infer: (types) => {
     const [a, b] = types as readonly [TensorType, TensorType];
-    if (a.shape.length < 2 || b.shape.length < 2) shapeError('matmul', 'both sides need at least two axes', types, 'reshape a vector to a row or a column');
-    if (a.dtype !== b.dtype || !a.dtype.startsWith('f')) shapeError('matmul', 'both sides need one floating dtype', types);
-    if (a.shape.at(-1) !== b.shape.at(-2)) shapeError('matmul', `the inner sizes ${a.shape.at(-1)} and ${b.shape.at(-2)} differ`, types);
+    if (a.shape.length < 2 || b.shape.length < 2)
+      shapeError(
+        'matmul',
+        'both sides need at least two axes',
+        types,
+        'reshape a vector to a row or a column',
+      );
+    if (a.dtype !== b.dtype || !a.dtype.startsWith('f'))
+      shapeError('matmul', 'both sides need one floating dtype', types);
+    if (a.shape.at(-1) !== b.shape.at(-2))
+      shapeError('matmul', `the inner sizes ${a.shape.at(-1)} and ${b.shape.at(-2)} differ`, types);
     const lead = broadcastShapes('matmul', [
       { dtype: a.dtype, shape: a.shape.slice(0, -2) },
       { dtype: b.dtype, shape: b.shape.slice(0, -2) },
@@ -39,10 +47,14 @@ const matmulCall = define<Record<string, never>>({
     const plain = left === undefined && right === undefined;
     // A zero inner size is a sum of nothing; ONNX Runtime's product leaves the memory as it was.
     if (plain || isEmpty(types)) return emit('MatMul', inputs);
-    const names = [left === undefined ? (inputs[0] as string) : lookup(left), right === undefined ? (inputs[1] as string) : lookup(right)];
+    const names = [
+      left === undefined ? (inputs[0] as string) : lookup(left),
+      right === undefined ? (inputs[1] as string) : lookup(right),
+    ];
     const flags = { transA: left === undefined ? 0 : 1, transB: right === undefined ? 0 : 1 };
     if (a.shape.length === 2 && b.shape.length === 2) {
-      if (!portable && left !== undefined && right === undefined && isLarge(a, b)) return leftTransposed(emit, integers, names as [string, string], left, b);
+      if (!portable && left !== undefined && right === undefined && isLarge(a, b))
+        return leftTransposed(emit, integers, names as [string, string], left, b);
       return emit('Gemm', names, flags);
     }
     return portable ? emit('MatMul', inputs) : emit('FusedMatMul', names, flags, 'com.microsoft');
@@ -64,7 +76,8 @@ const matmulCall = define<Record<string, never>>({
         const row = (batch * m + i) * n;
         for (let p = 0; p < k; p++) {
           const value = a.data[baseA + i * k + p] as number;
-          for (let j = 0; j < n; j++) result[row + j] = (result[row + j] as number) + value * (b.data[baseB + p * n + j] as number);
+          for (let j = 0; j < n; j++)
+            result[row + j] = (result[row + j] as number) + value * (b.data[baseB + p * n + j] as number);
         }
       }
     }
@@ -77,7 +90,13 @@ const matmulCall = define<Record<string, never>>({
  * weights' gradients), so the smaller operand is turned by hand. The reshapes keep its optimiser from folding
  * the transpose back into the product.
  */
-function leftTransposed(emit: Emit, integers: (values: readonly number[]) => string, [a, b]: readonly [string, string], left: Tensor, right: Tensor): string {
+function leftTransposed(
+  emit: Emit,
+  integers: (values: readonly number[]) => string,
+  [a, b]: readonly [string, string],
+  left: Tensor,
+  right: Tensor,
+): string {
   const turn = (name: string, rows: number, columns: number): string => {
     const open = emit('Reshape', [name, integers([1, rows, columns])]);
     return emit('Reshape', [emit('Transpose', [open], { perm: [0, 2, 1] }), integers([columns, rows])]);
@@ -97,7 +116,9 @@ function transposed(x: Tensor): Tensor | undefined {
   if (x.node.op !== 'transpose') return undefined;
   const order = x.node.attributes.permutation as readonly number[];
   const rank = order.length;
-  const swaps = order.every((axis, i) => axis === (i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i));
+  const swaps = order.every(
+    (axis, i) => axis === (i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i),
+  );
   return swaps ? x.node.inputs[0] : undefined;
 }
 

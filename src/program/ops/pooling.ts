@@ -11,14 +11,24 @@ export interface PoolOptions {
   padding?: number | readonly (readonly number[])[];
 }
 
-type Attributes = { kernel: readonly number[]; strides: readonly number[]; pads: readonly (readonly number[])[] };
+type Attributes = {
+  kernel: readonly number[];
+  strides: readonly number[];
+  pads: readonly (readonly number[])[];
+};
 
-function infer(op: string, [x]: readonly TensorType[], { kernel, strides, pads }: Attributes): readonly TensorType[] {
+function infer(
+  op: string,
+  [x]: readonly TensorType[],
+  { kernel, strides, pads }: Attributes,
+): readonly TensorType[] {
   const { dtype, shape } = x as TensorType;
   const spatial = kernel.map((k, i) => {
     const size = shape[i + 2];
     if (typeof size !== 'number') shapeError(op, 'spatial sizes must be known', [x as TensorType]);
-    const result = Math.floor((size + (pads[i]?.[0] as number) + (pads[i]?.[1] as number) - k) / (strides[i] as number)) + 1;
+    const result =
+      Math.floor((size + (pads[i]?.[0] as number) + (pads[i]?.[1] as number) - k) / (strides[i] as number)) +
+      1;
     if (result < 1) shapeError(op, `a window of ${k} is larger than the input`, [x as TensorType]);
     return result;
   });
@@ -26,7 +36,12 @@ function infer(op: string, [x]: readonly TensorType[], { kernel, strides, pads }
 }
 
 /** Calls `visit` with each window tap's strided view of the padded input, in row-major order of taps. */
-function forEachTap(padded: Tensor, out: readonly number[], { kernel, strides }: Attributes, visit: (window: Tensor, offset: readonly number[]) => void): void {
+function forEachTap(
+  padded: Tensor,
+  out: readonly number[],
+  { kernel, strides }: Attributes,
+  visit: (window: Tensor, offset: readonly number[]) => void,
+): void {
   for (let tap = 0; tap < product(kernel); tap++) {
     let rest = tap;
     const offset = new Array<number>(kernel.length);
@@ -43,7 +58,12 @@ function forEachTap(padded: Tensor, out: readonly number[], { kernel, strides }:
 }
 
 /** The way back of a tap's view: zeros between and around, cut to the input without padding. */
-function place(g: Tensor, offset: readonly number[], shape: readonly Size[], { strides, pads }: Attributes): Tensor {
+function place(
+  g: Tensor,
+  offset: readonly number[],
+  shape: readonly Size[],
+  { strides, pads }: Attributes,
+): Tensor {
   let flow = g;
   offset.forEach((k, a) => {
     flow = dilate(flow, a + 2, strides[a] as number);
@@ -55,7 +75,13 @@ function place(g: Tensor, offset: readonly number[], shape: readonly Size[], { s
   return flow;
 }
 
-function poolReference(x: ReferenceValue, shape: readonly number[], { kernel, strides, pads }: Attributes, start: number, combine: (a: number, b: number) => number): Float64Array {
+function poolReference(
+  x: ReferenceValue,
+  shape: readonly number[],
+  { kernel, strides, pads }: Attributes,
+  start: number,
+  combine: (a: number, b: number) => number,
+): Float64Array {
   const result = new Float64Array(product(shape)).fill(start);
   const spatial = shape.slice(2);
   const source = x.shape.slice(2);
@@ -107,7 +133,13 @@ const maxPoolCall = define<Attributes>({
   },
   onnx: ({ emit, inputs, attributes }) => emit('MaxPool', inputs, onnxAttributes(attributes)),
   reference: ({ inputs: [x], attributes, outputs: [y] }) => [
-    poolReference(x as ReferenceValue, (y as { shape: readonly number[] }).shape, attributes, Number.NEGATIVE_INFINITY, Math.max),
+    poolReference(
+      x as ReferenceValue,
+      (y as { shape: readonly number[] }).shape,
+      attributes,
+      Number.NEGATIVE_INFINITY,
+      Math.max,
+    ),
   ],
 });
 
@@ -125,24 +157,38 @@ const averagePoolCall = define<Attributes>({
     });
     return [total];
   },
-  onnx: ({ emit, inputs, attributes }) => emit('AveragePool', inputs, { ...onnxAttributes(attributes), count_include_pad: 1 }),
+  onnx: ({ emit, inputs, attributes }) =>
+    emit('AveragePool', inputs, { ...onnxAttributes(attributes), count_include_pad: 1 }),
   reference: ({ inputs: [x], attributes, outputs: [y] }) => [
-    poolReference(x as ReferenceValue, (y as { shape: readonly number[] }).shape, attributes, 0, (a, b) => a + b).map((v) => v / product(attributes.kernel)),
+    poolReference(
+      x as ReferenceValue,
+      (y as { shape: readonly number[] }).shape,
+      attributes,
+      0,
+      (a, b) => a + b,
+    ).map((v) => v / product(attributes.kernel)),
   ],
 });
 
-function settings(op: string, x: Tensor, kernel: number | readonly number[], options: PoolOptions): Attributes {
+function settings(
+  op: string,
+  x: Tensor,
+  kernel: number | readonly number[],
+  options: PoolOptions,
+): Attributes {
   const rank = x.shape.length - 2;
   if (rank < 1) shapeError(op, 'needs [batch, channels, …]', [x]);
   const each = (value: number | readonly number[]): number[] => {
     const list = typeof value === 'number' ? Array.from({ length: rank }, () => value) : [...value];
-    if (list.length !== rank || list.some((n) => !Number.isInteger(n) || n < 1)) shapeError(op, `[${list.join(', ')}] does not suit ${rank} spatial axes`, [x]);
+    if (list.length !== rank || list.some((n) => !Number.isInteger(n) || n < 1))
+      shapeError(op, `[${list.join(', ')}] does not suit ${rank} spatial axes`, [x]);
     return list;
   };
   const sizes = each(kernel);
   const padding = options.padding ?? 0;
   const pads = typeof padding === 'number' ? sizes.map(() => [padding, padding]) : padding;
-  if (pads.some((p, i) => p.some((n) => n >= (sizes[i] as number)))) shapeError(op, 'padding must be smaller than the window', [x]);
+  if (pads.some((p, i) => p.some((n) => n >= (sizes[i] as number))))
+    shapeError(op, 'padding must be smaller than the window', [x]);
   return { kernel: sizes, strides: each(options.stride ?? kernel), pads };
 }
 
@@ -152,6 +198,10 @@ export function maxPool(x: Tensor, kernel: number | readonly number[], options: 
 }
 
 /** The mean of each window; padding counts as zeros. */
-export function averagePool(x: Tensor, kernel: number | readonly number[], options: PoolOptions = {}): Tensor {
+export function averagePool(
+  x: Tensor,
+  kernel: number | readonly number[],
+  options: PoolOptions = {},
+): Tensor {
   return averagePoolCall([x], settings('averagePool', x, kernel, options))[0] as Tensor;
 }

@@ -16,7 +16,8 @@ export interface ReduceOptions {
 
 function axesOf(op: string, x: Tensor, options: ReduceOptions): number[] {
   const axes = (options.axes ?? x.shape.map((_, i) => i)).map((axis) => axisOf(op, x, axis));
-  if (new Set(axes).size !== axes.length) shapeError(op, `an axis is named twice in [${axes.join(', ')}]`, [x]);
+  if (new Set(axes).size !== axes.length)
+    shapeError(op, `an axis is named twice in [${axes.join(', ')}]`, [x]);
   return axes.sort((a, b) => a - b);
 }
 
@@ -35,7 +36,8 @@ const sizeCall = define<{ size: Size }>({
   name: 'size',
   infer: () => [{ dtype: 'f32', shape: [] }],
   vjp: null,
-  onnx: ({ emit, size, integers, attributes }) => emit('Squeeze', [emit('Cast', [size(attributes.size)], { to: 1 }), integers([0])]),
+  onnx: ({ emit, size, integers, attributes }) =>
+    emit('Squeeze', [emit('Cast', [size(attributes.size)], { to: 1 }), integers([0])]),
   reference: ({ attributes }) => [Float64Array.of(attributes.size as number)],
 });
 
@@ -48,10 +50,17 @@ export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   return div(sum(x, options), countAlong(x, axesOf('mean', x, options)));
 }
 
-function extreme(name: 'max' | 'min', onnxOp: string, start: number, combine: (a: number, b: number) => number) {
+function extreme(
+  name: 'max' | 'min',
+  onnxOp: string,
+  start: number,
+  combine: (a: number, b: number) => number,
+) {
   const call = define<{ axes: readonly number[]; keep: boolean }>({
     name,
-    infer: ([x], { axes, keep }) => [{ dtype: (x as TensorType).dtype, shape: reducedShape((x as TensorType).shape, axes, keep) }],
+    infer: ([x], { axes, keep }) => [
+      { dtype: (x as TensorType).dtype, shape: reducedShape((x as TensorType).shape, axes, keep) },
+    ],
     vjp: ({ inputs: [x], outputs: [y], cotangents: [g], attributes: { axes, keep } }) => {
       // Ties share the gradient evenly, as PyTorch's amax and amin do.
       const source = x as Tensor;
@@ -61,12 +70,19 @@ function extreme(name: 'max' | 'min', onnxOp: string, start: number, combine: (a
     onnx: ({ emit, inputs, integers, attributes }) =>
       emit(onnxOp, [inputs[0] as string, integers(attributes.axes)], { keepdims: attributes.keep ? 1 : 0 }),
     reference: ({ inputs: [x], attributes, outputs: [y] }) => [
-      reduceReference(x as ReferenceValue, attributes.axes, (y as { shape: readonly number[] }).shape, start, combine),
+      reduceReference(
+        x as ReferenceValue,
+        attributes.axes,
+        (y as { shape: readonly number[] }).shape,
+        start,
+        combine,
+      ),
     ],
   });
   return (x: Tensor, options: ReduceOptions = {}): Tensor => {
     const axes = axesOf(name, x, options);
-    if (axes.some((axis) => x.shape[axis] === 0)) shapeError(name, 'nothing to choose from: an axis of size 0', [x]);
+    if (axes.some((axis) => x.shape[axis] === 0))
+      shapeError(name, 'nothing to choose from: an axis of size 0', [x]);
     return axes.length === 0 ? x : (call([x], { axes, keep: options.keep ?? false })[0] as Tensor);
   };
 }
@@ -76,7 +92,9 @@ export const min = extreme('min', 'ReduceMin', Number.POSITIVE_INFINITY, Math.mi
 
 const prodCall = define<{ axes: readonly number[]; keep: boolean }>({
   name: 'prod',
-  infer: ([x], { axes, keep }) => [{ dtype: (x as TensorType).dtype, shape: reducedShape((x as TensorType).shape, axes, keep) }],
+  infer: ([x], { axes, keep }) => [
+    { dtype: (x as TensorType).dtype, shape: reducedShape((x as TensorType).shape, axes, keep) },
+  ],
   vjp: ({ inputs: [x], cotangents: [g], attributes: { axes, keep } }) => {
     // The product of the others, without division, so that zeros are right: exclusive products from both sides.
     const source = x as Tensor;
@@ -86,9 +104,17 @@ const prodCall = define<{ axes: readonly number[]; keep: boolean }>({
     return [mul(spread(g as Tensor, source, axes, keep), others as Tensor)];
   },
   onnx: ({ emit, inputs, integers, attributes }) =>
-    emit('ReduceProd', [inputs[0] as string, integers(attributes.axes)], { keepdims: attributes.keep ? 1 : 0 }),
+    emit('ReduceProd', [inputs[0] as string, integers(attributes.axes)], {
+      keepdims: attributes.keep ? 1 : 0,
+    }),
   reference: ({ inputs: [x], attributes, outputs: [y] }) => [
-    reduceReference(x as ReferenceValue, attributes.axes, (y as { shape: readonly number[] }).shape, 1, (a, b) => a * b),
+    reduceReference(
+      x as ReferenceValue,
+      attributes.axes,
+      (y as { shape: readonly number[] }).shape,
+      1,
+      (a, b) => a * b,
+    ),
   ],
 });
 
@@ -105,20 +131,28 @@ function exclusiveProducts(x: Tensor, axis: number): Tensor {
 export function prod(x: Tensor, options: ReduceOptions = {}): Tensor {
   const axes = axesOf('prod', x, options);
   let result = x;
-  for (const axis of [...axes].reverse()) result = prodCall([result], { axes: [axis], keep: options.keep ?? false })[0] as Tensor;
+  for (const axis of [...axes].reverse())
+    result = prodCall([result], { axes: [axis], keep: options.keep ?? false })[0] as Tensor;
   return result;
 }
 
-const prodOne = (x: Tensor, axis: number): Tensor => prodCall([x], { axes: [axis], keep: false })[0] as Tensor;
+const prodOne = (x: Tensor, axis: number): Tensor =>
+  prodCall([x], { axes: [axis], keep: false })[0] as Tensor;
 
 function expandAt(x: Tensor, axis: number, size: Size): Tensor {
   const open = [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)];
-  return broadcastTo(reshape(x, open), open.map((s, i) => (i === axis ? size : s)));
+  return broadcastTo(
+    reshape(x, open),
+    open.map((s, i) => (i === axis ? size : s)),
+  );
 }
 
 /** 0…size−1 along one axis of a tensor of `rank`, 1 elsewhere. i32. */
 export function indexAlong(size: Size, rank: number, axis: number): Tensor {
-  return reshape(iota(size), Array.from({ length: rank }, (_, i) => (i === axis ? size : 1)));
+  return reshape(
+    iota(size),
+    Array.from({ length: rank }, (_, i) => (i === axis ? size : 1)),
+  );
 }
 
 function position(name: 'argmax' | 'argmin', onnxOp: string, better: (a: number, b: number) => boolean) {
@@ -126,7 +160,8 @@ function position(name: 'argmax' | 'argmin', onnxOp: string, better: (a: number,
     name,
     infer: ([x], { axis }) => [{ dtype: 'i32', shape: reducedShape((x as TensorType).shape, [axis], false) }],
     vjp: null,
-    onnx: ({ emit, inputs, attributes }) => emit('Cast', [emit(onnxOp, inputs, { axis: attributes.axis, keepdims: 0 })], { to: 6 }),
+    onnx: ({ emit, inputs, attributes }) =>
+      emit('Cast', [emit(onnxOp, inputs, { axis: attributes.axis, keepdims: 0 })], { to: 6 }),
     reference: ({ inputs: [x], attributes: { axis }, outputs: [y] }) => {
       const { shape, data } = x as ReferenceValue;
       const inner = product(shape.slice(axis + 1));
@@ -135,7 +170,8 @@ function position(name: 'argmax' | 'argmin', onnxOp: string, better: (a: number,
       for (let i = 0; i < result.length; i++) {
         const base = Math.floor(i / inner) * size * inner + (i % inner);
         for (let k = 1; k < size; k++) {
-          if (better(data[base + k * inner] as number, data[base + (result[i] as number) * inner] as number)) result[i] = k;
+          if (better(data[base + k * inner] as number, data[base + (result[i] as number) * inner] as number))
+            result[i] = k;
         }
       }
       return [result];
@@ -156,15 +192,19 @@ export const argmin = position('argmin', 'ArgMin', (a, b) => a < b);
 const cumsumCall = define<{ axis: number }>({
   name: 'cumsum',
   infer: ([x]) => [x as TensorType],
-  vjp: ({ cotangents: [g], attributes: { axis } }) => [reverse(cumsum(reverse(g as Tensor, axis), axis), axis)],
-  onnx: ({ emit, inputs, scalar, attributes }) => emit('CumSum', [inputs[0] as string, scalar(attributes.axis, 'i64')]),
+  vjp: ({ cotangents: [g], attributes: { axis } }) => [
+    reverse(cumsum(reverse(g as Tensor, axis), axis), axis),
+  ],
+  onnx: ({ emit, inputs, scalar, attributes }) =>
+    emit('CumSum', [inputs[0] as string, scalar(attributes.axis, 'i64')]),
   reference: ({ inputs: [x], attributes: { axis } }) => {
     const { shape, data } = x as ReferenceValue;
     const inner = product(shape.slice(axis + 1));
     const size = shape[axis] as number;
     const result = Float64Array.from(data);
     for (let i = 0; i < result.length; i++) {
-      if (Math.floor(i / inner) % size !== 0) result[i] = (result[i] as number) + (result[i - inner] as number);
+      if (Math.floor(i / inner) % size !== 0)
+        result[i] = (result[i] as number) + (result[i - inner] as number);
     }
     return [result];
   },

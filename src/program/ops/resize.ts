@@ -14,20 +14,28 @@ import { swapAxes } from './shape.ts';
 /** The last `sizes.length` axes get these sizes. */
 export function resize(x: Tensor, sizes: readonly number[], mode: 'nearest' | 'linear' = 'nearest'): Tensor {
   const first = x.shape.length - sizes.length;
-  if (first < 0 || sizes.some((n) => !Number.isInteger(n) || n < 1)) shapeError('resize', `[${sizes.join(', ')}] are no sizes for this input`, [x]);
+  if (first < 0 || sizes.some((n) => !Number.isInteger(n) || n < 1))
+    shapeError('resize', `[${sizes.join(', ')}] are no sizes for this input`, [x]);
   let result = x;
   sizes.forEach((to, i) => {
     const axis = first + i;
     const from = result.shape[axis];
     if (typeof from !== 'number') shapeError('resize', 'spatial sizes must be known', [x]);
     if (from === to) return;
-    result = mode === 'nearest' ? gather(result, nearest(from, to), axis) : interpolate(result, axis, from, to);
+    result =
+      mode === 'nearest' ? gather(result, nearest(from, to), axis) : interpolate(result, axis, from, to);
   });
   return result;
 }
 
 function nearest(from: number, to: number): Tensor {
-  return constant(hostTensor('i32', [to], Array.from({ length: to }, (_, i) => Math.min(from - 1, Math.floor((i * from) / to)))));
+  return constant(
+    hostTensor(
+      'i32',
+      [to],
+      Array.from({ length: to }, (_, i) => Math.min(from - 1, Math.floor((i * from) / to))),
+    ),
+  );
 }
 
 /** Product with `[to, from]`: each row has the two neighbours' shares. */

@@ -8,7 +8,8 @@ import { fill } from './constant.ts';
 /** An axis counted from the end where negative. */
 export function axisOf(op: string, x: TensorType, axis: number): number {
   const result = axis < 0 ? axis + x.shape.length : axis;
-  if (!Number.isInteger(result) || result < 0 || result >= x.shape.length) shapeError(op, `there is no axis ${axis}`, [x]);
+  if (!Number.isInteger(result) || result < 0 || result >= x.shape.length)
+    shapeError(op, `there is no axis ${axis}`, [x]);
   return result;
 }
 
@@ -17,7 +18,10 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   const open = shape.indexOf(-1);
   let target = shape;
   if (open >= 0) {
-    const known = shape.reduce<Size>((total, size, i) => (i === open ? total : multiplySizes(total, size)), 1);
+    const known = shape.reduce<Size>(
+      (total, size, i) => (i === open ? total : multiplySizes(total, size)),
+      1,
+    );
     const rest = divideSizes(countOf(x.shape), known);
     if (rest === undefined || shape.indexOf(-1, open + 1) >= 0) {
       shapeError('reshape', 'the open size does not come out even', [x, { dtype: x.dtype, shape }]);
@@ -39,7 +43,10 @@ export function broadcastTo(x: Tensor, shape: Shape): Tensor {
 const transposeCall = define<{ permutation: readonly number[] }>({
   name: 'transpose',
   infer: ([x], { permutation }) => [
-    { dtype: (x as TensorType).dtype, shape: permutation.map((axis) => (x as TensorType).shape[axis] as Size) },
+    {
+      dtype: (x as TensorType).dtype,
+      shape: permutation.map((axis) => (x as TensorType).shape[axis] as Size),
+    },
   ],
   vjp: ({ cotangents: [g], attributes: { permutation } }) => [transpose(g as Tensor, inverse(permutation))],
   onnx: ({ emit, inputs, attributes }) => emit('Transpose', inputs, { perm: attributes.permutation }),
@@ -96,7 +103,10 @@ const concatCall = define<{ axis: number }>({
     const first = types[0] as TensorType;
     let size: Size = 0;
     for (const type of types) {
-      const fits = type.dtype === first.dtype && type.shape.length === first.shape.length && type.shape.every((s, i) => i === axis || s === first.shape[i]);
+      const fits =
+        type.dtype === first.dtype &&
+        type.shape.length === first.shape.length &&
+        type.shape.every((s, i) => i === axis || s === first.shape[i]);
       if (!fits) shapeError('concat', `all sizes but axis ${axis}'s and the dtype must agree`, types);
       size = addSizes(size, type.shape[axis] as Size);
     }
@@ -120,7 +130,8 @@ const concatCall = define<{ axis: number }>({
     let offset = 0;
     for (const input of inputs) {
       const own = (input.shape[axis] as number) * inner;
-      for (let o = 0; o < outer; o++) result.set(input.data.subarray(o * own, (o + 1) * own), o * row + offset);
+      for (let o = 0; o < outer; o++)
+        result.set(input.data.subarray(o * own, (o + 1) * own), o * row + offset);
       offset += own;
     }
     return [result];
@@ -129,7 +140,9 @@ const concatCall = define<{ axis: number }>({
 
 export function concat(xs: readonly Tensor[], axis: number): Tensor {
   if (xs.length === 0) shapeError('concat', 'needs at least one tensor', []);
-  return xs.length === 1 ? (xs[0] as Tensor) : (concatCall(xs, { axis: axisOf('concat', xs[0] as Tensor, axis) })[0] as Tensor);
+  return xs.length === 1
+    ? (xs[0] as Tensor)
+    : (concatCall(xs, { axis: axisOf('concat', xs[0] as Tensor, axis) })[0] as Tensor);
 }
 
 const sliceCall = define<{ axis: number; start: Size; end: Size; step: number }>({
@@ -174,26 +187,42 @@ export function slice(x: Tensor, options: { axis: number; start?: Size; end?: Si
   const step = options.step ?? 1;
   const place = (value: Size | undefined, other: Size): Size => {
     if (value === undefined) return other;
-    if (typeof value !== 'number' || typeof size !== 'number') return typeof value === 'number' && value < 0 ? addSizes(size, value === 0 ? 0 : `${value}`) : value;
+    if (typeof value !== 'number' || typeof size !== 'number')
+      return typeof value === 'number' && value < 0 ? addSizes(size, value === 0 ? 0 : `${value}`) : value;
     return Math.min(size, Math.max(0, value < 0 ? value + size : value));
   };
   const start = place(options.start, 0);
   let end = place(options.end, size);
   if (typeof start === 'number' && typeof end === 'number') end = Math.max(start, end);
   else if (step !== 1) shapeError('slice', 'a step needs known sizes', [x]);
-  if (!Number.isInteger(step) || step < 1) shapeError('slice', `a step of ${step} is not a whole number above 0`, [x], 'use reverse to go backwards');
-  return start === 0 && end === size && step === 1 ? x : (sliceCall([x], { axis, start, end, step })[0] as Tensor);
+  if (!Number.isInteger(step) || step < 1)
+    shapeError(
+      'slice',
+      `a step of ${step} is not a whole number above 0`,
+      [x],
+      'use reverse to go backwards',
+    );
+  return start === 0 && end === size && step === 1
+    ? x
+    : (sliceCall([x], { axis, start, end, step })[0] as Tensor);
 }
 
 const splitCall = define<{ axis: number; sizes: readonly number[] }>({
   name: 'split',
   infer: ([x], { axis, sizes }) => {
     const type = x as TensorType;
-    if (sizes.reduce((a, b) => a + b, 0) !== type.shape[axis]) shapeError('split', `[${sizes.join(', ')}] do not add up to axis ${axis}`, [type]);
-    return sizes.map((size) => ({ dtype: type.dtype, shape: type.shape.map((s, i) => (i === axis ? size : s)) }));
+    if (sizes.reduce((a, b) => a + b, 0) !== type.shape[axis])
+      shapeError('split', `[${sizes.join(', ')}] do not add up to axis ${axis}`, [type]);
+    return sizes.map((size) => ({
+      dtype: type.dtype,
+      shape: type.shape.map((s, i) => (i === axis ? size : s)),
+    }));
   },
   vjp: ({ outputs, cotangents, attributes: { axis } }) => [
-    concat(cotangents.map((g, i) => g ?? fill(0, (outputs[i] as Tensor).shape, (outputs[i] as Tensor).dtype)), axis),
+    concat(
+      cotangents.map((g, i) => g ?? fill(0, (outputs[i] as Tensor).shape, (outputs[i] as Tensor).dtype)),
+      axis,
+    ),
   ],
   onnx: ({ emitMany, inputs, integers, attributes: { axis, sizes } }) =>
     emitMany('Split', [inputs[0] as string, integers(sizes)], sizes.length, { axis }),
@@ -205,7 +234,8 @@ const splitCall = define<{ axis: number; sizes: readonly number[] }>({
     let start = 0;
     return sizes.map((size) => {
       const part = new Float64Array(outer * size * inner);
-      for (let o = 0; o < outer; o++) part.set(data.subarray(o * row + start, o * row + start + size * inner), o * size * inner);
+      for (let o = 0; o < outer; o++)
+        part.set(data.subarray(o * row + start, o * row + start + size * inner), o * size * inner);
       start += size * inner;
       return part;
     });
@@ -214,15 +244,24 @@ const splitCall = define<{ axis: number; sizes: readonly number[] }>({
 
 /** Pieces of the given sizes along an axis. */
 export function split(x: Tensor, sizes: readonly number[], axis: number): Tensor[] {
-  if (sizes.length === 0 || sizes.some((size) => !Number.isInteger(size) || size < 0)) shapeError('split', 'needs whole sizes, at least one', [x]);
+  if (sizes.length === 0 || sizes.some((size) => !Number.isInteger(size) || size < 0))
+    shapeError('split', 'needs whole sizes, at least one', [x]);
   return [...splitCall([x], { axis: axisOf('split', x, axis), sizes })];
 }
 
 function padAxis(x: Tensor, axis: number, before: Size, after: Size): Tensor {
   if (typeof before === 'number' && typeof after === 'number') {
-    return pad(x, x.shape.map((_, i) => (i === axis ? [before, after] : [0, 0])));
+    return pad(
+      x,
+      x.shape.map((_, i) => (i === axis ? [before, after] : [0, 0])),
+    );
   }
-  const block = (size: Size): Tensor => fill(0, x.shape.map((s, i) => (i === axis ? size : s)), x.dtype);
+  const block = (size: Size): Tensor =>
+    fill(
+      0,
+      x.shape.map((s, i) => (i === axis ? size : s)),
+      x.dtype,
+    );
   return concat([...(before === 0 ? [] : [block(before)]), x, ...(after === 0 ? [] : [block(after)])], axis);
 }
 
@@ -233,8 +272,14 @@ export function dilate(x: Tensor, axis: number, step: number): Tensor {
   if (step === 1 || size === 0) return x;
   shape.splice(axis + 1, 0, 1);
   const open = reshape(x, shape);
-  const padded = pad(open, shape.map((_, i) => (i === axis + 1 ? [0, step - 1] : [0, 0])));
-  const flat = reshape(padded, x.shape.map((s, i) => (i === axis ? size * step : s)));
+  const padded = pad(
+    open,
+    shape.map((_, i) => (i === axis + 1 ? [0, step - 1] : [0, 0])),
+  );
+  const flat = reshape(
+    padded,
+    x.shape.map((s, i) => (i === axis ? size * step : s)),
+  );
   return slice(flat, { axis, start: 0, end: (size - 1) * step + 1 });
 }
 
@@ -243,18 +288,28 @@ const padCall = define<{ pads: readonly (readonly number[])[]; value: number }>(
   infer: ([x], { pads }) => [
     {
       dtype: (x as TensorType).dtype,
-      shape: (x as TensorType).shape.map((size, i) => addSizes(size, (pads[i]?.[0] as number) + (pads[i]?.[1] as number))),
+      shape: (x as TensorType).shape.map((size, i) =>
+        addSizes(size, (pads[i]?.[0] as number) + (pads[i]?.[1] as number)),
+      ),
     },
   ],
   vjp: ({ inputs: [x], cotangents: [g], attributes: { pads } }) => {
     let flow = g as Tensor;
     pads.forEach(([before], axis) => {
-      flow = slice(flow, { axis, start: before as number, end: addSizes((x as Tensor).shape[axis] as Size, before as number) });
+      flow = slice(flow, {
+        axis,
+        start: before as number,
+        end: addSizes((x as Tensor).shape[axis] as Size, before as number),
+      });
     });
     return [flow];
   },
   onnx: ({ emit, inputs, integers, scalar, attributes: { pads, value }, types }) =>
-    emit('Pad', [inputs[0] as string, integers([...pads.map((p) => p[0] as number), ...pads.map((p) => p[1] as number)]), scalar(value, (types[0] as TensorType).dtype)]),
+    emit('Pad', [
+      inputs[0] as string,
+      integers([...pads.map((p) => p[0] as number), ...pads.map((p) => p[1] as number)]),
+      scalar(value, (types[0] as TensorType).dtype),
+    ]),
   reference: ({ inputs: [x], attributes: { pads, value }, outputs: [y] }) => {
     const { shape, data } = x as ReferenceValue;
     const out = (y as { shape: readonly number[] }).shape;
@@ -277,7 +332,10 @@ const padCall = define<{ pads: readonly (readonly number[])[]; value: number }>(
 
 /** `pads[axis] = [before, after]`, none negative. */
 export function pad(x: Tensor, pads: readonly (readonly number[])[], value = 0): Tensor {
-  if (pads.length !== x.shape.length || pads.some((p) => p.length !== 2 || p.some((n) => !Number.isInteger(n) || n < 0))) {
+  if (
+    pads.length !== x.shape.length ||
+    pads.some((p) => p.length !== 2 || p.some((n) => !Number.isInteger(n) || n < 0))
+  ) {
     shapeError('pad', 'needs [before, after] for each axis, none negative', [x]);
   }
   return pads.every(([a, b]) => a === 0 && b === 0) ? x : (padCall([x], { pads, value })[0] as Tensor);
@@ -288,7 +346,13 @@ const reverseCall = define<{ axis: number }>({
   infer: ([x]) => [x as TensorType],
   vjp: ({ cotangents: [g], attributes }) => [reverse(g as Tensor, attributes.axis)],
   onnx: ({ emit, inputs, integers, attributes: { axis } }) =>
-    emit('Slice', [inputs[0] as string, integers([-1]), integers([-(2 ** 31)]), integers([axis]), integers([-1])]),
+    emit('Slice', [
+      inputs[0] as string,
+      integers([-1]),
+      integers([-(2 ** 31)]),
+      integers([axis]),
+      integers([-1]),
+    ]),
   reference: ({ inputs: [x], attributes: { axis } }) => {
     const { shape, data } = x as ReferenceValue;
     const inner = product(shape.slice(axis + 1));
@@ -306,4 +370,3 @@ const reverseCall = define<{ axis: number }>({
 export function reverse(x: Tensor, axis: number): Tensor {
   return reverseCall([x], { axis: axisOf('reverse', x, axis) })[0] as Tensor;
 }
-

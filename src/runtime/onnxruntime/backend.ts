@@ -8,7 +8,15 @@ import { type HostTensors, sizeOf } from '../../base/tensor.ts';
 import { lower } from '../../program/lower.ts';
 import { bindShape, isStatic, showShape } from '../../program/size.ts';
 import type { Program } from '../../program/types.ts';
-import type { Backend, BackendOptions, CompileOptions, Executable, ProfileEvent, Resident, RunCall } from '../contract.ts';
+import type {
+  Backend,
+  BackendOptions,
+  CompileOptions,
+  Executable,
+  ProfileEvent,
+  Resident,
+  RunCall,
+} from '../contract.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Answer, EngineCall } from './messages.ts';
 
@@ -16,7 +24,10 @@ const VERSION = '1.30.0';
 
 type Ask = (call: EngineCall) => Promise<unknown>;
 
-export async function openOnnxRuntime(provider: 'cpu' | 'webgpu', options: BackendOptions = {}): Promise<Backend> {
+export async function openOnnxRuntime(
+  provider: 'cpu' | 'webgpu',
+  options: BackendOptions = {},
+): Promise<Backend> {
   const threads = options.threads ?? cpuCount();
   const link = options.inline === true ? inlineLink() : workerLink();
   await link.ask({ kind: 'open', options: { provider, threads } });
@@ -47,11 +58,20 @@ function workerLink(): Link {
     if (waiter === undefined) return;
     if ('error' in answer) {
       const { code, message: text, kind, hint, details } = answer.error;
-      waiter.reject(new InkstoneError(code, text, { kind: kind as ErrorKind, details, ...(hint === undefined ? {} : { hint }) }));
+      waiter.reject(
+        new InkstoneError(code, text, {
+          kind: kind as ErrorKind,
+          details,
+          ...(hint === undefined ? {} : { hint }),
+        }),
+      );
     } else waiter.resolve(answer.value);
   });
   const fail = (cause: unknown): void => {
-    for (const waiter of waiting.values()) waiter.reject(new InkstoneError('backend_died', 'the thread that computes ended unexpectedly', { cause }));
+    for (const waiter of waiting.values())
+      waiter.reject(
+        new InkstoneError('backend_died', 'the thread that computes ended unexpectedly', { cause }),
+      );
     waiting.clear();
   };
   worker.on('error', fail);
@@ -89,7 +109,9 @@ class OnnxRuntimeBackend implements Backend {
     const given = new Set(Object.keys(options.constants ?? {}));
     const sizes = options.sizes ?? {};
     const expected = new Map(
-      program.inputs.filter((i) => !given.has(i.name)).map((i) => [i.name, { dtype: i.tensor.dtype, shape: bindShape(i.tensor.shape, sizes) }]),
+      program.inputs
+        .filter((i) => !given.has(i.name))
+        .map((i) => [i.name, { dtype: i.tensor.dtype, shape: bindShape(i.tensor.shape, sizes) }]),
     );
     return new OnnxRuntimeExecutable(program, session, this.link.ask, expected);
   }
@@ -113,7 +135,12 @@ class OnnxRuntimeExecutable implements Executable {
   private readonly ask: Ask;
   private readonly expected: ReadonlyMap<string, { dtype: string; shape: readonly (number | string)[] }>;
 
-  constructor(program: Program, session: number, ask: Ask, expected: ReadonlyMap<string, { dtype: string; shape: readonly (number | string)[] }>) {
+  constructor(
+    program: Program,
+    session: number,
+    ask: Ask,
+    expected: ReadonlyMap<string, { dtype: string; shape: readonly (number | string)[] }>,
+  ) {
     this.program = program;
     this.session = session;
     this.ask = ask;
@@ -128,7 +155,10 @@ class OnnxRuntimeExecutable implements Executable {
     const silent = new Set([...Object.keys(update), ...write.map((w) => w.output)]);
     const fetch = call.fetch ?? this.program.outputs.map((o) => o.name).filter((name) => !silent.has(name));
     const resident = (call.resident ?? []).map((set) => (set as OnnxRuntimeResident).id);
-    return (await this.ask({ kind: 'run', request: { session: this.session, inputs, resident, update, write, fetch } })) as HostTensors;
+    return (await this.ask({
+      kind: 'run',
+      request: { session: this.session, inputs, resident, update, write, fetch },
+    })) as HostTensors;
   }
 
   private check(name: string, tensor: HostTensors[string]): void {

@@ -2,10 +2,22 @@
 import * as ort from 'onnxruntime-node';
 import type { ArrayOf, DType, HostTensor } from '../../base/tensor.ts';
 
-const TYPE = { f32: 'float32', f64: 'float64', f16: 'float16', i32: 'int32', i64: 'int64', u8: 'uint8', bool: 'bool' } as const;
+const TYPE = {
+  f32: 'float32',
+  f64: 'float64',
+  f16: 'float16',
+  i32: 'int32',
+  i64: 'int64',
+  u8: 'uint8',
+  bool: 'bool',
+} as const;
 
 export function toOrt(tensor: HostTensor): ort.Tensor {
-  return new ort.Tensor(TYPE[tensor.dtype] as 'float32', tensor.data as Float32Array, tensor.shape as number[]);
+  return new ort.Tensor(
+    TYPE[tensor.dtype] as 'float32',
+    tensor.data as Float32Array,
+    tensor.shape as number[],
+  );
 }
 
 /** The tensor's memory. Half floats come back as bits, whatever array type the platform has for them. */

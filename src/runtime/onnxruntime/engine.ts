@@ -75,14 +75,22 @@ export class Engine {
         graphOptimizationLevel: 'all',
         // Fatal only: every other error is thrown and told once.
         logSeverityLevel: 4,
-        ...(onGpu && staying.length > 0 ? { preferredOutputLocation: Object.fromEntries(staying.map((n) => [n, 'gpu-buffer' as const])) } : {}),
-        ...(session.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: session.profile }),
+        ...(onGpu && staying.length > 0
+          ? { preferredOutputLocation: Object.fromEntries(staying.map((n) => [n, 'gpu-buffer' as const])) }
+          : {}),
+        ...(session.profile === undefined
+          ? {}
+          : { enableProfiling: true, profileFilePrefix: session.profile }),
         extra: { session: { set_denormal_as_zero: '1' } },
       });
       session.open.set(key, made);
       return made;
     } catch (cause) {
-      throw new InkstoneError('compile_failed', `ONNX Runtime refused the program ${session.name}: ${messageOf(cause)}`, { cause });
+      throw new InkstoneError(
+        'compile_failed',
+        `ONNX Runtime refused the program ${session.name}: ${messageOf(cause)}`,
+        { cause },
+      );
     }
   }
 
@@ -102,7 +110,8 @@ export class Engine {
 
   private slot(id: number, name: string): Slot {
     const slot = this.set(id).get(name);
-    if (slot === undefined) throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
+    if (slot === undefined)
+      throw new InkstoneError('resident_missing', `there is no resident tensor "${name}"`);
     return slot;
   }
 
@@ -119,7 +128,10 @@ export class Engine {
   /** `getData()` on a GPU tensor aborts the process; a small identity program reads it back. */
   private async download(value: ort.Tensor, dtype: DType, shape: readonly number[]): Promise<ort.Tensor> {
     const { identityModel } = await import('./identity.ts');
-    const session = await ort.InferenceSession.create(identityModel(dtype, shape.length), { executionProviders: ['webgpu'], logSeverityLevel: 3 });
+    const session = await ort.InferenceSession.create(identityModel(dtype, shape.length), {
+      executionProviders: ['webgpu'],
+      logSeverityLevel: 3,
+    });
     const { y } = await session.run({ x: value });
     await session.release();
     return y as ort.Tensor;
@@ -129,7 +141,8 @@ export class Engine {
     const set = this.set(id);
     for (const [name, tensor] of Object.entries(tensors)) {
       const before = this.slot(id, name);
-      if (before.dtype !== tensor.dtype) throw new InkstoneError('input_mismatch', `"${name}" is ${before.dtype}, not ${tensor.dtype}`);
+      if (before.dtype !== tensor.dtype)
+        throw new InkstoneError('input_mismatch', `"${name}" is ${before.dtype}, not ${tensor.dtype}`);
       drop(before);
       set.set(name, slotOf(tensor));
     }
@@ -157,11 +170,18 @@ export class Engine {
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of request.fetch) fetches[name] = null;
     for (const { output } of request.write) fetches[output] = null;
-    const targets = Object.entries(request.update).map(([output, name]) => ({ output, slot: this.find(name, request) }));
-    for (const { output, slot } of targets) fetches[output] = this.options.provider === 'cpu' ? spareOf(slot) : null;
+    const targets = Object.entries(request.update).map(([output, name]) => ({
+      output,
+      slot: this.find(name, request),
+    }));
+    for (const { output, slot } of targets)
+      fetches[output] = this.options.provider === 'cpu' ? spareOf(slot) : null;
     let results: ort.InferenceSession.OnnxValueMapType;
     try {
-      results = (await open.run(feeds, fetches as Record<string, ort.Tensor>)) as ort.InferenceSession.OnnxValueMapType;
+      results = (await open.run(
+        feeds,
+        fetches as Record<string, ort.Tensor>,
+      )) as ort.InferenceSession.OnnxValueMapType;
     } catch (cause) {
       throw runError(session.name, messageOf(cause), cause);
     }
@@ -175,7 +195,8 @@ export class Engine {
         slot.value = results[output] as ort.Tensor;
       }
     }
-    for (const write of request.write) writeRows(results[write.output] as ort.Tensor, this.find(write.into, request), write);
+    for (const write of request.write)
+      writeRows(results[write.output] as ort.Tensor, this.find(write.into, request), write);
     const answers: Record<string, HostTensor> = {};
     for (const name of request.fetch) {
       const value = results[name] as ort.Tensor;
@@ -234,7 +255,11 @@ function slotOf(tensor: HostTensor): Slot {
 }
 
 function spareOf(slot: Slot): ort.Tensor {
-  slot.spare ??= toOrt({ dtype: slot.dtype, shape: slot.shape, data: allocate(slot.dtype, sizeOf(slot.shape)) } as HostTensor);
+  slot.spare ??= toOrt({
+    dtype: slot.dtype,
+    shape: slot.shape,
+    data: allocate(slot.dtype, sizeOf(slot.shape)),
+  } as HostTensor);
   return slot.spare;
 }
 
@@ -244,7 +269,17 @@ function drop(slot: Slot): void {
 }
 
 function toHost(value: ort.Tensor): { dtype: DType; data: HostTensor['data'] } {
-  const dtype = ({ float32: 'f32', float64: 'f64', float16: 'f16', int32: 'i32', int64: 'i64', uint8: 'u8', bool: 'bool' } as Record<string, DType>)[value.type] as DType;
+  const dtype = (
+    {
+      float32: 'f32',
+      float64: 'f64',
+      float16: 'f16',
+      int32: 'i32',
+      int64: 'i64',
+      uint8: 'u8',
+      bool: 'bool',
+    } as Record<string, DType>
+  )[value.type] as DType;
   return { dtype, data: fromOrt(value, dtype) };
 }
 
@@ -275,12 +310,17 @@ function writeRows(output: ort.Tensor, slot: Slot, write: RowWrite): void {
     const count = write.count?.[b] ?? own;
     const at = write.at[b] as number;
     if (row < 0 || count === 0) continue;
-    if (at + count > size) throw new InkstoneError('row_out_of_range', `rows ${at}…${at + count} do not fit an axis of ${size} in "${write.into}"`);
+    if (at + count > size)
+      throw new InkstoneError(
+        'row_out_of_range',
+        `rows ${at}…${at + count} do not fit an axis of ${size} in "${write.into}"`,
+      );
     for (let m = 0; m < middle; m++) {
       const start = (b * middle + m) * own * inner;
       const place = ((row * middle + m) * size + at) * inner;
       // Short rows are faster to copy in a loop than through a new view each.
-      if (count * inner <= 256) for (let i = 0; i < count * inner; i++) into[place + i] = from[start + i] as number;
+      if (count * inner <= 256)
+        for (let i = 0; i < count * inner; i++) into[place + i] = from[start + i] as number;
       else into.set(from.subarray(start, start + count * inner), place);
     }
   }
@@ -291,7 +331,8 @@ function runError(name: string, message: string, cause: unknown): InkstoneError 
   if (size === undefined && !/bad[_ ]alloc|out of memory/i.test(message)) {
     return new InkstoneError('run_failed', `${name}: ${message.trim()}`, { cause });
   }
-  const needed = size === undefined ? '' : `: one buffer alone takes ${(Number(size) / 2 ** 30).toFixed(1)} GiB`;
+  const needed =
+    size === undefined ? '' : `: one buffer alone takes ${(Number(size) / 2 ** 30).toFixed(1)} GiB`;
   return new InkstoneError('memory_full', `the memory of this machine does not suffice${needed}`, {
     kind: 'resource',
     hint: 'take a smaller batch, a shorter context or a smaller model',

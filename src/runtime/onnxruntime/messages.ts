@@ -22,4 +22,13 @@ export interface Question {
 
 export type Answer =
   | { id: number; value: unknown }
-  | { id: number; error: { code: string; message: string; kind: string; hint: string | undefined; details: Record<string, unknown> } };
+  | {
+      id: number;
+      error: {
+        code: string;
+        message: string;
+        kind: string;
+        hint: string | undefined;
+        details: Record<string, unknown>;
+      };
+    };

@@ -21,7 +21,13 @@ export async function readProfile(prefix: string): Promise<readonly ProfileEvent
     for (const event of JSON.parse(await readText(path)) as TraceEvent[]) {
       const kernel = event.cat === 'Node' && event.name?.endsWith('_kernel_time') === true;
       if (!kernel) continue;
-      events.push({ name: (event.name as string).replace('_kernel_time', ''), op: event.args?.op_name ?? '', bytes: Number(event.args?.output_size ?? 0), start: event.ts ?? 0, duration: event.dur ?? 0 });
+      events.push({
+        name: (event.name as string).replace('_kernel_time', ''),
+        op: event.args?.op_name ?? '',
+        bytes: Number(event.args?.output_size ?? 0),
+        start: event.ts ?? 0,
+        duration: event.dur ?? 0,
+      });
     }
     await removeFile(path);
   }

@@ -151,11 +151,11 @@ async function resumed(settings: Settings): Promise<TextRunConfig | undefined> {
   });
 }
 
+/** A run's options, and the folder of the model that it goes on from. */
+type Plan = Omit<TextRunOptions, 'backend' | 'out'> & { origin?: string };
+
 /** What the run is to be: the preset, or the run's own settings where it is resumed, under the given flags. */
-async function planned(
-  settings: Settings,
-  before: TextRunConfig | undefined,
-): Promise<Omit<TextRunOptions, 'backend' | 'out'>> {
+async function planned(settings: Settings, before: TextRunConfig | undefined): Promise<Plan> {
   const preset = presetOf(settings.preset ?? before?.preset ?? 'nanogpt-cpu');
   const data = settings.data ?? (before?.provenance.data as string | undefined);
   if (data === undefined)
@@ -177,10 +177,11 @@ async function planned(
     sampleEvery,
     patience,
   } = settings;
-  const from =
-    settings.from === undefined || before !== undefined
-      ? undefined
-      : await loadTextModel((await findModel(settings.from)).folder);
+  // A run that was killed before its first checkpoint begins again where it began.
+  const begun = before !== undefined && (await new RunFolder(settings.out as string).has('last'));
+  const origin =
+    before === undefined ? settings.from : begun ? undefined : (before.provenance.from as string | undefined);
+  const from = origin === undefined ? undefined : await loadTextModel((await findModel(origin)).folder);
   if (
     from !== undefined &&
     [settings.layers, settings.heads, settings.width].some((size) => size !== undefined)
@@ -222,7 +223,9 @@ async function planned(
       validation: settings.validation,
       field: settings.field ?? (before?.provenance.field as string | undefined),
     }),
-    ...(from === undefined ? {} : { from: { parameters: from.weights, tokenizer: from.tokenizer } }),
+    ...(from === undefined
+      ? {}
+      : { from: { parameters: from.weights, tokenizer: from.tokenizer }, origin: path.resolve(from.folder) }),
   };
 }
 
@@ -338,7 +341,7 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainTe
         version: await codeVersion(),
         command: ['inkstone', ...commandArguments()].join(' '),
         data: path.resolve(plan.data),
-        ...(plan.field === undefined ? {} : { field: plan.field }),
+        ...defined({ field: plan.field, from: plan.origin }),
       },
     }).catch((thrown: unknown) => {
       throw explain(thrown, settings);
