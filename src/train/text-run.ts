@@ -163,6 +163,7 @@ async function prepare(
     ...(options.prepare === undefined ? {} : { progress: options.prepare }),
   });
   if (resumed && prepared.info.fingerprint !== before.data.fingerprint) {
+    await prepared.tokens.close();
     throw new InkstoneError('data_differs', `${options.data} is not the data this run was started with`, {
       kind: 'conflict',
       hint: 'give the same data, or start a new run',

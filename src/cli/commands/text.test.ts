@@ -1,0 +1,361 @@
+import { promises as fs } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import * as ort from 'onnxruntime-node';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { tensor } from '../../base/tensor.ts';
+import { readSafetensors } from '../../formats/safetensors.ts';
+import { gpt2Logits } from '../../models/text/gpt2-programs.ts';
+import { loadTextModel } from '../../models/text/load.ts';
+import { createBackend } from '../../runtime/index.ts';
+import { folderSource } from '../find.ts';
+import { execute } from '../main.ts';
+
+let folder: string;
+let data: string;
+let model: string;
+let trained: Record<string, number | string>;
+
+async function inkstone(
+  ...words: string[]
+): Promise<{ status: number; out: string; error: string; json: Record<string, never> }> {
+  let out = '';
+  let error = '';
+  const status = await execute(words, {
+    source: folderSource(),
+    out: (text) => {
+      out += text;
+    },
+    error: (text) => {
+      error += text;
+    },
+    variable: () => undefined,
+    signal: new AbortController().signal,
+    stoppedBy: () => undefined,
+  });
+  const last = out.trimEnd().split('\n').at(-1) ?? '';
+  return { status, out, error, json: last.startsWith('{') ? JSON.parse(last) : {} };
+}
+
+const text = Array.from(
+  { length: 400 },
+  (_, i) => `The ${['cat', 'dog', 'bird'][i % 3]} number ${i} sat.\n`,
+).join('');
+
+beforeAll(async () => {
+  folder = await fs.mkdtemp(path.join(os.tmpdir(), 'inkstone-commands-'));
+  data = path.join(folder, 'data.txt');
+  model = path.join(folder, 'run');
+  await fs.writeFile(data, text);
+  const result = await inkstone(
+    'train',
+    'text',
+    '--preset',
+    'tiny',
+    '--data',
+    data,
+    '--out',
+    model,
+    '--steps',
+    '40',
+    '--json',
+  );
+  expect(result.error).not.toContain('error');
+  expect(result.status).toBe(0);
+  trained = result.json;
+});
+afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+
+describe('train text', () => {
+  test('reports the whole result and leaves a complete run folder', async () => {
+    expect(trained).toMatchObject({
+      unit: 'nats per character',
+      best_step: 40,
+      steps: 40,
+      state: 'succeeded',
+      out: model,
+      preset: 'tiny',
+      seed: 1,
+    });
+    for (const key of ['val_loss', 'best_val_loss', 'parameters', 'tokens_per_second', 'seconds'])
+      expect(trained[key]).toBeGreaterThan(0);
+    const card = await fs.readFile(path.join(model, 'card.md'), 'utf8');
+    expect(card).toContain('Validation loss');
+    expect(card).toContain('## Sample');
+    const config = JSON.parse(await fs.readFile(path.join(model, 'config.json'), 'utf8'));
+    expect(config.provenance.data).toBe(data);
+    expect(await fs.readdir(model)).not.toContain('lock');
+  });
+
+  test('goes on from another model with its vocabulary and sizes', async () => {
+    const out = path.join(folder, 'from');
+    const { status, json } = await inkstone(
+      'train',
+      'text',
+      '--preset',
+      'tiny',
+      '--data',
+      data,
+      '--out',
+      out,
+      '--steps',
+      '10',
+      '--from',
+      model,
+      '--json',
+    );
+    expect(status).toBe(0);
+    expect(json.val_loss).toBeLessThan(Number(trained.val_loss));
+    const [before, after] = await Promise.all(
+      [model, out].map((run) => fs.readFile(path.join(run, 'tokenizer.json'), 'utf8')),
+    );
+    expect(after).toBe(before);
+  });
+
+  const bad = async (status: number, code: string, hint: RegExp, ...words: string[]): Promise<void> => {
+    const result = await inkstone('train', 'text', ...words, '--json');
+    expect(result.json.error).toMatchObject({ code });
+    expect((result.json.error as { hint?: string }).hint ?? '').toMatch(hint);
+    expect(result.status).toBe(status);
+  };
+  const file = async (name: string, content: string | Uint8Array): Promise<string> => {
+    await fs.writeFile(path.join(folder, name), content);
+    return path.join(folder, name);
+  };
+  const fresh = (): string => path.join(folder, 'refused');
+
+  test('refuses bad input before the first step, says what to do, and leaves nothing behind', async () => {
+    const out = ['--out', fresh()];
+    await bad(2, 'preset_unknown', /did you mean tiny/, '--preset', 'tinyy', '--data', data, ...out);
+    await bad(
+      2,
+      'preset_unknown',
+      /the presets are nanogpt-cpu/,
+      '--preset',
+      'zzzzzz',
+      '--data',
+      data,
+      ...out,
+    );
+    await bad(2, 'invalid_input', /name a text file/, '--preset', 'tiny', ...out);
+    await bad(4, 'data_missing', /--data/, '--data', path.join(folder, 'nope.txt'), ...out);
+    await bad(3, 'data_empty', /text/, '--data', await file('empty.txt', ''), ...out);
+    await bad(
+      3,
+      'data_binary',
+      /UTF-8/,
+      '--data',
+      await file('binary.txt', new Uint8Array([0, 1, 2, 255])),
+      ...out,
+    );
+    await bad(
+      3,
+      'context_too_long',
+      /--context/,
+      '--preset',
+      'tiny',
+      '--data',
+      await file('short.txt', 'short text'),
+      ...out,
+    );
+    await bad(
+      3,
+      'json_line_invalid',
+      /--field/,
+      '--data',
+      await file('no-text.jsonl', '{"words":"x"}\n'),
+      ...out,
+    );
+    await bad(2, 'invalid_input', /^$/, '--preset', 'tiny', '--data', data, '--width', '33', ...out);
+    await bad(2, 'invalid_input', /^$/, '--preset', 'tiny', '--data', data, '--steps', '0', ...out);
+    await bad(4, 'run_missing', /--out/, '--resume', ...out);
+    await bad(2, 'out_missing', /run folder/, '--resume');
+    await bad(2, 'flags_conflict', /replace/, '--resume', '--force', ...out);
+    await bad(4, 'model_not_found', /./, '--from', path.join(folder, 'no-model'), '--data', data, ...out);
+    await bad(
+      5,
+      'vocabulary_differs',
+      /--from/,
+      '--from',
+      model,
+      '--preset',
+      'tiny',
+      '--data',
+      await file('other.txt', 'Ωμέγα '.repeat(100)),
+      ...out,
+    );
+    await expect(fs.access(fresh())).rejects.toThrow();
+  });
+
+  test('an existing run is neither overwritten nor resumed with other settings or data', async () => {
+    const out = ['--out', model];
+    await bad(5, 'run_exists', /--resume.*--force/, '--preset', 'tiny', '--data', data, ...out);
+    await bad(5, 'config_differs', /started with/, '--resume', '--steps', '50', ...out);
+    await bad(
+      5,
+      'data_differs',
+      /same data/,
+      '--resume',
+      '--data',
+      await file('changed.txt', `${text}more`),
+      ...out,
+    );
+    await bad(4, 'data_missing', /--data/, '--resume', '--data', path.join(folder, 'gone.txt'), ...out);
+    const again = await inkstone('train', 'text', '--resume', ...out, '--json');
+    expect(again.status).toBe(0);
+    expect(again.json.val_loss).toBe(trained.val_loss);
+  });
+
+  test('a free folder is chosen, and --help names every flag', async () => {
+    const { out, status } = await inkstone('train', 'text', '--help');
+    expect(status).toBe(0);
+    for (const flag of ['--preset', '--data', '--out', '--resume', '--from', '--patience', '--learning-rate'])
+      expect(out).toContain(flag);
+  });
+});
+
+describe('generate', () => {
+  test('the same seed gives the same text, another seed another', async () => {
+    const words = ['generate', model, '--prompt', 'The ', '--tokens', '40', '--json'];
+    const [one, two, other] = [
+      await inkstone(...words, '--seed', '7'),
+      await inkstone(...words, '--seed', '7'),
+      await inkstone(...words, '--seed', '8'),
+    ];
+    expect(one.json).toMatchObject({
+      tokens: 40,
+      prompt_tokens: 4,
+      seed: 7,
+      finish_reason: 'length',
+      model: 'run',
+    });
+    expect(two.json.text).toBe(one.json.text);
+    expect(other.json.text).not.toBe(one.json.text);
+    const many = await inkstone(...words, '--seed', '7', '--count', '2');
+    expect((many.json.samples as { text: string }[]).map((sample) => sample.text)).toEqual([
+      one.json.text,
+      other.json.text,
+    ]);
+  });
+
+  test('streams the prompt and the text to people and stops before a stop string', async () => {
+    const { json } = await inkstone(
+      'generate',
+      model,
+      '--prompt',
+      'The ',
+      '--tokens',
+      '40',
+      '--seed',
+      '7',
+      '--json',
+    );
+    const whole = String(json.text);
+    const { out } = await inkstone('generate', model, '--prompt', 'The ', '--tokens', '40', '--seed', '7');
+    expect(out).toBe(`The ${whole}\n`);
+    const stop = whole.slice(10, 12);
+    const stopped = await inkstone(
+      'generate',
+      model,
+      '--prompt',
+      'The ',
+      '--tokens',
+      '40',
+      '--seed',
+      '7',
+      '--stop',
+      stop,
+      '--json',
+    );
+    expect(stopped.json).toMatchObject({ text: whole.slice(0, whole.indexOf(stop)), finish_reason: 'stop' });
+  });
+
+  test('bad input', async () => {
+    const fails = async (status: number, code: string, ...words: string[]): Promise<void> => {
+      const result = await inkstone('generate', ...words, '--json');
+      expect(result.json.error).toMatchObject({ code });
+      expect(result.status).toBe(status);
+    };
+    await fails(2, 'character_unknown', model, '--prompt', 'Ω');
+    await fails(4, 'model_not_found', path.join(folder, 'nothing'));
+    await fails(2, 'invalid_input', model, '--temperature', '-1');
+    await fails(2, 'invalid_input', model, '--top-p', '0');
+    await fails(2, 'invalid_input', model, '--tokens', '0');
+    await fails(2, 'invalid_input');
+  });
+});
+
+describe('evaluate', () => {
+  test('gives the training’s own validation loss', async () => {
+    const { json, status } = await inkstone('evaluate', model, '--data', data, '--json');
+    expect(status).toBe(0);
+    expect(json.nats_per_character).toBeCloseTo(Number(trained.val_loss), 5);
+    expect(json.bits_per_character).toBeCloseTo(Number(trained.val_loss) / Math.LN2, 5);
+    expect(json.perplexity_per_token).toBeCloseTo(Math.exp(Number(trained.val_loss)), 3);
+    expect(json.characters).toBe(text.length - Math.floor(0.9 * text.length));
+    expect(json.predictions).toBe(Number(json.characters) - 1);
+  });
+
+  test('all of a text; text in other characters is refused', async () => {
+    const all = await inkstone('evaluate', model, '--data', data, '--split', 'all', '--json');
+    expect(all.json).toMatchObject({ characters: text.length, predictions: text.length - 1, split: 'all' });
+    const other = path.join(folder, 'greek.txt');
+    await fs.writeFile(other, 'Ωμέγα '.repeat(20));
+    const refused = await inkstone('evaluate', model, '--data', other, '--json');
+    expect(refused.json.error).toMatchObject({ code: 'vocabulary_differs' });
+    expect(refused.status).toBe(5);
+    expect((await inkstone('evaluate', model, '--data', path.join(folder, 'none'), '--json')).status).toBe(4);
+  });
+});
+
+describe('export', () => {
+  test('ONNX: plain ONNX Runtime gives the model’s logits', async () => {
+    const out = path.join(folder, 'exports', 'model.onnx');
+    const { status } = await inkstone('export', model, '--format', 'onnx', '--out', out, '--json');
+    expect(status).toBe(0);
+    const ids = Int32Array.from({ length: 2 * 7 }, (_, i) => (i * 5) % 20);
+    const session = await ort.InferenceSession.create(out, { logSeverityLevel: 4 });
+    expect(session.inputNames).toEqual(['tokens']);
+    const { logits } = await session.run({ tokens: new ort.Tensor('int32', ids, [2, 7]) });
+    const { config, weights } = await loadTextModel(model);
+    const reference = await createBackend('reference');
+    const program = await reference.compile(gpt2Logits(config));
+    const expected = await program.run({ inputs: { ...weights, tokens: tensor('i32', [2, 7], ids) } });
+    expect(logits?.dims).toEqual(expected.logits?.shape);
+    const [a, b] = [logits?.data as Float32Array, expected.logits?.data as Float32Array];
+    expect(Math.max(...a.map((value, i) => Math.abs(value - (b[i] as number))))).toBeLessThan(1e-4);
+    await reference.close();
+    await session.release();
+  });
+
+  test('safetensors: one file, or a folder that is a model again', async () => {
+    const single = path.join(folder, 'exports', 'model.safetensors');
+    expect(
+      (await inkstone('export', model, '--format', 'safetensors', '--out', single, '--json')).status,
+    ).toBe(0);
+    const { tensors, metadata } = readSafetensors(await fs.readFile(single));
+    expect(metadata.format).toBe('pt');
+    expect(tensors['transformer.h.0.attn.c_attn.bias']?.shape).toEqual([96]);
+    const hub = path.join(folder, 'exports', 'hub');
+    const result = await inkstone('export', model, '--format', 'safetensors', '--out', hub, '--json');
+    expect(result.json.files).toEqual(
+      expect.arrayContaining([
+        'config.json',
+        'model.safetensors',
+        'tokenizer.json',
+        'generation_config.json',
+      ]),
+    );
+    const same = (folderOf: string): Promise<{ json: Record<string, never> }> =>
+      inkstone('generate', folderOf, '--prompt', 'The ', '--seed', '3', '--tokens', '20', '--json');
+    expect((await same(hub)).json.text).toBe((await same(model)).json.text);
+    const again = await inkstone('export', model, '--format', 'safetensors', '--out', hub, '--json');
+    expect(again.json.error).toMatchObject({ code: 'out_exists' });
+    expect(again.status).toBe(5);
+    expect(
+      (await inkstone('export', model, '--format', 'safetensors', '--out', hub, '--force', '--json')).status,
+    ).toBe(0);
+    expect((await inkstone('export', model, '--format', 'onnx', '--out', hub, '--json')).status).toBe(5);
+    expect((await inkstone('export', model, '--format', 'pickle', '--out', 'x', '--json')).status).toBe(2);
+  });
+});
