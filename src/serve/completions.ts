@@ -204,11 +204,12 @@ async function answer(
     signal,
   );
   try {
-    if (body.stream !== true) return await collect(opened.events, choices.length, head, shape);
+    if (body.stream !== true) return await collect(opened.events, choices.length, body.n ?? 1, head, shape);
     await stream(
       opened.events,
       new EventStream(reply, signal),
       choices.length,
+      body.n ?? 1,
       { ...head, object: shape.chunk },
       shape,
       body.stream_options?.include_usage === true,
@@ -242,6 +243,7 @@ function usageOf(
 async function collect(
   events: AsyncIterable<ChoiceEvent>,
   count: number,
+  each: number,
   head: object,
   shape: Shape,
 ): Promise<object> {
@@ -261,7 +263,7 @@ async function collect(
     choices: texts.map((text, index) =>
       shape.whole(index, text, tokens[index] as TextToken[], reasonOf(ends.get(index)?.reason ?? 'stop')),
     ),
-    usage: usageOf(ends, count),
+    usage: usageOf(ends, each),
   };
 }
 
@@ -269,6 +271,7 @@ async function stream(
   events: AsyncIterable<ChoiceEvent>,
   out: EventStream,
   count: number,
+  each: number,
   head: object,
   shape: Shape,
   withUsage: boolean,
@@ -288,7 +291,7 @@ async function stream(
       offsets[event.index] = (offsets[event.index] as number) + event.text.length;
       await out.send({ ...head, choices: [shape.delta(event.index, event.text, log)] });
     }
-    if (withUsage) await out.send({ ...head, choices: [], usage: usageOf(ends, count) });
+    if (withUsage) await out.send({ ...head, choices: [], usage: usageOf(ends, each) });
     await out.send('[DONE]');
     out.end();
   } catch (thrown) {

@@ -1,0 +1,419 @@
+/** The server over a real socket, asked by the real `openai` and `ai` packages, with a replica that says the alphabet. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createOpenAI } from '@ai-sdk/openai';
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { generateText, streamText } from 'ai';
+import OpenAI from 'openai';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type RunningServer, type ServerOptions, startServer } from './index.ts';
+import { type LetterOptions, LetterReplica } from './testing.ts';
+
+let home: string;
+let servers: RunningServer[] = [];
+
+beforeAll(async () => {
+  home = await mkdtemp(path.join(tmpdir(), 'inkstone-serve-'));
+  const folder = path.join(home, 'runs', 'letters');
+  await mkdir(folder, { recursive: true });
+  const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
+  await writeFile(
+    path.join(folder, 'config.json'),
+    JSON.stringify({ family: 'text', architecture: 'gpt2', model, created: 7 }),
+  );
+  await writeFile(path.join(folder, 'model.safetensors'), '');
+});
+
+afterEach(async () => {
+  await Promise.all(servers.map((server) => server.close()));
+  servers = [];
+});
+
+afterAll(() => rm(home, { recursive: true, force: true }));
+
+async function start(
+  letters: LetterOptions = {},
+  options: ServerOptions = {},
+): Promise<{ server: RunningServer; replica: LetterReplica; client: OpenAI }> {
+  const replica = new LetterReplica('letters', letters);
+  const server = await startServer({
+    port: 0,
+    home,
+    model: 'letters',
+    startReplica: () => replica,
+    ...options,
+  });
+  servers.push(server);
+  return {
+    server,
+    replica,
+    client: new OpenAI({ baseURL: `${server.address}/v1`, apiKey: 'none', maxRetries: 0 }),
+  };
+}
+
+const say = {
+  model: 'letters',
+  messages: [{ role: 'user' as const, content: 'say' }],
+  seed: 0,
+  max_tokens: 5,
+};
+
+async function post(
+  server: RunningServer,
+  route: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<{
+  status: number;
+  body: { error: { code: string; param: string | null; type: string; message: string } };
+  headers: Headers;
+}> {
+  const response = await fetch(`${server.address}${route}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...headers },
+    body: typeof body === 'string' ? body : JSON.stringify(body),
+  });
+  return { status: response.status, body: (await response.json()) as never, headers: response.headers };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe('the openai package', () => {
+  it('lists models and fetches one', async () => {
+    const { client } = await start();
+    const all = await client.models.list();
+    expect(all.data.map((m) => m.id)).toContain('letters');
+    expect((await client.models.retrieve('letters')).owned_by).toBe('inkstone');
+  });
+
+  it('completes a chat', async () => {
+    const { client } = await start();
+    const answer = await client.chat.completions.create({ ...say, logprobs: true, top_logprobs: 2 });
+    expect(answer.choices[0]?.message.content).toBe('abcde');
+    expect(answer.choices[0]?.finish_reason).toBe('length');
+    expect(answer.usage).toEqual({ prompt_tokens: 3, completion_tokens: 5, total_tokens: 8 });
+    expect(answer.choices[0]?.logprobs?.content?.map((t) => t.top_logprobs.length)).toEqual([2, 2, 2, 2, 2]);
+  });
+
+  it('gives log-probability entries a list of alternatives even where none were asked for', async () => {
+    const { client } = await start();
+    const answer = await client.chat.completions.create({ ...say, logprobs: true });
+    expect(answer.choices[0]?.logprobs?.content?.[0]?.top_logprobs).toEqual([]);
+  });
+
+  it('streams with the helper, role first, usage last', async () => {
+    const { client } = await start();
+    const stream = client.chat.completions.stream({ ...say, stream_options: { include_usage: true } });
+    const chunks: OpenAI.ChatCompletionChunk[] = [];
+    stream.on('chunk', (chunk) => chunks.push(chunk));
+    const whole = await stream.finalChatCompletion();
+    expect(whole.choices[0]?.message.content).toBe('abcde');
+    expect(chunks[0]?.choices[0]?.delta.role).toBe('assistant');
+    expect(
+      chunks.every(
+        (c) => Array.isArray(c.choices) && c.choices.every((choice) => Number.isInteger(choice.index)),
+      ),
+    ).toBe(true);
+    expect(chunks.at(-1)?.choices).toEqual([]);
+    expect(chunks.at(-1)?.usage?.completion_tokens).toBe(5);
+    expect(chunks.slice(0, -1).every((c) => (c.usage ?? null) === null)).toBe(true);
+    expect(chunks.filter((c) => c.choices[0]?.finish_reason !== null && c.choices.length > 0)).toHaveLength(
+      1,
+    );
+  });
+
+  it('streams several answers, each with its own end', async () => {
+    const { client } = await start();
+    const texts = ['', ''];
+    const ends = new Set<number>();
+    for await (const chunk of await client.chat.completions.create({ ...say, n: 2, stream: true })) {
+      for (const choice of chunk.choices) {
+        texts[choice.index] += choice.delta.content ?? '';
+        if (choice.finish_reason !== null) ends.add(choice.index);
+      }
+    }
+    expect(texts).toEqual(['abcde', 'bcdef']);
+    expect(ends).toEqual(new Set([0, 1]));
+  });
+
+  it('completes text, plain and streamed, several prompts at once', async () => {
+    const { client } = await start();
+    const plain = await client.completions.create({
+      model: 'letters',
+      prompt: ['x', 'yy'],
+      max_tokens: 3,
+      seed: 0,
+      logprobs: 1,
+    });
+    expect(plain.choices.map((c) => c.text)).toEqual(['abc', 'abc']);
+    expect(plain.usage?.prompt_tokens).toBe(3);
+    expect(plain.choices[0]?.logprobs?.text_offset).toEqual([0, 1, 2]);
+    let text = '';
+    for await (const chunk of await client.completions.create({
+      model: 'letters',
+      prompt: 'x',
+      max_tokens: 3,
+      seed: 0,
+      stream: true,
+    }))
+      text += chunk.choices[0]?.text ?? '';
+    expect(text).toBe('abc');
+  });
+
+  it('maps errors to its classes', async () => {
+    const { client } = await start();
+    await expect(client.chat.completions.create({ ...say, model: 'leters' })).rejects.toBeInstanceOf(
+      OpenAI.NotFoundError,
+    );
+    await expect(client.chat.completions.create({ ...say, temperature: 9 })).rejects.toBeInstanceOf(
+      OpenAI.BadRequestError,
+    );
+  });
+
+  it('throws in the stream when the model fails after the first byte', async () => {
+    const { client } = await start({ failAfter: 2 });
+    const read = async (): Promise<void> => {
+      for await (const chunk of await client.chat.completions.create({ ...say, stream: true })) void chunk;
+    };
+    await expect(read()).rejects.toThrow(/fell over/);
+  });
+});
+
+describe('the ai package', () => {
+  it('generates and streams through .chat()', async () => {
+    const { server } = await start();
+    const model = createOpenAI({ baseURL: `${server.address}/v1`, apiKey: 'none' }).chat('letters');
+    const whole = await generateText({ model, prompt: 'say', maxOutputTokens: 4, seed: 0 });
+    expect(whole.text).toBe('abcd');
+    expect(whole.finishReason).toBe('length');
+    const stream = streamText({ model, prompt: 'say', maxOutputTokens: 4, seed: 1 });
+    expect(await stream.text).toBe('bcde');
+    expect((await stream.usage).outputTokens).toBe(4);
+  });
+
+  it('works as an OpenAI-compatible provider', async () => {
+    const { server } = await start();
+    const provider = createOpenAICompatible({
+      name: 'inkstone',
+      baseURL: `${server.address}/v1`,
+      includeUsage: true,
+    });
+    expect(
+      (await generateText({ model: provider('letters'), prompt: 'say', maxOutputTokens: 3, seed: 0 })).text,
+    ).toBe('abc');
+    expect(
+      await streamText({
+        model: provider.completionModel('letters'),
+        prompt: 'say',
+        maxOutputTokens: 3,
+        seed: 0,
+      }).text,
+    ).toBe('abc');
+  });
+});
+
+describe('bad input', () => {
+  it.each([
+    ['no model', { messages: say.messages }, 'parameter_invalid', 'model'],
+    ['no messages', { model: 'letters' }, 'parameter_invalid', 'messages'],
+    [
+      'an unknown role',
+      { ...say, messages: [{ role: 'king', content: 'x' }] },
+      'parameter_invalid',
+      'messages.0.role',
+    ],
+    [
+      'an image',
+      { ...say, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] },
+      'unsupported_parameter',
+      'messages.0.content.0',
+    ],
+    [
+      'tools',
+      { ...say, tools: [{ type: 'function', function: { name: 'f' } }] },
+      'unsupported_parameter',
+      'tools',
+    ],
+    [
+      'a JSON schema',
+      { ...say, response_format: { type: 'json_schema' } },
+      'unsupported_parameter',
+      'response_format',
+    ],
+    ['top_logprobs alone', { ...say, top_logprobs: 2 }, 'parameter_invalid', 'top_logprobs'],
+    [
+      'a long prompt',
+      { ...say, messages: [{ role: 'user', content: 'x'.repeat(65) }] },
+      'context_length_exceeded',
+      'prompt',
+    ],
+    ['half of a JSON', '{"model":', 'body_invalid', null],
+  ])('refuses %s', async (_, body, code, param) => {
+    const { server } = await start();
+    const answer = await post(server, '/v1/chat/completions', body);
+    expect(answer.status).toBe(400);
+    expect(answer.body.error).toMatchObject({ code, param, type: 'invalid_request_error' });
+    expect(answer.headers.get('x-request-id')).toMatch(/^req-/);
+  });
+
+  it('refuses a body that is too large, a wrong type and a wrong address', async () => {
+    const { server } = await start({}, { maxBody: 2048 });
+    expect(
+      (await post(server, '/v1/completions', { model: 'letters', prompt: 'x'.repeat(4096) })).status,
+    ).toBe(413);
+    expect((await post(server, '/v1/completions', 'x', { 'content-type': 'text/csv' })).status).toBe(415);
+    expect((await post(server, '/v1/nothing', {})).body.error.code).toBe('route_missing');
+  });
+
+  it('says what a model that is being loaded waits for', async () => {
+    let loaded: () => void = () => undefined;
+    const { server } = await start(
+      { loading: new Promise<void>((resolve) => (loaded = resolve)) },
+      { loadWait: 0.05 },
+    );
+    const answer = await post(server, '/v1/chat/completions', say);
+    expect(answer.status).toBe(503);
+    expect(answer.body.error).toMatchObject({ code: 'model_loading', progress: 0.5 });
+    expect(answer.headers.get('retry-after')).toBe('1');
+    loaded();
+  });
+});
+
+describe('load', () => {
+  it('answers 429 with a time to come back when the queue is full', async () => {
+    const { server, client } = await start({ pace: 20 }, { concurrency: 1, queue: 1 });
+    const busy = [client.chat.completions.create(say), client.chat.completions.create(say)];
+    await until(() => server.context.generation.queue.status().waiting === 1);
+    const answer = await post(server, '/v1/chat/completions', say);
+    expect(answer.status).toBe(429);
+    expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect(answer.body.error.type).toBe('rate_limit_error');
+    await Promise.all(busy);
+  });
+
+  it('cancels what a client hangs up on, mid-stream and before', async () => {
+    const { server, replica, client } = await start({ pace: 10 }, { concurrency: 1 });
+    const stream = await client.chat.completions.create({ ...say, max_tokens: 1000, stream: true });
+    for await (const chunk of stream) if (chunk.choices[0]?.delta.content === 'b') break;
+    await until(() => replica.finished.length === 1);
+    expect(replica.finished[0]).toMatch(/cancelled|length [2-9]$/);
+    expect(server.context.generation.queue.status().running).toBe(0);
+    const request = http.request(`${server.address}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+    });
+    request.on('error', () => undefined);
+    request.end(JSON.stringify({ ...say, max_tokens: 1000 }));
+    await until(() => replica.running === 1);
+    request.destroy();
+    await until(() => replica.running === 0 && server.context.generation.queue.status().running === 0);
+  });
+
+  it('finishes streams before it ends, and takes nothing new', async () => {
+    const { server, client } = await start({ pace: 20 });
+    let text = '';
+    const reading = (async () => {
+      for await (const chunk of await client.chat.completions.create({
+        ...say,
+        max_tokens: 10,
+        stream: true,
+      }))
+        text += chunk.choices[0]?.delta.content ?? '';
+    })();
+    await until(() => text.length > 1);
+    const closing = server.close();
+    expect((await post(server, '/v1/chat/completions', say).catch(() => ({ status: 503 }))).status).toBe(503);
+    await reading;
+    await closing;
+    expect(text).toBe('abcdefghij');
+  });
+});
+
+describe('who may ask', () => {
+  it('is open until the first key, then wants it', async () => {
+    const { server, client } = await start();
+    const { key, row } = await server.context.keys.create('test');
+    await expect(client.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError);
+    const keyed = new OpenAI({ baseURL: `${server.address}/v1`, apiKey: key, maxRetries: 0 });
+    expect((await keyed.models.list()).data.length).toBeGreaterThan(0);
+    expect(JSON.stringify(await server.context.keys.list())).not.toContain(key);
+    expect((await fetch(`${server.address}/health`)).status).toBe(200);
+    await server.context.keys.revoke(row.id);
+    expect((await client.models.list()).data.length).toBeGreaterThan(0);
+  });
+
+  it('refuses foreign pages and foreign names, and lets allowed origins in', async () => {
+    const { server } = await start({}, { allowedOrigins: ['https://studio.example'] });
+    expect((await post(server, '/v1/chat/completions', say, { origin: 'https://evil.example' })).status).toBe(
+      403,
+    );
+    const welcome = await post(server, '/v1/chat/completions', say, { origin: 'https://studio.example' });
+    expect(welcome.status).toBe(200);
+    expect(welcome.headers.get('access-control-allow-origin')).toBe('https://studio.example');
+    const rebound = await new Promise<number | undefined>((resolve) => {
+      http.get(`${server.address}/v1/models`, { headers: { host: 'evil.example' } }, (response) =>
+        resolve(response.statusCode),
+      );
+    });
+    expect(rebound).toBe(403);
+  });
+
+  it('does not listen beyond loopback without a key', async () => {
+    await expect(startServer({ port: 0, host: '0.0.0.0', home })).rejects.toMatchObject({
+      code: 'key_needed',
+    });
+  });
+});
+
+describe('the studio’s routes', () => {
+  it('tells of system, models and presets', async () => {
+    const { server } = await start();
+    const get = async (route: string): Promise<Record<string, unknown>> =>
+      (await fetch(`${server.address}${route}`)).json() as never;
+    expect(await get('/api/system')).toMatchObject({
+      version: expect.any(String),
+      machine: { cores: expect.any(Number) },
+    });
+    expect(((await get('/api/models')) as { data: { id: string }[] }).data.map((m) => m.id)).toContain(
+      'letters',
+    );
+    expect(((await get('/api/presets')) as { data: { id: string }[] }).data.map((p) => p.id)).toContain(
+      'nanogpt-cpu',
+    );
+    expect(await get('/openapi.json')).toMatchObject({ openapi: '3.1.0' });
+  });
+
+  it('takes files and refuses bad trainings', async () => {
+    const { server } = await start();
+    const upload = async (body: string, name = 'a.txt') =>
+      fetch(`${server.address}/api/files?name=${encodeURIComponent(name)}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/octet-stream' },
+        body,
+      });
+    const file = (await (await upload('some text', '../../etc/passwd')).json()) as {
+      id: string;
+      name: string;
+      bytes: number;
+    };
+    expect(file).toMatchObject({ name: 'passwd', bytes: 9 });
+    expect((await upload('')).status).toBe(422);
+    expect(
+      (await post(server, '/api/trainings', { name: 'm', file: file.id, preset: 'tinny' })).body.error.code,
+    ).toBe('preset_unknown');
+    expect(
+      (await post(server, '/api/trainings', { name: '../m', file: file.id, preset: 'tiny' })).body.error.code,
+    ).toBe('name_invalid');
+    expect(
+      (await post(server, '/api/trainings', { name: 'm', file: 'file-no', preset: 'tiny' })).body.error.code,
+    ).toBe('file_missing');
+    expect(
+      (await post(server, '/api/trainings', { name: 'letters', file: file.id, preset: 'tiny' })).body.error
+        .code,
+    ).toBe('run_exists');
+  });
+});
