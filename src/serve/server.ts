@@ -51,6 +51,9 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** Milliseconds for the last bytes to leave. */
+const CLOSE_GRACE = 500;
+
 /** @throws InkstoneError `port_taken`, `key_needed` */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const home = options.home ?? homeFolder();
@@ -164,7 +167,10 @@ async function warm(context: ServerContext, model: string | undefined): Promise<
 async function close(app: FastifyInstance, context: ServerContext): Promise<void> {
   context.draining = true;
   await context.generation.queue.drain();
+  // Answers are complete; what still hangs on are kept-alive connections and ends of event streams.
+  const grace = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE);
   await app.close();
+  clearTimeout(grace);
   await context.trainings.close();
   await context.pool.drain();
   await context.store.close();
