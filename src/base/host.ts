@@ -221,6 +221,17 @@ export async function writeFile(file: string, content: Uint8Array | string): Pro
   await writeAtomically(file, (write) => write(content));
 }
 
+/** Makes a file only where none is; false where one was: of several processes one gets true. */
+export async function createFile(file: string, content: string): Promise<boolean> {
+  try {
+    await fs.promises.writeFile(file, content, { flag: 'wx' });
+    return true;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw fileError(thrown, file);
+  }
+}
+
 /** Adds a line; several processes may add to one file. */
 export async function appendText(file: string, text: string): Promise<void> {
   await onFile(file, fs.promises.appendFile(file, text));

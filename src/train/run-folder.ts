@@ -2,6 +2,7 @@
 import { InkstoneError } from '../base/errors.ts';
 import {
   appendTextNow,
+  createFile,
   exists,
   facts,
   freeSpace,
@@ -63,16 +64,17 @@ export class RunFolder {
   /** @throws InkstoneError `run_locked` while another process trains here */
   async lock(): Promise<() => Promise<void>> {
     const file = this.file('lock');
-    if (await exists(file)) {
-      const holder = Number(await readText(file));
-      if (holder !== processId() && isAlive(holder)) {
+    while (!(await createFile(file, String(processId())))) {
+      const holder = Number(await readText(file).catch(() => ''));
+      if (holder > 0 && holder !== processId() && isAlive(holder)) {
         throw new InkstoneError('run_locked', `process ${holder} is training in ${this.path}`, {
           kind: 'conflict',
-          hint: 'wait for it, stop it, or choose another --out',
+          hint: `wait for it, stop it, or choose another --out; if it is no training, delete ${file}`,
         });
       }
+      // Its process is gone.
+      await removeFile(file);
     }
-    await writeFile(file, String(processId()));
     return () => removeFile(file);
   }
 

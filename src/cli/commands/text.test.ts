@@ -18,7 +18,7 @@ let trained: Record<string, number | string>;
 
 async function inkstone(
   ...words: string[]
-): Promise<{ status: number; out: string; error: string; json: Record<string, never> }> {
+): Promise<{ status: number; out: string; error: string; json: Record<string, unknown> }> {
   let out = '';
   let error = '';
   const status = await execute(words, {
@@ -346,7 +346,7 @@ describe('export', () => {
         'generation_config.json',
       ]),
     );
-    const same = (folderOf: string): Promise<{ json: Record<string, never> }> =>
+    const same = (folderOf: string): Promise<{ json: Record<string, unknown> }> =>
       inkstone('generate', folderOf, '--prompt', 'The ', '--seed', '3', '--tokens', '20', '--json');
     expect((await same(hub)).json.text).toBe((await same(model)).json.text);
     const again = await inkstone('export', model, '--format', 'safetensors', '--out', hub, '--json');
