@@ -156,11 +156,10 @@ export function readOnnx(bytes: Uint8Array): OnnxModel {
     }
   }
   if (graph === undefined || irVersion === 0) {
-    throw new InkstoneError(
-      'onnx_corrupt',
-      `there is no graph in this file (read to byte ${bytes.length})`,
-      { kind: 'data', hint: 'the file is damaged or no ONNX model' },
-    );
+    throw new InkstoneError('onnx_corrupt', `there is no graph in this file (read to byte ${bytes.length})`, {
+      kind: 'data',
+      hint: 'the file is damaged or no ONNX model',
+    });
   }
   return {
     irVersion,

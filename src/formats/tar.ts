@@ -27,10 +27,15 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
   for (;;) {
     const header = await reader.take(BLOCK);
     if (header === undefined) return;
-    if (header.every((byte) => byte === 0)) return;
+    if (header.every((byte) => byte === 0)) {
+      // To the very end: what unpacks the archive checks its sums there.
+      while ((await reader.some(1 << 20)) !== undefined);
+      return;
+    }
     if (header.length < BLOCK) throw corrupt('it ends inside a header');
     checkSum(header);
     const size = number(header.subarray(124, 136));
+    if (!Number.isSafeInteger(size) || size < 0) throw corrupt('a header has no size');
     const type = String.fromCharCode(header[156] as number);
     const prefix = text(header.subarray(257, 262)) === 'ustar' ? text(header.subarray(345, 500)) : '';
     const own = text(header.subarray(0, 100));

@@ -183,12 +183,19 @@ async function* whole(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   if (rest !== '') yield rest;
 }
 
+const SPACE = /\p{White_Space}/u;
+/** A run of text without any white space is cut after this much, whatever stands there. */
+const LONGEST = 1 << 22;
+
 /** The last place where a non-space is followed by white space and then by more. */
 function lastWordEnd(text: string): number {
   for (let i = text.length - 2; i > 0; i--) {
-    if (/\s/.test(text[i] as string) && !/\s/.test(text[i - 1] as string)) return i;
+    if (SPACE.test(text[i] as string) && !SPACE.test(text[i - 1] as string)) return i;
   }
-  return text.length > 1 << 22 ? text.length - 1 : 0;
+  if (text.length <= LONGEST) return 0;
+  // Both halves of an astral character stay together.
+  const end = text.length - 1;
+  return (text.charCodeAt(end) & 0xfc00) === 0xdc00 ? end - 1 : end;
 }
 
 async function* lines(chunks: AsyncIterable<string>): AsyncGenerator<string> {

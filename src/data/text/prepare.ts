@@ -4,12 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import { InkstoneError } from '../../base/errors.ts';
-import { exists, makeFolder, readText, writeAtomically, writeFile } from '../../base/host.ts';
+import {
+  exists,
+  facts,
+  makeFolder,
+  readText,
+  removeFile,
+  writeAtomically,
+  writeFile,
+} from '../../base/host.ts';
 import { trainBpe, WordCounter } from '../tokenizer/bpe-train.ts';
 import { CharacterTokenizer } from '../tokenizer/characters.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type ReadOptions, readPieces, type TextPiece } from './pieces.ts';
-import { TokenFile } from './token-file.ts';
+import { TokenFile, tokenWidth } from './token-file.ts';
 
 export interface CorpusInfo {
   /** SHA-256 of the text in order. */
@@ -61,7 +69,9 @@ export async function prepareText(path: string, options: PrepareOptions): Promis
     });
   const trainCharacters = Math.floor(info.characters * (1 - validation) + 1e-9);
   const key = { fingerprint: info.fingerprint, tokenizer: hash(tokenizer.toJson()), trainCharacters };
-  const counts = (await reuse(options.folder, key)) ?? (await encode(path, options, tokenizer, info, key));
+  const counts =
+    (await reuse(options.folder, key, tokenizer.vocabularySize)) ??
+    (await encode(path, options, tokenizer, info, key));
   return {
     info,
     tokenizer,
@@ -117,13 +127,20 @@ interface Counts {
 }
 type Key = { fingerprint: string; tokenizer: string; trainCharacters: number };
 
-async function reuse(folder: string, key: Key): Promise<Counts | undefined> {
-  if (!(await exists(meta(folder))) || !(await exists(ids(folder)))) return undefined;
-  const before = JSON.parse(await readText(meta(folder))) as Key & Counts;
+async function reuse(folder: string, key: Key, vocabulary: number): Promise<Counts | undefined> {
+  const file = await facts(ids(folder));
+  if (file === undefined || !(await exists(meta(folder)))) return undefined;
+  let before: Key & Counts;
+  try {
+    before = JSON.parse(await readText(meta(folder))) as Key & Counts;
+  } catch {
+    return undefined;
+  }
   const same =
     before.fingerprint === key.fingerprint &&
     before.tokenizer === key.tokenizer &&
-    before.trainCharacters === key.trainCharacters;
+    before.trainCharacters === key.trainCharacters &&
+    file.size === (before.trainTokens + before.validationTokens) * tokenWidth(vocabulary);
   return same ? before : undefined;
 }
 
@@ -134,7 +151,9 @@ async function encode(
   info: CorpusInfo,
   key: Key,
 ): Promise<Counts> {
-  const wide = tokenizer.vocabularySize > 65536;
+  const wide = tokenWidth(tokenizer.vocabularySize) === 4;
+  // Until the new ids are whole, nothing says what the old ones are.
+  await removeFile(meta(options.folder));
   const counts = { trainTokens: 0, validationTokens: 0 };
   let characters = 0;
   await writeAtomically(ids(options.folder), async (write) => {

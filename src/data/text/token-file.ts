@@ -1,6 +1,9 @@
 /** A file of token ids (u16 or u32, little-endian), read at any place. */
 import { type OpenFile, openFile } from '../../base/host.ts';
 
+/** Bytes of an id. */
+export const tokenWidth = (vocabulary: number): 2 | 4 => tokenWidth(vocabulary);
+
 export class TokenFile {
   readonly length: number;
   private readonly file: OpenFile;

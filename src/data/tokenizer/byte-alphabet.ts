@@ -23,5 +23,9 @@ export const byteOrder: readonly number[] = Array.from({ length: 256 }, (_, i) =
   (a, b) => (byteToCharacter[a] as string).codePointAt(0)! - (byteToCharacter[b] as string).codePointAt(0)!,
 );
 
-/** GPT-2's pre-tokenizer: contractions, words, numbers, marks, each with the space before it. */
-export const WORDS = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu;
+/**
+ * GPT-2's pre-tokenizer: contractions, words, numbers, marks, each with the space before it. White space is
+ * Unicode's property, as in the original; JavaScript's `\s` has U+FEFF too and lacks U+0085.
+ */
+export const WORDS =
+  /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
