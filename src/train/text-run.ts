@@ -76,7 +76,9 @@ export interface TextRunResult extends TrainOutcome {
   model: Gpt2Config;
 }
 
-const EVALUATION_ROWS = 32;
+/** Tokens of an evaluation batch: enough to fill the cores, little enough not to need more memory than training. */
+const EVALUATION_TOKENS = 2048;
+const evaluationRows = (context: number): number => Math.max(1, Math.floor(EVALUATION_TOKENS / context));
 
 export async function trainText(options: TextRunOptions): Promise<TextRunResult> {
   const folder = new RunFolder(options.out);
@@ -264,7 +266,7 @@ async function runTrainer(
     backend: options.backend,
     model,
     training,
-    evaluationBatch: EVALUATION_ROWS,
+    evaluationBatch: evaluationRows(training.context),
     ...(options.from === undefined ? {} : { parameters: options.from.parameters }),
   });
   const { sample } = options;
@@ -286,7 +288,7 @@ async function runTrainer(
         let total = 0;
         let predicted = 0;
         for await (const batch of evaluationBatches(prepared.tokens, validationRange, {
-          batch: EVALUATION_ROWS,
+          batch: evaluationRows(training.context),
           context: training.context,
         })) {
           const part = await trainable.evaluate(batch);

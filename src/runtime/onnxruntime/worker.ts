@@ -1,6 +1,7 @@
 /** The thread that holds sessions: `session.run` blocks whoever calls it, so nobody else lives here. */
 import { parentPort } from 'node:worker_threads';
 import { InkstoneError } from '../../base/errors.ts';
+import type { HostTensors } from '../../base/tensor.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Answer, Question } from './messages.ts';
 
@@ -12,12 +13,17 @@ let last: Promise<void> = Promise.resolve();
 port?.on('message', (question: Question) => {
   last = last.then(async () => {
     let answer: Answer;
+    let moved: ArrayBuffer[] = [];
     try {
-      answer = { id: question.id, value: await dispatcher.answer(question.call) };
+      const value = await dispatcher.answer(question.call);
+      answer = { id: question.id, value };
+      // What was read is a copy already; it is handed over, not copied again.
+      if (question.call.kind === 'read')
+        moved = Object.values(value as HostTensors).map((t) => t.data.buffer as ArrayBuffer);
     } catch (thrown) {
       const { code, message, kind, hint, details } = InkstoneError.from(thrown, 'engine_failed');
       answer = { id: question.id, error: { code, message, kind, hint, details } };
     }
-    port.postMessage(answer);
+    port.postMessage(answer, moved);
   });
 });
