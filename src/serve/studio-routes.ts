@@ -1,4 +1,5 @@
 /** `/api/*`: what the studio needs beyond the wire: system, models with cards, files, trainings and their events. */
+import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Row } from '../base/contracts/store.ts';
@@ -82,7 +83,7 @@ function addFiles(app: FastifyInstance, { home, store }: ServerContext): void {
   app.post('/api/files', { bodyLimit: 4 * 2 ** 30 }, async (request) => {
     const name = path.basename(parse(fileQuery, request.query).name).replaceAll(/[^\p{L}\p{N}._ -]/gu, '_');
     await makeFolder(folder);
-    const id = `file-${now().toString(36)}-${Math.random().toString(36).slice(2, 8)}`;
+    const id = `file-${now().toString(36)}-${randomUUID().slice(0, 8)}`;
     const own = path.join(folder, id);
     await makeFolder(own);
     const target = path.join(own, name);

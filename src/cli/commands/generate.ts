@@ -1,4 +1,5 @@
 /** `inkstone generate`: continues a prompt with a model, streamed for people, as one object for machines. */
+import { randomInt } from 'node:crypto';
 import { InkstoneError } from '../../base/errors.ts';
 import { monotonic, readInput } from '../../base/host.ts';
 import { z } from '../../base/schema.ts';
@@ -98,7 +99,7 @@ async function write(
 async function run(settings: Settings, context: CommandContext): Promise<GenerateResult> {
   const { id, folder } = await findModel(settings.model);
   const prompt = settings.prompt === '-' ? await readInput() : settings.prompt;
-  const seed = settings.seed ?? Math.floor(Math.random() * 2 ** 31);
+  const seed = settings.seed ?? randomInt(2 ** 31);
   const backend = await createBackend(
     settings.device,
     settings.threads === undefined ? {} : { threads: settings.threads },

@@ -14,7 +14,7 @@ import { execute } from '../main.ts';
 let folder: string;
 let data: string;
 let model: string;
-let trained: Record<string, number | string>;
+let trained: Record<string, unknown>;
 
 async function inkstone(
   ...words: string[]
