@@ -2,7 +2,7 @@
 import { type OpenFile, openFile } from '../../base/host.ts';
 
 /** Bytes of an id. */
-export const tokenWidth = (vocabulary: number): 2 | 4 => tokenWidth(vocabulary);
+export const tokenWidth = (vocabulary: number): 2 | 4 => (vocabulary > 65536 ? 4 : 2);
 
 export class TokenFile {
   readonly length: number;
@@ -16,7 +16,7 @@ export class TokenFile {
   }
 
   static async open(path: string, vocabulary: number): Promise<TokenFile> {
-    return new TokenFile(await openFile(path, 'read'), vocabulary > 65536 ? 4 : 2);
+    return new TokenFile(await openFile(path, 'read'), tokenWidth(vocabulary));
   }
 
   /** `count` ids from `start`; fewer at the end. */
