@@ -92,7 +92,9 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
   const spans: [number, number, string][] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') {
-      metadata = z.record(z.string(), z.string()).parse(value);
+      const texts = z.record(z.string(), z.string()).safeParse(value);
+      if (!texts.success) throw corrupt('its metadata are no texts');
+      metadata = texts.data;
       continue;
     }
     const read = entry.safeParse(value);
