@@ -78,8 +78,15 @@ export class RunFolder {
     return () => removeFile(file);
   }
 
+  /** @throws InkstoneError `run_corrupt` */
   async readJson<T>(name: string): Promise<T | undefined> {
-    return (await exists(this.file(name))) ? (JSON.parse(await readText(this.file(name))) as T) : undefined;
+    const file = this.file(name);
+    if (!(await exists(file))) return undefined;
+    try {
+      return JSON.parse(await readText(file)) as T;
+    } catch (cause) {
+      throw InkstoneError.is(cause) ? cause : corrupt(file, 'it is not JSON', cause);
+    }
   }
 
   async writeJson(name: string, value: unknown): Promise<void> {
@@ -153,20 +160,32 @@ export class RunFolder {
     });
   }
 
+  /** @throws InkstoneError `run_corrupt` */
   async readCheckpoint(name: 'last' | 'best'): Promise<Checkpoint | undefined> {
     const file = this.file(`checkpoints/${name}.safetensors`);
     if ((await facts(file)) === undefined) return undefined;
-    const { tensors, metadata } = readSafetensors(await readBytes(file));
-    return {
-      step: Number(metadata.step),
-      tensors,
-      record: JSON.parse(metadata.record ?? '{"stale":0}') as TrainRecord,
-    };
+    const bytes = await readBytes(file);
+    try {
+      const { tensors, metadata } = readSafetensors(bytes);
+      const step = Number(metadata.step);
+      if (!Number.isInteger(step) || metadata.record === undefined) throw corrupt(file, 'it names no step');
+      return { step, tensors, record: JSON.parse(metadata.record) as TrainRecord };
+    } catch (cause) {
+      throw corrupt(file, cause instanceof Error ? cause.message : 'it cannot be read', cause);
+    }
   }
 
   has(name: 'last' | 'best'): Promise<boolean> {
     return exists(this.file(`checkpoints/${name}.safetensors`));
   }
+}
+
+function corrupt(file: string, why: string, cause?: unknown): InkstoneError {
+  return new InkstoneError('run_corrupt', `${file} is damaged: ${why}`, {
+    kind: 'data',
+    hint: 'put a copy back, or start the run again with --force',
+    cause,
+  });
 }
 
 /** Parameters alone, in half precision where asked. */

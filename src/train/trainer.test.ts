@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Trainable } from '../base/contracts/trainable.ts';
 import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
+import { writeSafetensors } from '../formats/safetensors.ts';
 import { trainingConfig } from '../nn/training-config.ts';
 import { onlyNamed, RunFolder } from './run-folder.ts';
 import { type TrainerOptions, train } from './trainer.ts';
@@ -214,6 +215,29 @@ describe('run folder', () => {
     await expect(folder.lock()).rejects.toMatchObject({ code: 'run_locked', exitStatus: 5 });
     await fs.writeFile(folder.file('lock'), '');
     await (await folder.lock())();
+  });
+
+  test('a damaged checkpoint or configuration is named, not guessed around', async () => {
+    const named = (name: string): object => ({
+      code: 'run_corrupt',
+      exitStatus: 3,
+      message: expect.stringContaining(name),
+      hint: expect.stringContaining('--force'),
+    });
+    await folder.writeCheckpoint('last', {
+      step: 3,
+      tensors: { x: tensor('f32', [1], [1]) },
+      record: { stale: 0 },
+    });
+    const file = folder.file('checkpoints/last.safetensors');
+    const whole = await fs.readFile(file);
+    await fs.writeFile(file, whole.subarray(0, -1));
+    await expect(folder.readCheckpoint('last')).rejects.toMatchObject(named('last.safetensors'));
+    await fs.writeFile(file, writeSafetensors({ x: tensor('f32', [1], [1]) }));
+    await expect(folder.readCheckpoint('last')).rejects.toMatchObject(named('last.safetensors'));
+    await fs.writeFile(folder.file('config.json'), '{');
+    await expect(folder.readJson('config.json')).rejects.toMatchObject(named('config.json'));
+    expect(await folder.readCheckpoint('best')).toBeUndefined();
   });
 
   test('clear forgets the run but not the prepared data', async () => {
