@@ -1,21 +1,17 @@
 /**
- * `inkstone train text`: from a text and a preset to a run folder. Turns flags into a run's options, shows its
- * progress and writes its card; the training itself is in train/.
+ * `inkstone train text`: from a text and a preset to a run folder. Runs what train-text-plan.ts made of the flags,
+ * shows its progress and writes its card; the training itself is in train/.
  */
 import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments, exists, writeFile } from '../../../base/host.ts';
-import { nearest } from '../../../base/nearest.ts';
+import { commandArguments, writeFile } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
-import { z } from '../../../base/schema.ts';
 import { codeVersion } from '../../../base/version.ts';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer.ts';
 import { modelCard } from '../../../evaluate/model-card.ts';
 import { createDecoder } from '../../../generate/index.ts';
 import type { Gpt2Config } from '../../../models/text/gpt2.ts';
-import { decodingOf, loadTextModel } from '../../../models/text/load.ts';
-import { type TextPreset, textPreset, textPresets } from '../../../models/text/presets.ts';
-import { findModel } from '../../../operate/registry.ts';
+import { decodingOf } from '../../../models/text/load.ts';
 import { type Backend, createBackend } from '../../../runtime/index.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import {
@@ -26,71 +22,14 @@ import {
 } from '../../../train/text-run.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
-
-const whole = z.number().int();
-const own = { environment: false } as const;
-
-const schema = z.object({
-  preset: z
-    .string()
-    .optional()
-    .describe(
-      `${textPresets.map((preset) => preset.id).join(', ')}; default nanogpt-cpu, with --resume the run's own`,
-    ),
-  data: z
-    .string()
-    .optional()
-    .describe('a text file, a folder, .jsonl, .gz or .tar.gz; with --resume the run knows it'),
-  out: z.string().optional().describe('the run folder; default runs-out/PRESET-N with the next free number'),
-  steps: whole.min(1).optional().describe('optimiser steps'),
-  seed: whole.min(0).optional().describe('of the starting values and the order of the data'),
-  device: z.enum(['cpu', 'webgpu']).default('cpu').describe('where the arithmetic runs'),
-  threads: whole.min(1).max(1024).optional().describe('compute threads; default: one per core'),
-  resume: z
-    .boolean()
-    .default(false)
-    .describe('go on with the run in --out from its last checkpoint')
-    .meta(own),
-  force: z.boolean().default(false).describe('replace the run in --out').meta(own),
-  batch: whole.min(1).optional().describe('sequences a step').meta(own),
-  context: whole
-    .min(2)
-    .optional()
-    .describe('tokens of a window, and the longest the model can see')
-    .meta(own),
-  layers: whole.min(1).max(200).optional().describe('blocks of the network').meta(own),
-  heads: whole.min(1).max(256).optional().describe('attention heads of a block').meta(own),
-  width: whole.min(1).max(65536).optional().describe('numbers per token').meta(own),
-  dropout: z.number().min(0).lt(1).optional().describe('probability of dropping an element').meta(own),
-  learningRate: z.number().gt(0).optional().describe('the highest rate of the schedule').meta(own),
-  clip: z.number().min(0).optional().describe('limit of the gradient norm; 0 for none').meta(own),
-  evaluateEvery: whole
-    .min(1)
-    .optional()
-    .describe('steps between evaluations of the validation part')
-    .meta(own),
-  checkpointEvery: whole.min(1).optional().describe('steps between checkpoints').meta(own),
-  sampleEvery: whole.min(0).optional().describe('steps between samples; 0 for none').meta(own),
-  patience: whole
-    .min(0)
-    .optional()
-    .describe('evaluations without a better loss before it ends; 0 for never')
-    .meta(own),
-  validation: z
-    .number()
-    .gt(0)
-    .lt(1)
-    .optional()
-    .describe('the last part of the characters, kept for validation; default 0.1')
-    .meta(own),
-  field: z.string().min(1).optional().describe('JSON lines: the field with the text').meta(own),
-  from: z
-    .string()
-    .optional()
-    .describe('a model to go on from, with its sizes and tokenizer; the preset then says how to train')
-    .meta(own),
-});
-type Settings = z.output<typeof schema>;
+import {
+  defined,
+  freeFolder,
+  planned,
+  resumed,
+  type TrainTextSettings,
+  trainTextSchema,
+} from '../../train-text-plan.ts';
 
 interface TrainTextResult {
   val_loss: number;
@@ -106,141 +45,6 @@ interface TrainTextResult {
   out: string;
   preset: string;
   seed: number;
-}
-
-/** The preset by name. @throws InkstoneError `preset_unknown`, with the nearest name */
-function presetOf(id: string): TextPreset {
-  const close = nearest(
-    id,
-    textPresets.map((preset) => preset.id),
-  );
-  if (close === undefined || close === id) return textPreset(id);
-  throw new InkstoneError('preset_unknown', `there is no text preset "${id}"`, {
-    kind: 'usage',
-    hint: `did you mean ${close}?`,
-  });
-}
-
-/** `runs-out/PRESET-N`, with the first number that no run has. */
-async function freeFolder(preset: string): Promise<string> {
-  for (let n = 1; ; n++) {
-    const folder = path.join('runs-out', `${preset}-${n}`);
-    if (!(await exists(path.join(folder, 'config.json'))) && !(await exists(path.join(folder, 'lock'))))
-      return folder;
-  }
-}
-
-/** The run that `--resume` goes on with. @throws InkstoneError `out_missing`, `run_missing` */
-async function resumed(settings: Settings): Promise<TextRunConfig | undefined> {
-  if (!settings.resume) return undefined;
-  if (settings.force)
-    throw new InkstoneError('flags_conflict', '--resume and --force cannot stand together', {
-      kind: 'usage',
-      hint: 'go on with a run, or replace it',
-    });
-  if (settings.out === undefined)
-    throw new InkstoneError('out_missing', '--resume needs --out', {
-      kind: 'usage',
-      hint: 'name the run folder to go on with',
-    });
-  const before = await new RunFolder(settings.out).readJson<TextRunConfig>('config.json');
-  if (before !== undefined) return before;
-  throw new InkstoneError('run_missing', `there is no run in ${settings.out} to resume`, {
-    kind: 'missing',
-    hint: 'check --out, or leave --resume out to start one',
-  });
-}
-
-/** A run's options, and the folder of the model that it goes on from. */
-type Plan = Omit<TextRunOptions, 'backend' | 'out'> & { origin?: string };
-
-/** What the run is to be: the preset, or the run's own settings where it is resumed, under the given flags. */
-async function planned(settings: Settings, before: TextRunConfig | undefined): Promise<Plan> {
-  const preset = presetOf(settings.preset ?? before?.preset ?? 'nanogpt-cpu');
-  const data = settings.data ?? (before?.provenance.data as string | undefined);
-  if (data === undefined)
-    throw new InkstoneError('invalid_input', '--data is required', {
-      kind: 'usage',
-      hint: 'name a text file, a folder or an archive to learn from',
-    });
-  const base: TextPreset =
-    before === undefined ? preset : { ...preset, model: before.model, training: before.training };
-  const {
-    steps,
-    seed,
-    batch,
-    learningRate,
-    clip,
-    dropout,
-    evaluateEvery,
-    checkpointEvery,
-    sampleEvery,
-    patience,
-  } = settings;
-  // A run that was killed before its first checkpoint begins again where it began.
-  const begun = before !== undefined && (await new RunFolder(settings.out as string).has('last'));
-  const origin =
-    before === undefined ? settings.from : begun ? undefined : (before.provenance.from as string | undefined);
-  const from = origin === undefined ? undefined : await loadTextModel((await findModel(origin)).folder);
-  if (
-    from !== undefined &&
-    [settings.layers, settings.heads, settings.width].some((size) => size !== undefined)
-  ) {
-    throw new InkstoneError('flags_conflict', '--layers, --heads and --width cannot stand with --from', {
-      kind: 'usage',
-      hint: 'the sizes come from the model that is gone on from',
-    });
-  }
-  const context = settings.context ?? before?.training.context;
-  const given = defined({ layers: settings.layers, heads: settings.heads, width: settings.width });
-  // Only a new model takes --context as its own; one that exists keeps it and may be shown shorter windows.
-  const model =
-    from !== undefined
-      ? withoutVocabulary(from.config)
-      : before !== undefined
-        ? { ...withoutVocabulary(before.model), ...given }
-        : { ...given, ...defined({ context }) };
-  return {
-    preset: base,
-    data,
-    model,
-    training: defined({
-      steps,
-      seed,
-      batch,
-      learningRate,
-      clip,
-      dropout,
-      evaluateEvery,
-      checkpointEvery,
-      sampleEvery,
-      patience,
-      context,
-    }),
-    resume: settings.resume,
-    force: settings.force,
-    ...defined({
-      validation: settings.validation,
-      field: settings.field ?? (before?.provenance.field as string | undefined),
-    }),
-    ...(from === undefined
-      ? {}
-      : { from: { parameters: from.weights, tokenizer: from.tokenizer }, origin: path.resolve(from.folder) }),
-  };
-}
-
-function withoutVocabulary({
-  layers,
-  heads,
-  width,
-  context,
-  bias,
-}: Gpt2Config): Omit<Gpt2Config, 'vocabulary'> {
-  return { layers, heads, width, context, bias };
-}
-
-function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as never;
 }
 
 /** About 200 characters from the parameters as they are; the same seed gives the same text. */
@@ -292,7 +96,7 @@ function line({
 }
 
 /** A model's vocabulary is fixed: data with other characters cannot be learned by it. */
-function explain(thrown: unknown, settings: Settings): unknown {
+function explain(thrown: unknown, settings: TrainTextSettings): unknown {
   if (!InkstoneError.is(thrown) || thrown.code !== 'character_unknown' || settings.from === undefined)
     return thrown;
   return new InkstoneError(
@@ -315,7 +119,7 @@ async function writeCard(result: TextRunResult, preset: string): Promise<void> {
   );
 }
 
-async function run(settings: Settings, context: CommandContext): Promise<TrainTextResult> {
+async function run(settings: TrainTextSettings, context: CommandContext): Promise<TrainTextResult> {
   const before = await resumed(settings);
   const plan = await planned(settings, before);
   const preset = plan.preset.id;
@@ -377,7 +181,7 @@ export const trainTextCommand = command({
   description:
     'The last tenth of the characters is kept for validation; the whole of it is scored at every evaluation. The run folder holds everything that ' +
     'is needed to go on after a kill, to serve the model and to repeat the run. Ctrl-C ends after the current step and keeps a checkpoint.',
-  schema,
+  schema: trainTextSchema,
   examples: [
     'train text --preset nanogpt-cpu --data my.txt',
     'train text --preset tiny --data texts/ --out runs-out/first --steps 100',
