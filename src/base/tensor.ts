@@ -52,7 +52,7 @@ export function allocate<D extends DType>(dtype: D, length: number): ArrayOf[D] 
 /** A view of `bytes` as `dtype`; copies only where alignment forces it. */
 export function viewOf<D extends DType>(dtype: D, bytes: Uint8Array): ArrayOf[D] {
   const width = BYTES[dtype];
-  const aligned = bytes.byteOffset % width === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % width === 0 ? bytes : new Uint8Array(bytes);
   return new CONSTRUCTOR[dtype](
     aligned.buffer as ArrayBuffer,
     aligned.byteOffset,

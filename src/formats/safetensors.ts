@@ -38,13 +38,21 @@ export interface SafetensorsFile {
   metadata: Record<string, string>;
 }
 
-/** Header and data as pieces, tensors sorted by name: the same tensors give the same bytes. */
+/**
+ * Header and data as pieces, wide elements first, then by name, as the reference implementation has it: the
+ * same tensors give the same bytes and every tensor lies where its element type wants it.
+ * @throws InkstoneError `safetensors_name` for a tensor named `__metadata__`
+ */
 export function safetensorsPieces(
   tensors: HostTensors,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array[] {
-  const names = Object.keys(tensors).sort();
-  const header: Record<string, unknown> = {};
+  const width = (name: string): number => BYTES[(tensors[name] as HostTensor).dtype];
+  const names = Object.keys(tensors).sort((a, b) => width(b) - width(a) || (a < b ? -1 : 1));
+  if ('__metadata__' in tensors)
+    throw new InkstoneError('safetensors_name', 'no tensor can have the name __metadata__');
+  // Without a prototype, so that `__proto__` is a name like any other.
+  const header: Record<string, unknown> = Object.create(null);
   if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   let at = 0;
   for (const name of names) {
@@ -77,24 +85,25 @@ export function writeSafetensors(
 }
 
 /**
- * Tensors are views of `bytes` where alignment allows; bfloat16 comes out as f32.
+ * Tensors are views of `file` where alignment allows; bfloat16 comes out as f32.
  * @throws InkstoneError `safetensors_corrupt`, `safetensors_unsupported`
  */
-export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
+export function readSafetensors(file: Uint8Array): SafetensorsFile {
+  // A plain view: the methods of Node's Buffer differ.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   if (bytes.length < 8) throw corrupt('it is shorter than its header length');
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true));
   if (length > HEADER_LIMIT) throw corrupt(`its header claims ${length} bytes`);
   if (8 + length > bytes.length) throw corrupt('it ends inside the header');
   const header = parseHeader(bytes.subarray(8, 8 + length));
   const data = bytes.subarray(8 + length);
-  const tensors: Record<string, HostTensor> = {};
+  const tensors: Record<string, HostTensor> = Object.create(null);
   let metadata: Record<string, string> = {};
   const spans: [number, number, string][] = [];
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') {
-      const texts = z.record(z.string(), z.string()).safeParse(value);
-      if (!texts.success) throw corrupt('its metadata are no texts');
-      metadata = texts.data;
+      if (!isTextMap(value)) throw corrupt('its metadata are no texts');
+      metadata = value;
       continue;
     }
     const read = entry.safeParse(value);
@@ -119,15 +128,40 @@ export function readSafetensors(bytes: Uint8Array): SafetensorsFile {
 }
 
 function parseHeader(bytes: Uint8Array): Record<string, unknown> {
-  const text = new TextDecoder().decode(bytes);
+  if (bytes[0] !== 0x7b) throw corrupt('its header does not begin with {');
+  let text: string;
+  let header: Record<string, unknown>;
   try {
-    const header: unknown = JSON.parse(text);
-    if (typeof header === 'object' && header !== null && !Array.isArray(header))
-      return header as Record<string, unknown>;
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    header = JSON.parse(text) as Record<string, unknown>;
   } catch (cause) {
     throw corrupt('its header is not JSON', cause);
   }
-  throw corrupt('its header is not a JSON object');
+  const twice = repeatedKey(text);
+  if (twice !== undefined) throw corrupt(`its header names "${twice}" twice`);
+  return header;
+}
+
+function isTextMap(value: unknown): value is Record<string, string> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  return Object.values(value).every((text) => typeof text === 'string');
+}
+
+/** A key that the outermost object of valid JSON has twice: `JSON.parse` would silently take the last. */
+function repeatedKey(text: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  // A string with what may make it a key, or a bracket; everything else is passed over.
+  for (const [token, key] of text.matchAll(/("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}[\]]/g)) {
+    if (token === '{' || token === '[') depth++;
+    else if (token === '}' || token === ']') depth--;
+    else if (key !== undefined && depth === 1) {
+      const name = JSON.parse(key) as string;
+      if (seen.has(name)) return name;
+      seen.add(name);
+    }
+  }
+  return undefined;
 }
 
 function tensorOf(name: string, type: string, shape: readonly number[], bytes: Uint8Array): HostTensor {
