@@ -252,16 +252,18 @@ describe('tar', () => {
   });
 
   test('pax names, prefixes, sizes in base 256; links and folders are passed over', async () => {
-    const pax = '24 path=from-a-pax.txt\n\n';
-    const record = `${pax.length - 1} path=from-a-pax.txt\n`;
+    const pax = `${paxRecord('comment', '9 path=no')}${paxRecord('path', 'from a\npax/é.txt')}${paxRecord('size', '2')}`;
     const archive = tar([
-      { name: 'pax', type: 'x', content: record },
-      { name: 'short', content: 'P' },
+      { name: 'pax', type: 'x', content: pax },
+      { name: 'a note on all', type: 'g', content: paxRecord('path', 'not-this') },
+      { name: 'the long name of a link', type: 'K', content: 'x'.repeat(600) },
+      { name: 'short', content: 'PP' },
       { name: 'folder/', type: '5' },
       { name: 'link', type: '2' },
       { name: 'old', type: '\0', content: 'O' },
+      { name: 'old-folder/', type: '\0' },
     ]);
-    expect(await read(archive)).toEqual({ 'from-a-pax.txt': 'P', old: 'O' });
+    expect(await read(archive)).toEqual({ 'from a\npax/é.txt': 'PP', old: 'O' });
 
     const header = tarHeader('name.txt', 1, '0');
     header.set(new TextEncoder().encode('some/prefix'), 345);
@@ -274,6 +276,30 @@ describe('tar', () => {
     expect(await read(Uint8Array.from(Buffer.concat([header, block, new Uint8Array(1024)])))).toEqual({
       'some/prefix/name.txt': 'X',
     });
+  });
+
+  /** `LENGTH KEY=VALUE\n`, the length counting itself, in bytes. */
+  function paxRecord(key: string, value: string): string {
+    const rest = Buffer.byteLength(` ${key}=${value}\n`);
+    let length = rest + 1;
+    while (length !== rest + String(length).length) length = rest + String(length).length;
+    return `${length} ${key}=${value}\n`;
+  }
+
+  test('reading that ends early closes the source', async () => {
+    let closed = false;
+    async function* source(): AsyncGenerator<Uint8Array> {
+      try {
+        yield* chunks(tar([{ name: 'a', content: 'x'.repeat(5000) }]), 600);
+      } finally {
+        closed = true;
+      }
+    }
+    for await (const piece of readTar(source())) {
+      expect(piece.name).toBe('a');
+      break;
+    }
+    expect(closed).toBe(true);
   });
 
   function fixSum(header: Uint8Array): void {
@@ -292,6 +318,9 @@ describe('tar', () => {
     const flipped = Uint8Array.from(archive);
     flipped[0] = 98;
     await corrupt(flipped, /checksum/);
+    await corrupt(tar([{ name: 'p', type: 'x', content: '99 path=a\n' }]), /malformed pax/);
+    await corrupt(tar([{ name: 'p', type: 'x', content: 'nonsense' }]), /malformed pax/);
+    await corrupt(tarHeader('p', 2 ** 30, 'L'), /inside a name/);
     const sized = tarHeader('a', 0, '0');
     sized.set(new TextEncoder().encode('zzz'), 124);
     fixSum(sized);

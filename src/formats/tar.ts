@@ -20,10 +20,25 @@ function number(bytes: Uint8Array): number {
   return Number.parseInt(text(bytes).trim() || '0', 8);
 }
 
-/** Files only; links, folders and devices are passed over. @throws InkstoneError `tar_corrupt` */
-export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarPiece> {
+/** Nobody's path is longer than this; a claim of more is damage. */
+const LONGEST_NAME = 1 << 20;
+
+/**
+ * Files only; links, folders and devices are passed over. The source is closed when the reading ends early.
+ * @throws InkstoneError `tar_corrupt`
+ */
+export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarPiece, void, undefined> {
   const reader = new BlockReader(source);
-  let longName: string | undefined;
+  try {
+    yield* readFiles(reader);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function* readFiles(reader: BlockReader): AsyncGenerator<TarPiece, void, undefined> {
+  // What the headers before a file's own say of it.
+  let about: { path?: string; size?: number } = {};
   for (;;) {
     const header = await reader.take(BLOCK);
     if (header === undefined) return;
@@ -34,21 +49,22 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     }
     if (header.length < BLOCK) throw corrupt('it ends inside a header');
     checkSum(header);
-    const size = number(header.subarray(124, 136));
-    if (!Number.isSafeInteger(size) || size < 0) throw corrupt('a header has no size');
     const type = String.fromCharCode(header[156] as number);
-    const prefix = text(header.subarray(257, 262)) === 'ustar' ? text(header.subarray(345, 500)) : '';
-    const own = text(header.subarray(0, 100));
-    const name = longName ?? (prefix === '' ? own : `${prefix}/${own}`);
+    const ownSize = number(header.subarray(124, 136));
+    if (!Number.isSafeInteger(ownSize) || ownSize < 0) throw corrupt('a header has no size');
     if (type === 'L' || type === 'x') {
-      const bytes = await reader.take(size);
-      if (bytes === undefined || bytes.length < size) throw corrupt('it ends inside a name');
-      longName = type === 'L' ? text(bytes) : (paxPath(bytes) ?? longName);
-      await reader.skip(padding(size));
+      const bytes = ownSize > LONGEST_NAME ? undefined : await reader.take(ownSize);
+      if (bytes === undefined || bytes.length < ownSize) throw corrupt('it ends inside a name');
+      about = type === 'L' ? { ...about, path: text(bytes) } : { ...about, ...paxRecords(bytes) };
+      await reader.skip(padding(ownSize));
       continue;
     }
-    longName = undefined;
-    const isFile = type === '0' || type === '\0' || type === '7';
+    // Long names of links, and notes about the whole archive, may stand between a file and what is said of it.
+    const isNote = type === 'K' || type === 'g';
+    const size = isNote ? ownSize : (about.size ?? ownSize);
+    const name = about.path ?? headerPath(header);
+    if (!isNote) about = {};
+    const isFile = type === '0' || type === '7' || (type === '\0' && !name.endsWith('/'));
     let left = size;
     if (isFile && size === 0) yield { name, bytes: new Uint8Array(0), last: true };
     while (left > 0) {
@@ -59,6 +75,12 @@ export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerato
     }
     await reader.skip(padding(size));
   }
+}
+
+function headerPath(header: Uint8Array): string {
+  const prefix = text(header.subarray(257, 262)) === 'ustar' ? text(header.subarray(345, 500)) : '';
+  const own = text(header.subarray(0, 100));
+  return prefix === '' ? own : `${prefix}/${own}`;
 }
 
 const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
@@ -76,8 +98,21 @@ function checkSum(header: Uint8Array): void {
   if (sum !== wanted) throw corrupt('a header has the wrong checksum');
 }
 
-function paxPath(bytes: Uint8Array): string | undefined {
-  return /(?:^|\n)\d+ path=([^\n]*)\n/.exec(new TextDecoder().decode(bytes))?.[1];
+/** Records are `LENGTH KEY=VALUE\n`; the length counts the whole record, in bytes, so values may hold anything. */
+function paxRecords(bytes: Uint8Array): { path?: string; size?: number } {
+  const found: { path?: string; size?: number } = {};
+  for (let at = 0; at < bytes.length; ) {
+    const space = bytes.indexOf(32, at);
+    const length = Number(text(bytes.subarray(at, Math.max(at, space))));
+    if (space < 0 || !Number.isInteger(length) || length <= space - at || at + length > bytes.length)
+      throw corrupt('it has a malformed pax header');
+    const record = new TextDecoder().decode(bytes.subarray(space + 1, at + length - 1));
+    const [, key, value] = /^([^=]*)=(.*)$/s.exec(record) ?? [];
+    if (key === 'path') found.path = value as string;
+    else if (key === 'size' && /^\d+$/.test(value as string)) found.size = Number(value);
+    at += length;
+  }
+  return found;
 }
 
 class BlockReader {
@@ -86,6 +121,10 @@ class BlockReader {
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.source = source[Symbol.asyncIterator]();
+  }
+
+  async close(): Promise<void> {
+    await this.source.return?.();
   }
 
   private async fill(): Promise<boolean> {

@@ -6,8 +6,10 @@
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { InkstoneError } from '../../base/errors.ts';
+import { fileError } from '../../base/file-error.ts';
 import { facts, listTree, readStream } from '../../base/host.ts';
 import { readTar } from '../../formats/tar.ts';
+import { readJsonLines } from './json-lines.ts';
 
 export interface TextPiece {
   /** `novels.tar.gz/emma.txt`, `poems.jsonl.gz:12`. */
@@ -42,7 +44,7 @@ export async function* readPieces(path: string, options: ReadOptions = {}): Asyn
       .filter((part) => part !== '')
       .at(-1) ?? path;
   if (about.kind !== 'folder') {
-    yield* readFile(name, () => readStream(path), options);
+    yield* readFile(name, () => fileBytes(path), options);
     return;
   }
   const files = (await listTree(path)).filter(
@@ -54,7 +56,15 @@ export async function* readPieces(path: string, options: ReadOptions = {}): Asyn
       hint: 'text, .jsonl, .gz and .tar.gz files are read',
     });
   }
-  for (const file of files) yield* readFile(`${name}/${file}`, () => readStream(`${path}/${file}`), options);
+  for (const file of files) yield* readFile(`${name}/${file}`, () => fileBytes(`${path}/${file}`), options);
+}
+
+async function* fileBytes(path: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of readStream(path)) yield chunk as Uint8Array;
+  } catch (thrown) {
+    throw fileError(thrown, path);
+  }
 }
 
 function isReadable(file: string): boolean {
@@ -96,21 +106,27 @@ async function* readArchive(
   bytes: AsyncIterable<Uint8Array>,
   options: ReadOptions,
 ): AsyncGenerator<TextPiece> {
-  const files = readTar(bytes)[Symbol.asyncIterator]();
-  let at = await files.next();
-  while (at.done !== true) {
-    const file = at.value.name;
-    const hidden = file.split('/').some((part) => part.startsWith('.') && part !== '.') || !isReadable(file);
-    const own = async function* (): AsyncGenerator<Uint8Array> {
-      while (at.done !== true && at.value.name === file) {
-        const { bytes: part, last } = at.value;
-        at = await files.next();
-        yield part;
-        if (last) return;
-      }
-    };
-    if (hidden) for await (const _ of own()) void _;
-    else yield* readFile(`${name}/${file.replace(/^\.\//, '')}`, own, options);
+  const files = readTar(bytes);
+  try {
+    let at = await files.next();
+    while (at.done !== true) {
+      const file = at.value.name;
+      let ended = false;
+      const own = async function* (): AsyncGenerator<Uint8Array> {
+        while (!ended && at.done !== true) {
+          const { bytes: part, last } = at.value;
+          ended = last;
+          at = await files.next();
+          yield part;
+        }
+      };
+      const hidden = file.split('/').some((part) => part.startsWith('.') && part !== '.');
+      if (!hidden && isReadable(file)) yield* readFile(`${name}/${file.replace(/^\.\//, '')}`, own, options);
+      // What is passed over, and what an archive within this one leaves behind its end.
+      for await (const _ of own()) void _;
+    }
+  } finally {
+    await files.return(undefined);
   }
 }
 
@@ -144,17 +160,8 @@ async function* readOne(
   options: ReadOptions,
 ): AsyncGenerator<TextPiece> {
   if (LINES.test(inner)) {
-    let number = 0;
-    for await (const line of lines(decode(name, bytes))) {
-      number++;
-      if (line.trim() !== '')
-        yield {
-          source: `${name}:${number}`,
-          text: `${lineText(`${name}:${number}`, line, options)}\n`,
-          first: true,
-          last: true,
-        };
-    }
+    for await (const { line, text } of readJsonLines(name, decode(name, bytes), options.field))
+      yield { source: `${name}:${line}`, text: `${text}\n`, first: true, last: true };
     return;
   }
   let held: string | undefined;
@@ -172,10 +179,12 @@ async function* readOne(
 /** Chunks that end before white space that follows a word: tokenizers cut there anyway, so pieces tokenise like the whole. */
 async function* whole(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = '';
+  let searched = 0;
   for await (const chunk of chunks) {
     rest += chunk;
     if (rest.length < 1 << 16) continue;
-    const cut = lastWordEnd(rest);
+    const cut = lastWordEnd(rest, searched);
+    searched = cut > 0 ? 0 : rest.length - 1;
     if (cut <= 0) continue;
     yield rest.slice(0, cut);
     rest = rest.slice(cut);
@@ -187,49 +196,13 @@ const SPACE = /\p{White_Space}/u;
 /** A run of text without any white space is cut after this much, whatever stands there. */
 const LONGEST = 1 << 22;
 
-/** The last place where a non-space is followed by white space and then by more. */
-function lastWordEnd(text: string): number {
-  for (let i = text.length - 2; i > 0; i--) {
+/** The last place from `from` on where a non-space is followed by white space and then by more; 0 for none. */
+function lastWordEnd(text: string, from: number): number {
+  for (let i = text.length - 2; i > 0 && i >= from; i--) {
     if (SPACE.test(text[i] as string) && !SPACE.test(text[i - 1] as string)) return i;
   }
   if (text.length <= LONGEST) return 0;
   // Both halves of an astral character stay together.
   const end = text.length - 1;
   return (text.charCodeAt(end) & 0xfc00) === 0xdc00 ? end - 1 : end;
-}
-
-async function* lines(chunks: AsyncIterable<string>): AsyncGenerator<string> {
-  let rest = '';
-  for await (const chunk of chunks) {
-    const parts = (rest + chunk).split('\n');
-    rest = parts.pop() as string;
-    yield* parts;
-  }
-  if (rest !== '') yield rest;
-}
-
-function lineText(place: string, line: string, { field }: ReadOptions): string {
-  let row: unknown;
-  try {
-    row = JSON.parse(line);
-  } catch (cause) {
-    throw new InkstoneError('json_line_invalid', `${place} is not JSON`, {
-      kind: 'data',
-      hint: 'each line must be one JSON object',
-      cause,
-    });
-  }
-  if (typeof row === 'string' && field === undefined) return row;
-  const record = (typeof row === 'object' && row !== null ? row : {}) as Record<string, unknown>;
-  const value = field === undefined ? (record.text ?? record.paragraphs) : record[field];
-  if (typeof value === 'string') return value;
-  if (Array.isArray(value) && value.every((v) => typeof v === 'string')) return value.join('\n');
-  throw new InkstoneError(
-    'json_line_invalid',
-    `${place} has no text in ${field === undefined ? '"text" or "paragraphs"' : `"${field}"`}`,
-    {
-      kind: 'data',
-      hint: 'name the field that holds the text with --field',
-    },
-  );
 }

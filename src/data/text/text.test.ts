@@ -137,6 +137,36 @@ describe('pieces', () => {
     expect(await documents(await file('a.tgz', gzipSync(archive)))).toEqual(names('a.tgz'));
   });
 
+  test('an archive within an archive, and a file of the same name behind it', async () => {
+    const inner = tar([
+      { name: 'x.txt', content: 'X' },
+      { name: 'y.txt', content: 'Y'.repeat(3000) },
+    ]);
+    const outer = tar([
+      { name: 'in.tar', content: Buffer.concat([inner, new Uint8Array(20_480)]) },
+      { name: 'in.tar', content: inner },
+      { name: 'z.txt', content: 'Z' },
+    ]);
+    const twice = [
+      { source: 'outer.tar/in.tar/x.txt', text: 'X' },
+      { source: 'outer.tar/in.tar/y.txt', text: 'Y'.repeat(3000) },
+    ];
+    expect(await documents(await file('outer.tar', outer))).toEqual([
+      ...twice,
+      ...twice,
+      { source: 'outer.tar/z.txt', text: 'Z' },
+    ]);
+  });
+
+  test('a JSON line over many chunks; half a character in JSON', async () => {
+    const long = 'long '.repeat(200_000);
+    const place = await file('long.jsonl', `{"text":"${long}"}\n{"text":"a\\ud83d b \\ud83d\\ude42"}`);
+    expect(await documents(place)).toEqual([
+      { source: 'long.jsonl:1', text: `${long}\n` },
+      { source: 'long.jsonl:2', text: 'a\ufffd b 🙂\n' },
+    ]);
+  });
+
   test('what is damaged, binary or not there is told as such', async () => {
     const zipped = gzipSync('some text that is long enough to be cut '.repeat(50));
     await rejects(await file('cut.txt.gz', zipped.subarray(0, -20)), 'data_corrupt');
