@@ -2,7 +2,13 @@
  * A text model ready to answer: tokenizer and decoder together turn requests into text events. Knows stop
  * strings, UTF-8 and log-probabilities; knows neither HTTP nor processes.
  */
-import type { TextEvent, TextRequest, TextToken, TokenProbability } from '../base/contracts/generator.ts';
+import type {
+  Generator,
+  TextEvent,
+  TextRequest,
+  TextToken,
+  TokenProbability,
+} from '../base/contracts/generator.ts';
 import type { ModelDescription } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { StreamDecoder, type Tokenizer } from '../data/tokenizer/tokenizer.ts';
@@ -30,7 +36,7 @@ export function describe(info: TextModelInfo, id: string): ModelDescription {
   };
 }
 
-export class TextGenerator {
+export class TextGenerator implements Generator<TextRequest, TextEvent> {
   readonly info: TextModelInfo;
   private readonly tokenizer: Tokenizer;
   private readonly decoder: Decoder;

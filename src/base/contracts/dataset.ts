@@ -1,20 +1,22 @@
-/** A dataset: documents or samples read in pieces, with a fingerprint that names the content. Types only. */
+/** A dataset: documents read in pieces, with a fingerprint that names the content. Types only. */
 
-export interface TextDocument {
+export interface TextPiece {
   /** File and position in it: `novels.tar.gz/emma.txt`, `poems.jsonl.gz:12`. */
   source: string;
   text: string;
+  /** A document begins with this piece. */
+  first: boolean;
+  /** A document ends with this piece. */
+  last: boolean;
 }
 
-export interface DatasetInfo {
-  /** SHA-256 over the content in order; the same content gives the same fingerprint. */
+export interface CorpusInfo {
+  /** SHA-256 of the text in order: the same content gives the same fingerprint. */
   fingerprint: string;
-  sources: number;
+  documents: number;
+  /** Code points. */
   characters: number;
 }
 
-export interface TextDataset {
-  /** In a fixed order (sorted paths; lines in order). Each call starts anew. */
-  documents(): AsyncIterable<TextDocument>;
-  info(): Promise<DatasetInfo>;
-}
+/** Read from the beginning at each call, always in the same order (sorted paths; archives and lines as they stand). */
+export type TextDataset = () => AsyncIterable<TextPiece>;

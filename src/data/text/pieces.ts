@@ -5,21 +5,14 @@
 
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
+import type { TextPiece } from '../../base/contracts/dataset.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { fileError } from '../../base/file-error.ts';
 import { facts, listTree, readStream } from '../../base/host.ts';
 import { readTar } from '../../formats/tar.ts';
 import { readJsonLines } from './json-lines.ts';
 
-export interface TextPiece {
-  /** `novels.tar.gz/emma.txt`, `poems.jsonl.gz:12`. */
-  source: string;
-  text: string;
-  /** A document begins with this piece. */
-  first: boolean;
-  /** A document ends with this piece. */
-  last: boolean;
-}
+export type { TextPiece };
 
 export interface ReadOptions {
   /** JSON lines: the field with the text; default `text`, else `paragraphs` joined by newlines. */

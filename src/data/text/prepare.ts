@@ -3,6 +3,7 @@
  * so a corpus may be larger than memory; made once and used again while data and tokenizer stay the same.
  */
 import { createHash } from 'node:crypto';
+import type { CorpusInfo } from '../../base/contracts/dataset.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import {
   exists,
@@ -19,13 +20,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type ReadOptions, readPieces, type TextPiece } from './pieces.ts';
 import { TokenFile, tokenWidth } from './token-file.ts';
 
-export interface CorpusInfo {
-  /** SHA-256 of the text in order. */
-  fingerprint: string;
-  documents: number;
-  /** Code points. */
-  characters: number;
-}
+export type { CorpusInfo };
 
 export type TokenizerChoice =
   | { name: 'characters' }
@@ -61,14 +56,19 @@ export async function prepareText(path: string, options: PrepareOptions): Promis
   await makeFolder(options.folder);
   const validation = options.validation ?? 0.1;
   options.progress?.('reading', 0);
-  const { info, tokenizer } = await survey(path, options);
+  const { info, tokenizer, layout } = await survey(path, options);
   if (info.characters === 0)
     throw new InkstoneError('data_empty', `${path} has no text in it`, {
       kind: 'data',
       hint: 'give a file with text',
     });
   const trainCharacters = Math.floor(info.characters * (1 - validation) + 1e-9);
-  const key = { fingerprint: info.fingerprint, tokenizer: hash(tokenizer.toJson()), trainCharacters };
+  const key = {
+    fingerprint: info.fingerprint,
+    layout,
+    tokenizer: hash(tokenizer.toJson()),
+    trainCharacters,
+  };
   const counts =
     (await reuse(options.folder, key, tokenizer.vocabularySize)) ??
     (await encode(path, options, tokenizer, info, key));
@@ -88,8 +88,10 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 async function survey(
   path: string,
   options: PrepareOptions,
-): Promise<{ info: CorpusInfo; tokenizer: Tokenizer }> {
+): Promise<{ info: CorpusInfo; tokenizer: Tokenizer; layout: string }> {
   const digest = createHash('sha256');
+  // Where documents end: the same text cut into other documents has other ids.
+  const ends = createHash('sha256');
   const seen = new Set<string>();
   const words = new WordCounter();
   let characters = 0;
@@ -98,17 +100,19 @@ async function survey(
     digest.update(piece.text);
     if (piece.first) documents++;
     characters += countCharacters(piece.text);
+    if (piece.last) ends.update(`${characters} `);
     if (options.tokenizer.name === 'characters') for (const character of piece.text) seen.add(character);
     else if (options.tokenizer.name === 'bpe') words.add(piece.text);
   }
   const info = { fingerprint: digest.digest('hex'), documents, characters };
-  if (options.tokenizer.name === 'given') return { info, tokenizer: options.tokenizer.tokenizer };
+  const layout = ends.digest('hex');
+  if (options.tokenizer.name === 'given') return { info, tokenizer: options.tokenizer.tokenizer, layout };
   options.progress?.('tokenizer', 0);
   const tokenizer =
     options.tokenizer.name === 'characters'
       ? CharacterTokenizer.fromCharacters(seen)
       : trainBpe(words.counts, options.tokenizer.vocabulary);
-  return { info, tokenizer };
+  return { info, tokenizer, layout };
 }
 
 /** Code points, not UTF-16 units. */
@@ -125,7 +129,7 @@ interface Counts {
   trainTokens: number;
   validationTokens: number;
 }
-type Key = { fingerprint: string; tokenizer: string; trainCharacters: number };
+type Key = { fingerprint: string; layout: string; tokenizer: string; trainCharacters: number };
 
 async function reuse(folder: string, key: Key, vocabulary: number): Promise<Counts | undefined> {
   const file = await facts(ids(folder));
@@ -138,6 +142,7 @@ async function reuse(folder: string, key: Key, vocabulary: number): Promise<Coun
   }
   const same =
     before.fingerprint === key.fingerprint &&
+    before.layout === key.layout &&
     before.tokenizer === key.tokenizer &&
     before.trainCharacters === key.trainCharacters &&
     file.size === (before.trainTokens + before.validationTokens) * tokenWidth(vocabulary);
@@ -179,6 +184,11 @@ async function encode(
       await endDocument(piece, tokenizer, characters, info, key, writeIds);
       options.progress?.('encoding', characters / info.characters);
     }
+    if (characters !== info.characters)
+      throw new InkstoneError('data_changed', `${path} changed while it was read`, {
+        kind: 'conflict',
+        hint: 'begin again when nothing writes to it any more',
+      });
   });
   await writeFile(meta(options.folder), JSON.stringify({ ...key, ...counts }));
   return counts;

@@ -288,6 +288,26 @@ describe('preparing', () => {
     expect(await run()).toBe(false);
   });
 
+  test('the same text cut into other documents is prepared anew', async () => {
+    const options = {
+      folder: path.join(folder, 'layout'),
+      tokenizer: { name: 'bpe', vocabulary: 300 },
+    } as const;
+    const lengths: number[] = [];
+    for (const [first, second] of [
+      ['ab', 'cd ef'],
+      ['ab cd', 'ef'],
+    ] as const) {
+      await file('layout-data/1.txt', `${first} `);
+      await file('layout-data/2.txt', second);
+      const prepared = await prepare(path.join(folder, 'layout-data'), options);
+      const ids = [...(await prepared.tokens.read(0, 100))];
+      lengths.push(ids.indexOf(prepared.tokenizer.endOfText as number));
+      await prepared.tokens.close();
+    }
+    expect(lengths).toEqual([3, 6]);
+  });
+
   test('between documents stands the end of text, where the vocabulary has one', async () => {
     const place = await file(
       'docs.jsonl',

@@ -4,7 +4,7 @@
  */
 import { InkstoneError } from '../../base/errors.ts';
 import { BpeTokenizer, byteTokens, pairKey } from './bpe.ts';
-import { WORDS } from './byte-alphabet.ts';
+import { ownCopy, WORDS } from './byte-alphabet.ts';
 
 /** Counts words as text arrives. */
 export class WordCounter {
@@ -13,7 +13,8 @@ export class WordCounter {
   add(text: string): void {
     for (const match of text.matchAll(WORDS)) {
       const word = match[0];
-      this.counts.set(word, (this.counts.get(word) ?? 0) + 1);
+      const count = this.counts.get(word);
+      this.counts.set(count === undefined ? ownCopy(word) : word, (count ?? 0) + 1);
     }
   }
 }

@@ -2,7 +2,7 @@
  * Byte-level byte-pair encoding (Sennrich et al. 2016; bytes as in GPT-2): text → words → bytes → merges in
  * the order they were learned.
  */
-import { byteOrder, byteToCharacter, WORDS } from './byte-alphabet.ts';
+import { byteOrder, byteToCharacter, ownCopy, WORDS } from './byte-alphabet.ts';
 import { decodeAll, type Tokenizer } from './tokenizer.ts';
 
 /** A pair of token ids as one number. */
@@ -55,7 +55,7 @@ export class BpeTokenizer implements Tokenizer {
       if (ids === undefined) {
         ids = this.mergeWord(word);
         if (this.cache.size >= CACHE_LIMIT) this.cache = new Map();
-        if (word.length <= SHORT) this.cache.set(word, ids);
+        if (word.length <= SHORT) this.cache.set(ownCopy(word), ids);
       }
       for (const id of ids) result.push(id);
     }
