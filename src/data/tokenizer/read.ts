@@ -9,14 +9,24 @@ import { characterToByte } from './byte-alphabet.ts';
 import { CharacterTokenizer } from './characters.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
+const model = z.object({
+  type: z.string().default('BPE'),
+  // Checked below: tokens may have any name, `__proto__` too.
+  vocab: z.custom<Record<string, unknown>>((value) => typeof value === 'object' && value !== null),
+  merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).default([]),
+  dropout: z.number().nullish(),
+  continuing_subword_prefix: z.string().nullish(),
+  end_of_word_suffix: z.string().nullish(),
+  ignore_merges: z.boolean().nullish(),
+});
+
 const file = z.object({
   added_tokens: z.array(z.object({ id: z.number().int().min(0), content: z.string() })).default([]),
-  pre_tokenizer: z.object({ type: z.string() }).loose().nullish(),
-  model: z.object({
-    type: z.string().default('BPE'),
-    vocab: z.record(z.string(), z.number().int().min(0)),
-    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).default([]),
-  }),
+  normalizer: z.unknown().optional(),
+  pre_tokenizer: z
+    .object({ type: z.string(), add_prefix_space: z.boolean().nullish(), use_regex: z.boolean().nullish() })
+    .nullish(),
+  model,
 });
 
 export function readTokenizer(json: string): Tokenizer {
@@ -31,77 +41,98 @@ export function readTokenizer(json: string): Tokenizer {
     throw new InkstoneError('tokenizer_invalid', `tokenizer.json: ${z.prettifyError(read.error)}`, {
       kind: 'data',
     });
-  const { model, pre_tokenizer: pre, added_tokens: added } = read.data;
-  if (model.type !== 'BPE') {
-    throw new InkstoneError('tokenizer_unsupported', `a tokenizer of the type ${model.type} cannot be read`, {
-      kind: 'unsupported',
-      hint: 'byte-level BPE and character tokenizers can',
-    });
-  }
-  if (pre === null || pre === undefined) return characters(model.vocab, model.merges.length);
-  if (pre.type !== 'ByteLevel') {
-    throw new InkstoneError('tokenizer_unsupported', `the pre-tokenizer ${pre.type} is not known`, {
-      kind: 'unsupported',
-      hint: 'ByteLevel is',
-    });
-  }
-  return byteLevel(model.vocab, model.merges, added);
+  const { model, normalizer, pre_tokenizer: pre, added_tokens: added } = read.data;
+  if (model.type !== 'BPE')
+    throw unsupported(
+      `a tokenizer of the type ${model.type}`,
+      'byte-level BPE and character tokenizers can be read',
+    );
+  // Whatever would give other ids than its makers meant is refused, not passed over.
+  if (normalizer !== null && normalizer !== undefined) throw unsupported('a tokenizer with a normalizer');
+  if (model.dropout) throw unsupported('a tokenizer with dropout');
+  if (model.continuing_subword_prefix || model.end_of_word_suffix)
+    throw unsupported('a tokenizer that marks the parts of words');
+  if (model.ignore_merges === true) throw unsupported('a tokenizer that takes whole words without merges');
+  const vocab = vocabularyOf(model.vocab);
+  if (pre === null || pre === undefined) return characters(vocab, model.merges.length);
+  if (pre.type !== 'ByteLevel' || pre.add_prefix_space === true || pre.use_regex === false)
+    throw unsupported(`the pre-tokenizer ${JSON.stringify(pre)}`, 'ByteLevel as GPT-2 has it is known');
+  return byteLevel(vocab, model.merges, added);
 }
 
-function byId(vocab: Readonly<Record<string, number>>): string[] {
-  const tokens = new Array<string>(Object.keys(vocab).length);
+function invalid(why: string): InkstoneError {
+  return new InkstoneError('tokenizer_invalid', `tokenizer.json is damaged: ${why}`, {
+    kind: 'data',
+    hint: 'copy or fetch it again',
+  });
+}
+
+function unsupported(what: string, hint?: string): InkstoneError {
+  return new InkstoneError('tokenizer_unsupported', `${what} cannot be read`, {
+    kind: 'unsupported',
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+type Vocabulary = ReadonlyMap<string, number>;
+
+function vocabularyOf(vocab: Readonly<Record<string, unknown>>): Map<string, number> {
+  const ids = new Map<string, number>();
   for (const [token, id] of Object.entries(vocab)) {
+    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0)
+      throw invalid(`the token ${JSON.stringify(token)} has the id ${JSON.stringify(id)}`);
+    ids.set(token, id);
+  }
+  return ids;
+}
+
+function byId(vocab: Vocabulary): string[] {
+  const tokens = new Array<string>(vocab.size);
+  for (const [token, id] of vocab) {
     if (id >= tokens.length || tokens[id] !== undefined)
-      throw new InkstoneError('tokenizer_invalid', `the id ${id} is given twice or leaves a gap`, {
-        kind: 'data',
-      });
+      throw invalid(`the id ${id} is given twice or leaves a gap`);
     tokens[id] = token;
   }
   return tokens;
 }
 
-function characters(vocab: Readonly<Record<string, number>>, merges: number): CharacterTokenizer {
+function characters(vocab: Vocabulary, merges: number): CharacterTokenizer {
   const tokens = byId(vocab);
-  if (merges > 0 || tokens.some((t) => [...t].length !== 1)) {
-    throw new InkstoneError(
-      'tokenizer_unsupported',
-      'BPE without a byte-level pre-tokenizer cannot be read',
-      { kind: 'unsupported' },
-    );
-  }
+  if (merges > 0 || tokens.some((t) => [...t].length !== 1))
+    throw unsupported('BPE without a byte-level pre-tokenizer');
   return new CharacterTokenizer(tokens);
 }
 
 function byteLevel(
-  vocab: Readonly<Record<string, number>>,
+  vocab: Vocabulary,
   merges: readonly (string | readonly [string, string])[],
   added: readonly { id: number; content: string }[],
 ): BpeTokenizer {
-  const all = { ...vocab };
-  for (const { id, content } of added) all[content] ??= id;
+  const all = new Map(vocab);
+  for (const { id, content } of added) {
+    if (all.has(content) && all.get(content) !== id)
+      throw invalid(`the token ${JSON.stringify(content)} has two ids`);
+    all.set(content, id);
+  }
   const special = new Set(added.map((a) => a.content));
-  const names = byId(all);
-  const tokens = names.map((name) => {
-    if (special.has(name)) return new TextEncoder().encode(name);
-    return Uint8Array.from([...name], (c) => {
-      const byte = characterToByte.get(c);
-      if (byte === undefined)
-        throw new InkstoneError(
-          'tokenizer_invalid',
-          `the token ${JSON.stringify(name)} has a character that stands for no byte`,
-          { kind: 'data' },
-        );
-      return byte;
-    });
-  });
+  const tokens = byId(all).map((name) =>
+    special.has(name) ? new TextEncoder().encode(name) : bytesOf(name),
+  );
   const triples = merges.map((merge): [number, number, number] => {
     const [left, right] = typeof merge === 'string' ? (merge.split(' ') as [string, string]) : merge;
-    const ids = [all[left], all[right], all[`${left}${right}`]];
-    if (ids.some((id) => id === undefined))
-      throw new InkstoneError('tokenizer_invalid', `the merge ${left} ${right} is not in the vocabulary`, {
-        kind: 'data',
-      });
+    const ids = [all.get(left), all.get(right), all.get(`${left}${right}`)];
+    if (ids.includes(undefined)) throw invalid(`the merge ${left} ${right} is not in the vocabulary`);
     return ids as [number, number, number];
   });
-  return new BpeTokenizer({ tokens, merges: triples, endOfText: all[END_OF_TEXT] });
+  return new BpeTokenizer({ tokens, merges: triples, endOfText: all.get(END_OF_TEXT) });
+}
+
+/** The bytes that a token's characters stand for. */
+function bytesOf(name: string): Uint8Array {
+  return Uint8Array.from([...name], (c) => {
+    const byte = characterToByte.get(c);
+    if (byte === undefined)
+      throw invalid(`the token ${JSON.stringify(name)} has a character that stands for no byte`);
+    return byte;
+  });
 }

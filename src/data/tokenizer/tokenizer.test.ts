@@ -198,6 +198,15 @@ describe('characters', () => {
   });
 });
 
+test('tokens may have the names of what every object has', () => {
+  const text = 'constructor toString valueOf '.repeat(9);
+  const tokenizer = learned(300, text);
+  expect(tokenizer.encode('constructor')).toHaveLength(1);
+  const again = readTokenizer(tokenizer.toJson());
+  expect(again.encode(text)).toEqual(tokenizer.encode(text));
+  expect(again.toJson()).toBe(tokenizer.toJson());
+});
+
 describe('tokenizer.json that cannot be used', () => {
   const file = (changes: object, model: object = {}): string =>
     JSON.stringify({
@@ -223,6 +232,22 @@ describe('tokenizer.json that cannot be used', () => {
     [
       'a merge that has the name of a method',
       file(level, { merges: [['a', 'toString']] }),
+      'tokenizer_invalid',
+    ],
+    ['a normalizer', file({ normalizer: { type: 'NFC' } }), 'tokenizer_unsupported'],
+    [
+      'a space before the first word',
+      file({ pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }),
+      'tokenizer_unsupported',
+    ],
+    ['marked parts of words', file(level, { continuing_subword_prefix: '##' }), 'tokenizer_unsupported'],
+    ['whole words first', file(level, { ignore_merges: true }), 'tokenizer_unsupported'],
+    ['an id of __proto__ that is no number', '{"model":{"vocab":{"__proto__":"0"}}}', 'tokenizer_invalid'],
+    ['an id that is no number', file({}, { vocab: { a: '0' } }), 'tokenizer_invalid'],
+    ['a vocabulary that is no record', file({}, { vocab: 7 }), 'tokenizer_invalid'],
+    [
+      'a token with two ids',
+      file({ ...level, added_tokens: [{ id: 1, content: 'a' }] }),
       'tokenizer_invalid',
     ],
     ['a character that is no byte', file(level, { vocab: { 春: 0 } }), 'tokenizer_invalid'],
