@@ -56,6 +56,8 @@ describe('Witten–Bell', () => {
       expect.objectContaining({ code: 'ngram_too_wide', hint: 'use order 4' }),
     );
     expect(() => new WittenBell(4, wide)).not.toThrow();
+    for (const order of [0, 1.5])
+      expect(() => new WittenBell(order, 'ab')).toThrow(expect.objectContaining({ code: 'ngram_order' }));
   });
 
   const file = path.join(packageFolder, '..', 'shared', 'data', 'text', 'tinyshakespeare.txt');

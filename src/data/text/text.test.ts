@@ -1,4 +1,4 @@
-import { promises as fs } from 'node:fs';
+import { appendFileSync, promises as fs } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -306,6 +306,19 @@ describe('preparing', () => {
       await prepared.tokens.close();
     }
     expect(lengths).toEqual([3, 6]);
+  });
+
+  test('a file that grows while it is read is refused, and leaves nothing to be used again', async () => {
+    const place = await file('growing.txt', 'abc '.repeat(100));
+    const own = path.join(folder, 'growing');
+    const progress = (phase: string): void => {
+      if (phase === 'tokenizer') appendFileSync(place, 'abc');
+    };
+    await expect(prepare(place, { folder: own, progress })).rejects.toMatchObject({
+      code: 'data_changed',
+      kind: 'conflict',
+    });
+    expect(await fs.readdir(own)).toEqual([]);
   });
 
   test('between documents stands the end of text, where the vocabulary has one', async () => {
