@@ -162,6 +162,14 @@ export class ChildReplica implements Replica {
     };
   }
 
+  private unloaded(): InkstoneError {
+    return new InkstoneError('replica_stopped', `${this.model.id} was unloaded`, {
+      kind: 'resource',
+      hint: 'send the request again',
+      details: { retryAfter: 1 },
+    });
+  }
+
   /** The host's process; for tests and for memory reports. */
   get processId(): number | undefined {
     return this.child?.pid;
@@ -170,12 +178,14 @@ export class ChildReplica implements Replica {
   ready(): Promise<void> {
     if (this.state === 'ready') return Promise.resolve();
     if (this.failure !== undefined) return Promise.reject(this.failure);
+    if (this.state === 'stopped' || this.state === 'draining') return Promise.reject(this.unloaded());
     return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
   }
 
   private requireReady(): void {
     if (this.state === 'ready') return;
     if (this.failure !== undefined) throw this.failure;
+    if (this.state === 'stopped' || this.state === 'draining') throw this.unloaded();
     throw new InkstoneError('model_loading', `${this.model.id} is being loaded`, {
       kind: 'resource',
       hint: 'try again in a moment',
@@ -183,6 +193,7 @@ export class ChildReplica implements Replica {
     });
   }
 
+  /** @throws InkstoneError `model_loading`, `replica_crashed`, `replica_stopped`, and what the host throws */
   async *generate(request: TextRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
     this.requireReady();
     const id = this.nextCall++;
@@ -217,18 +228,22 @@ export class ChildReplica implements Replica {
     } finally {
       signal.removeEventListener('abort', cancel);
       if (!ended && failure === undefined) cancel();
-      this.calls.delete(id);
-      if (this.calls.size === 0) for (const resolve of this.idle.splice(0)) resolve();
+      this.finish(id);
     }
   }
 
-  countTokens(text: string): Promise<number> {
+  async countTokens(text: string): Promise<number> {
     this.requireReady();
     const id = this.nextCall++;
     return new Promise<number>((resolve, reject) => {
       this.calls.set(id, { event: () => undefined, end: () => undefined, fail: reject, counted: resolve });
       this.send({ type: 'count', call: id, text });
-    }).finally(() => this.calls.delete(id));
+    }).finally(() => this.finish(id));
+  }
+
+  private finish(call: number): void {
+    this.calls.delete(call);
+    if (this.calls.size === 0) for (const resolve of this.idle.splice(0)) resolve();
   }
 
   async drain(): Promise<void> {
@@ -241,10 +256,7 @@ export class ChildReplica implements Replica {
   async stop(): Promise<void> {
     const { child } = this;
     if (this.state !== 'failed') this.state = 'stopped';
-    for (const waiter of this.waiters.splice(0))
-      waiter.reject(
-        new InkstoneError('replica_stopped', `${this.model.id} was unloaded`, { kind: 'resource' }),
-      );
+    for (const waiter of this.waiters.splice(0)) waiter.reject(this.unloaded());
     if (child === undefined || child.exitCode !== null) return;
     const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGKILL');

@@ -3,6 +3,8 @@ export * from './child-replica.ts';
 export * from './pool.ts';
 export * from './registry.ts';
 export * from './request-queue.ts';
+export * from './run-metrics.ts';
 export * from './stop-finder.ts';
 export * from './text-generator.ts';
+export * from './training-process.ts';
 export * from './trainings.ts';

@@ -1,9 +1,18 @@
 /** The replicas of this server: one a model, started when first asked for, the least used put down when there are too many. */
+import path from 'node:path';
 import type { Replica } from '../base/contracts/replica.ts';
-import { monotonic } from '../base/host.ts';
+import { facts, monotonic } from '../base/host.ts';
 import { ChildReplica } from './child-replica.ts';
 import type { ModelRegistry, RegisteredModel } from './registry.ts';
 import { describe } from './text-generator.ts';
+
+/** Changes when a served model's weights do; a run's when the run is over, not at each of its checkpoints. */
+async function weightsOf(folder: string): Promise<number> {
+  const seen = await Promise.all(
+    ['model.safetensors', 'result.json'].map((name) => facts(path.join(folder, name))),
+  );
+  return Math.max(...seen.map((file) => file?.modified ?? 0));
+}
 
 export type StartReplica = (model: RegisteredModel) => Replica;
 
@@ -27,26 +36,31 @@ export class ReplicaPool {
   /** The replica of a model, starting it where needed. @throws InkstoneError `model_not_found` */
   async get(id: string): Promise<Replica> {
     const model = await this.options.registry.get(id);
-    const version = `${model.folder} ${model.info.created}`;
-    const held = this.loaded.get(id);
-    if (
-      held !== undefined &&
-      held.version === version &&
-      !['failed', 'stopped'].includes(held.replica.status().state)
-    ) {
-      held.used = monotonic();
-      return held.replica;
-    }
-    if (held !== undefined) {
-      this.loaded.delete(id);
-      void held.replica.drain();
-    }
+    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)}`;
+    const held = this.held(id, version);
+    if (held !== undefined) return held;
     await this.makeRoom();
+    // Another request may have started it while room was made.
+    const other = this.held(id, version);
+    if (other !== undefined) return other;
     const replica = this.options.start?.(model) ?? this.child(model);
     this.loaded.set(id, { replica, used: monotonic(), version });
     // Who waits for it learns of a failure; nobody else should.
     replica.ready().catch(() => undefined);
     return replica;
+  }
+
+  /** The replica that still stands for this version; one that does not is put down. */
+  private held(id: string, version: string): Replica | undefined {
+    const held = this.loaded.get(id);
+    if (held === undefined) return undefined;
+    if (held.version === version && !['failed', 'stopped'].includes(held.replica.status().state)) {
+      held.used = monotonic();
+      return held.replica;
+    }
+    this.loaded.delete(id);
+    void held.replica.drain();
+    return undefined;
   }
 
   private child(model: RegisteredModel): Replica {
@@ -72,6 +86,15 @@ export class ReplicaPool {
   /** State of a model as far as it is known here. */
   state(id: string): string {
     return this.loaded.get(id)?.replica.status().state ?? 'unloaded';
+  }
+
+  /** A model that is on its way; undefined where all that were asked for answer. */
+  loading(): { id: string; state: 'starting'; progress: number } | undefined {
+    for (const [id, { replica }] of this.loaded) {
+      const { state, progress } = replica.status();
+      if (state === 'starting') return { id, state, progress };
+    }
+    return undefined;
   }
 
   memory(): number {

@@ -17,6 +17,8 @@ export interface RegisteredModel {
   info: TextModelInfo;
 }
 
+type Place = Omit<RegisteredModel, 'info'>;
+
 interface ModelRow extends Row {
   folder: string;
 }
@@ -34,56 +36,90 @@ export class ModelRegistry {
     return new ModelRegistry(home, await openFileStore(path.join(home, 'store')));
   }
 
+  /** Where models may be, the starter first; a name that stands twice counts where it stands first. */
+  private async places(): Promise<Place[]> {
+    const shipped = path.join(packageFolder, 'models');
+    const runs = path.join(this.home, 'runs');
+    const rows = await this.store.rows.list<ModelRow>('models');
+    return [
+      ...(await namesIn(shipped)).map((id) => ({
+        id,
+        folder: path.join(shipped, id),
+        source: 'starter' as const,
+      })),
+      ...(await namesIn(runs)).map((id) => ({ id, folder: path.join(runs, id), source: 'run' as const })),
+      ...rows.map(({ id, folder }) => ({ id, folder, source: 'folder' as const })),
+    ];
+  }
+
   /** All that can be served, the starter first. Folders that cannot be read are left out. */
   async list(): Promise<RegisteredModel[]> {
-    const places: { id: string; folder: string; source: RegisteredModel['source'] }[] = [];
-    const shipped = path.join(packageFolder, 'models');
-    if (await exists(shipped))
-      for (const id of await listFiles(shipped))
-        places.push({ id, folder: path.join(shipped, id), source: 'starter' });
-    const runs = path.join(this.home, 'runs');
-    if (await exists(runs))
-      for (const id of await listFiles(runs)) places.push({ id, folder: path.join(runs, id), source: 'run' });
-    for (const row of await this.store.rows.list<ModelRow>('models'))
-      places.push({ id: row.id, folder: row.folder, source: 'folder' });
     const found: RegisteredModel[] = [];
-    for (const place of places) {
-      if (found.some((m) => m.id === place.id) || !(await hasWeights(place.folder))) continue;
-      try {
-        found.push({ ...place, info: await describeTextModel(place.folder) });
-      } catch (thrown) {
-        if (!InkstoneError.is(thrown)) throw thrown;
-      }
+    for (const place of await this.places()) {
+      if (found.some((m) => m.id === place.id)) continue;
+      const model = await readable(place);
+      if (model !== undefined) found.push(model);
     }
     return found;
   }
 
+  /** Whether a name is taken, readable or not. */
+  async has(id: string): Promise<boolean> {
+    return (await this.places()).some((place) => place.id === id);
+  }
+
   /** @throws InkstoneError `model_not_found`, with the nearest name */
   async get(id: string): Promise<RegisteredModel> {
-    const all = await this.list();
-    const found = all.find((m) => m.id === id);
-    if (found !== undefined) return found;
-    const close = nearest(
-      id,
-      all.map((m) => m.id),
-    );
+    for (const place of await this.places()) {
+      const model = place.id === id ? await readable(place) : undefined;
+      if (model !== undefined) return model;
+    }
+    const names = (await this.list()).map((m) => m.id);
+    const close = nearest(id, names);
     throw new InkstoneError('model_not_found', `The model '${id}' does not exist`, {
       kind: 'missing',
-      hint:
-        close === undefined
-          ? `there is ${all.map((m) => m.id).join(', ') || 'no model yet'}`
-          : `did you mean ${close}?`,
-      details: { model: id },
+      hint: close === undefined ? `there is ${names.join(', ') || 'no model yet'}` : `did you mean ${close}?`,
+      details: { model: id, param: 'model' },
     });
   }
 
+  /** @throws InkstoneError `name_invalid`, `model_exists`, `model_missing`, `model_invalid` */
   async register(id: string, folder: string): Promise<void> {
+    if (!/^[\p{L}\p{N}][\p{L}\p{N}._:/-]{0,95}$/u.test(id) || id.includes('..'))
+      throw new InkstoneError('name_invalid', `"${id}" cannot be a model's name`, {
+        kind: 'usage',
+        hint: 'use letters, digits, dots, dashes, underscores and slashes',
+      });
+    if ((await this.places()).some((place) => place.id === id && place.source !== 'folder'))
+      throw new InkstoneError('model_exists', `there is a model named ${id} already`, {
+        kind: 'conflict',
+        hint: 'choose another name',
+      });
     await describeTextModel(folder);
+    if (!(await hasWeights(folder)))
+      throw new InkstoneError('model_missing', `there are no weights in ${folder}`, {
+        kind: 'missing',
+        hint: 'a model folder has model.safetensors, a run folder checkpoints',
+      });
     await this.store.rows.put<ModelRow>('models', { id, folder: path.resolve(folder) });
   }
 
   unregister(id: string): Promise<boolean> {
     return this.store.rows.remove('models', id);
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  return (await exists(folder)) ? listFiles(folder) : [];
+}
+
+async function readable(place: Place): Promise<RegisteredModel | undefined> {
+  if (!(await hasWeights(place.folder))) return undefined;
+  try {
+    return { ...place, info: await describeTextModel(place.folder) };
+  } catch (thrown) {
+    if (!InkstoneError.is(thrown)) throw thrown;
+    return undefined;
   }
 }
 

@@ -68,8 +68,9 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     return this.decoder.status();
   }
 
+  /** @throws InkstoneError `character_unknown`, so that a prompt is refused before its answer begins */
   countTokens(text: string): number {
-    return this.tokenizer.encode(text, { unknown: 'skip' }).length;
+    return this.tokenizer.encode(text).length;
   }
 
   /**
@@ -146,11 +147,19 @@ class TextStream {
   push(token: DecodedToken, report: boolean): { event: TextEvent | undefined; goOn: boolean } {
     if (report) this.pending.push({ ...this.describe(token), top: token.top.map((t) => this.describe(t)) });
     const { text, stopped } = this.stops.push(this.decoder.push(token.id));
-    if (stopped) {
-      // The stop string's own tokens are not part of the answer.
-      this.pending = [];
-    }
+    if (stopped) this.dropAfter(text);
     return { event: this.flush(text, stopped), goOn: !stopped };
+  }
+
+  /** The tokens of a stop string are no part of the answer; those of the text before it are. */
+  private dropAfter(text: string): void {
+    let left = Buffer.byteLength(text);
+    const all = this.pending;
+    this.pending = all.filter(({ bytes }) => {
+      const within = left > 0;
+      left -= bytes.length;
+      return within;
+    });
   }
 
   private flush(text: string, last: boolean): TextEvent | undefined {

@@ -1,44 +1,21 @@
 /**
- * Trainings as jobs: each is a child process that runs `inkstone train text`, one at a time, the others wait.
- * Their state is in the store, their progress in the run folder's metrics, so both outlive this process.
+ * Trainings as jobs: each is a child process, one at a time, the others wait. Their state is in the store, their
+ * progress in the run folder's metrics, so both outlive this process.
  */
 import path from 'node:path';
 import type { Row, Store } from '../base/contracts/store.ts';
 import type { JobState, JobStatus } from '../base/contracts/trainable.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { type ChildProcess, exists, isAlive, now, readText, sendSignal, spawnCommand } from '../base/host.ts';
+import { exists, isAlive, now } from '../base/host.ts';
+import { lockHolder, type MetricLine, plannedSteps, RunMetrics } from './run-metrics.ts';
+import { AdoptedProcess, type TrainingEnd, type TrainingOrder, TrainingProcess } from './training-process.ts';
 
-export interface TrainingOrder {
-  /** Becomes the model's name and the run folder's. */
-  name: string;
-  /** Path of the text. */
-  file: string;
-  preset: string;
-  steps?: number | undefined;
-  seed?: number | undefined;
-}
-
-export interface TrainingRow extends Row {
-  name: string;
-  file: string;
-  preset: string;
-  steps?: number | undefined;
-  seed?: number | undefined;
+export interface TrainingRow extends Row, TrainingOrder {
   state: JobState;
   created: number;
   folder: string;
-  pid?: number;
-  error?: { code: string; message: string; hint?: string };
-}
-
-export interface MetricLine {
-  type: string;
-  step: number;
-  loss?: number;
-  val_loss?: number;
-  tokens_per_second?: number;
-  remaining?: number;
-  text?: string;
+  pid?: number | undefined;
+  error?: JobStatus['error'];
 }
 
 export interface TrainingStatus extends JobStatus {
@@ -47,188 +24,207 @@ export interface TrainingStatus extends JobStatus {
   steps?: number;
 }
 
+export interface TrainingsOptions {
+  home: string;
+  store: Store;
+  /** Called when a training ends, with its name: what it left can be used. */
+  finished?(name: string): void;
+  /** Milliseconds that trainings have to write their checkpoint when the server ends. */
+  grace?: number;
+}
+
 const FINAL: readonly JobState[] = ['succeeded', 'failed', 'cancelled'];
 export const isFinal = (state: JobState): boolean => FINAL.includes(state);
 
 export class Trainings {
-  private readonly home: string;
-  private readonly store: Store;
-  /** Called when a training ends with a model that can be used. */
-  private readonly finished: (name: string) => void;
-  private readonly children = new Map<string, ChildProcess>();
+  private readonly options: TrainingsOptions;
+  private readonly metricsOf = new RunMetrics();
+  /** By row; at most one. */
+  private readonly running = new Map<
+    string,
+    { process: TrainingProcess | AdoptedProcess; done: Promise<void> }
+  >();
   private readonly stopping = new Set<string>();
   private closed = false;
+  /** Changes of rows, one behind the other. */
+  private last: Promise<unknown> = Promise.resolve();
 
-  constructor(options: { home: string; store: Store; finished?: (name: string) => void }) {
-    this.home = options.home;
-    this.store = options.store;
-    this.finished = options.finished ?? (() => undefined);
+  constructor(options: TrainingsOptions) {
+    this.options = options;
   }
 
-  /** Jobs that another server process left running are looked at: alive, or lost. */
-  async recover(): Promise<void> {
-    for (const row of await this.rows()) {
-      if (row.state !== 'running' || (row.pid !== undefined && isAlive(row.pid))) continue;
-      await this.save({
-        ...row,
-        state: 'failed',
-        error: {
-          code: 'interrupted',
-          message: 'the server ended while this training ran',
-          hint: 'resume it: nothing before its last checkpoint is lost',
-        },
-      });
-    }
-    await this.startNext();
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.last.then(work);
+    this.last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Jobs that another server process left running are looked at: still at work, ended meanwhile, or lost. */
+  recover(): Promise<void> {
+    return this.inTurn(async () => {
+      for (const row of await this.rows()) {
+        if (row.state !== 'running') continue;
+        if (await this.atWork(row)) this.watch(row, new AdoptedProcess(row.pid as number));
+        else await this.save(await this.concluded(row, { status: null, signal: null, answer: undefined }));
+      }
+      await this.startNext();
+    });
+  }
+
+  /** The id may by now be another process's; the run's lock tells. */
+  private async atWork({ pid, folder }: TrainingRow): Promise<boolean> {
+    if (pid === undefined || !isAlive(pid)) return false;
+    const holder = await lockHolder(folder);
+    return (
+      holder === pid || (holder === undefined && lastState(await this.metricsOf.lines(folder)) === undefined)
+    );
   }
 
   /** @throws InkstoneError `name_invalid`, `run_exists`, `data_missing` */
-  async create(order: TrainingOrder): Promise<TrainingRow> {
-    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(order.name)) {
-      throw new InkstoneError('name_invalid', `"${order.name}" cannot be a model's name`, {
+  create(order: TrainingOrder): Promise<TrainingRow> {
+    return this.inTurn(async () => {
+      await this.check(order);
+      const id = `train-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`;
+      const folder = this.folderOf(order.name);
+      await this.save({ ...order, id, state: 'queued', created: Math.floor(now() / 1000), folder });
+      await this.startNext();
+      return this.row(id);
+    });
+  }
+
+  private folderOf(name: string): string {
+    return path.join(this.options.home, 'runs', name);
+  }
+
+  private async check({ name, file }: TrainingOrder): Promise<void> {
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name))
+      throw new InkstoneError('name_invalid', `"${name}" cannot be a model's name`, {
         kind: 'usage',
         hint: 'use letters, digits, dots, dashes and underscores',
+        details: { param: 'name' },
       });
-    }
-    if (!(await exists(order.file)))
+    if (!(await exists(file)))
       throw new InkstoneError('data_missing', 'the file is gone', {
         kind: 'missing',
         hint: 'upload it again',
       });
-    const folder = path.join(this.home, 'runs', order.name);
-    if (
-      (await exists(folder)) ||
-      (await this.rows()).some((row) => row.name === order.name && !isFinal(row.state))
-    ) {
-      throw new InkstoneError('run_exists', `there is a model named ${order.name} already`, {
+    const waiting = (await this.rows()).some((row) => row.name === name && !isFinal(row.state));
+    if (waiting || (await exists(this.folderOf(name))))
+      throw new InkstoneError('run_exists', `there is a model named ${name} already`, {
         kind: 'conflict',
         hint: 'choose another name',
+        details: { param: 'name' },
       });
-    }
-    const row: TrainingRow = {
-      ...order,
-      id: `train-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`,
-      state: 'queued',
-      created: Math.floor(now() / 1000),
-      folder,
-    };
-    await this.save(row);
-    await this.startNext();
-    return this.row(row.id);
   }
 
   private rows(): Promise<TrainingRow[]> {
-    return this.store.rows.list<TrainingRow>('trainings');
+    return this.options.store.rows.list<TrainingRow>('trainings');
   }
 
   private save(row: TrainingRow): Promise<void> {
-    return this.store.rows.put('trainings', row);
+    return this.options.store.rows.put('trainings', row);
   }
 
   /** @throws InkstoneError `training_missing` */
   async row(id: string): Promise<TrainingRow> {
-    const row = await this.store.rows.get<TrainingRow>('trainings', id);
-    if (row === undefined)
-      throw new InkstoneError('training_missing', `there is no training ${id}`, { kind: 'missing' });
-    return row;
+    const row = await this.options.store.rows.get<TrainingRow>('trainings', id);
+    if (row !== undefined) return row;
+    throw new InkstoneError('training_missing', `there is no training ${id}`, { kind: 'missing' });
   }
 
-  private starting: Promise<void> = Promise.resolve();
-
-  private startNext(): Promise<void> {
-    this.starting = this.starting.then(() => this.startOne());
-    return this.starting;
+  /** Only in turn. */
+  private async startNext(): Promise<void> {
+    if (this.closed || this.running.size > 0) return;
+    const queued = (await this.rows()).filter((row) => row.state === 'queued');
+    const row = queued.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))[0];
+    if (row === undefined) return;
+    this.metricsOf.forget(row.folder);
+    const process = new TrainingProcess(row, row.folder, await exists(path.join(row.folder, 'config.json')));
+    const started: TrainingRow = { ...row, state: 'running', pid: process.id };
+    this.watch(started, process);
+    await this.save(started);
   }
 
-  private async startOne(): Promise<void> {
-    if (this.closed || this.children.size > 0) return;
-    const rows = await this.rows();
-    if (rows.some((row) => row.state === 'running' && row.pid !== undefined && isAlive(row.pid))) return;
-    const next = rows.filter((row) => row.state === 'queued').sort((a, b) => a.created - b.created)[0];
-    if (next === undefined) return;
-    const resume = await exists(path.join(next.folder, 'config.json'));
-    const args = [
-      'train',
-      'text',
-      '--preset',
-      next.preset,
-      '--data',
-      next.file,
-      '--out',
-      next.folder,
-      '--json',
-    ];
-    if (next.steps !== undefined) args.push('--steps', String(next.steps));
-    if (next.seed !== undefined) args.push('--seed', String(next.seed));
-    if (resume) args.push('--resume');
-    const child = spawnCommand(args);
-    this.children.set(next.id, child);
-    let output = '';
-    child.stdout?.on('data', (piece) => {
-      output = (output + String(piece)).slice(-65536);
-    });
-    child.stderr?.resume();
-    child.on('error', () => undefined);
-    child.on('exit', (status) => void this.ended(next.id, status, output));
-    await this.save({ ...next, state: 'running', ...(child.pid === undefined ? {} : { pid: child.pid }) });
+  private watch(row: TrainingRow, process: TrainingProcess | AdoptedProcess): void {
+    const done = process.end.then((end) => this.inTurn(() => this.ended(row.id, end)));
+    this.running.set(row.id, { process, done });
+    done.catch(() => undefined);
   }
 
-  private async ended(id: string, status: number | null, output: string): Promise<void> {
-    await this.starting;
-    const row = await this.row(id);
-    const answer = lastJson(output);
-    const stopped = this.stopping.delete(id);
-    this.children.delete(id);
-    const error = (answer?.error as TrainingRow['error']) ?? {
-      code: 'training_failed',
-      message: `the training ended with status ${status ?? 'a signal'}`,
-    };
-    if (this.closed) await this.save({ ...row, state: 'queued' });
-    else if (stopped) await this.save({ ...row, state: 'cancelled' });
-    else if (status === 0) await this.save({ ...row, state: 'succeeded' });
-    else await this.save({ ...row, state: 'failed', error });
-    if (!this.closed) this.finished(row.name);
+  private async ended(id: string, end: TrainingEnd): Promise<void> {
+    this.running.delete(id);
+    const row = await this.concluded(await this.row(id), end);
+    this.stopping.delete(id);
+    await this.save(row);
+    if (this.closed) return;
+    this.options.finished?.(row.name);
     await this.startNext();
   }
 
-  async stop(id: string): Promise<TrainingRow> {
-    const row = await this.row(id);
-    if (row.state === 'queued') await this.save({ ...row, state: 'cancelled' });
-    else if (row.state === 'running' && row.pid !== undefined) {
-      this.stopping.add(id);
-      // The command finishes its step, writes the checkpoint and ends.
-      if (!sendSignal(row.pid, 'SIGTERM')) await this.save({ ...row, state: 'cancelled' });
+  /** What became of a training: by its own last words, else by what it wrote. */
+  private async concluded(
+    { error: _, pid: __, ...row }: TrainingRow,
+    end: TrainingEnd,
+  ): Promise<TrainingRow> {
+    const line = lastState(await this.metricsOf.lines(row.folder));
+    const state = (end.answer?.state as string | undefined) ?? line?.state;
+    if (state === 'succeeded') return { ...row, state: 'succeeded' };
+    const error = end.answer?.error as JobStatus['error'];
+    // Told to end before its first step, the command says so as an error.
+    const cut = state !== 'failed' && (error === undefined || error.code === 'interrupted');
+    if (this.closed && cut) return { ...row, state: 'queued' };
+    if (state === 'stopped' || (this.stopping.has(row.id) && cut)) return { ...row, state: 'cancelled' };
+    if (error !== undefined) return { ...row, state: 'failed', error };
+    if (line?.state === 'failed') {
+      const code = line.error ?? 'training_failed';
+      const message = `the training failed at step ${line.step}: ${code.replaceAll('_', ' ')}`;
+      return { ...row, state: 'failed', error: { code, message } };
     }
-    return this.row(id);
+    return { ...row, state: 'failed', error: lost(end) };
   }
 
-  /** Goes on with a training that was stopped or lost. */
-  async resume(id: string): Promise<TrainingRow> {
-    const row = await this.row(id);
-    if (row.state === 'failed' || row.state === 'cancelled') {
-      const { error: _, ...rest } = row;
-      await this.save({ ...rest, state: 'queued' });
-      await this.startNext();
-    }
-    return this.row(id);
+  /** Takes effect after the current step; the checkpoint is kept. @throws InkstoneError `training_missing` */
+  stop(id: string): Promise<TrainingRow> {
+    return this.inTurn(async () => {
+      const row = await this.row(id);
+      const running = this.running.get(id);
+      if (running !== undefined) {
+        this.stopping.add(id);
+        running.process.stop();
+      } else if (row.state === 'queued') await this.save({ ...row, state: 'cancelled' });
+      return this.row(id);
+    });
   }
 
+  /** Goes on with a training that was stopped or lost; others are left as they are. */
+  resume(id: string): Promise<TrainingRow> {
+    return this.inTurn(async () => {
+      const { error: _, ...row } = await this.row(id);
+      if (row.state === 'failed' || row.state === 'cancelled') {
+        await this.save({ ...row, state: 'queued' });
+        await this.startNext();
+      }
+      return this.row(id);
+    });
+  }
+
+  /** The newest first. */
   async list(): Promise<TrainingStatus[]> {
-    const rows = await this.rows();
-    return Promise.all(rows.sort((a, b) => b.created - a.created).map((row) => this.status(row)));
+    const rows = (await this.rows()).sort((a, b) => b.created - a.created);
+    return Promise.all(rows.map((row) => this.status(row)));
   }
 
   async status(row: TrainingRow): Promise<TrainingStatus> {
     const lines = await this.metrics(row);
     const last = lines.findLast((line) => line.type === 'train');
-    const validation = lines.findLast((line) => line.type === 'evaluate');
-    const steps = row.steps ?? (await this.stepsOf(row));
+    const validation = lines.findLast((line) => line.type === 'evaluate' && line.val_loss !== undefined);
+    const steps = row.steps ?? (await plannedSteps(row.folder));
+    const part = steps === undefined ? 0 : Math.min(1, (last?.step ?? 0) / steps);
     return {
       id: row.id,
       kind: 'train text',
       state: row.state,
-      progress:
-        row.state === 'succeeded' ? 1 : steps === undefined ? 0 : Math.min(1, (last?.step ?? 0) / steps),
+      progress: row.state === 'succeeded' ? 1 : part,
       created: row.created,
       ...(row.state === 'running' && last?.remaining !== undefined ? { remaining: last.remaining } : {}),
       metrics: {
@@ -245,48 +241,35 @@ export class Trainings {
     };
   }
 
-  private async stepsOf(row: TrainingRow): Promise<number | undefined> {
-    const file = path.join(row.folder, 'config.json');
-    if (!(await exists(file))) return undefined;
-    return (JSON.parse(await readText(file)) as { training?: { steps?: number } }).training?.steps;
-  }
-
   /** All lines written so far; a half-written last line is left out. */
-  async metrics(row: TrainingRow): Promise<MetricLine[]> {
-    const file = path.join(row.folder, 'metrics.jsonl');
-    if (!(await exists(file))) return [];
-    const lines: MetricLine[] = [];
-    for (const line of (await readText(file)).split('\n')) {
-      try {
-        if (line !== '') lines.push(JSON.parse(line) as MetricLine);
-      } catch {
-        break;
-      }
-    }
-    return lines;
+  metrics(row: TrainingRow): Promise<readonly MetricLine[]> {
+    return this.metricsOf.lines(row.folder);
   }
 
-  /** Trainings go on from their checkpoints at the next start. */
+  /** Trainings write their checkpoint, end, and go on at the next start. */
   async close(): Promise<void> {
     this.closed = true;
-    const ends = [...this.children.values()].map(
-      (child) =>
-        new Promise<void>((resolve) => {
-          if (child.exitCode !== null) resolve();
-          child.once('exit', () => resolve());
-          child.kill('SIGTERM');
-        }),
-    );
-    await Promise.all(ends);
-    await this.starting;
+    await this.last;
+    for (const { process, done } of [...this.running.values()]) {
+      process.stop();
+      const late = setTimeout(() => process.kill(), this.options.grace ?? 30_000);
+      await done.catch(() => undefined);
+      clearTimeout(late);
+    }
+    await this.last;
   }
 }
 
-function lastJson(output: string): Record<string, unknown> | undefined {
-  const line = output.trim().split('\n').at(-1) ?? '';
-  try {
-    return JSON.parse(line) as Record<string, unknown>;
-  } catch {
-    return undefined;
-  }
+/** The line with which a run said how it ended; a run that is resumed takes it back. */
+function lastState(lines: readonly MetricLine[]): MetricLine | undefined {
+  const last = lines.at(-1);
+  return last?.type === 'state' ? last : undefined;
+}
+
+function lost({ status, signal }: TrainingEnd): NonNullable<JobStatus['error']> {
+  const hint = 'resume it: nothing before its last checkpoint is lost';
+  if (status === null && signal === null)
+    return { code: 'interrupted', message: 'it ended while no server watched it', hint };
+  const how = signal === null ? `with status ${status}` : `by ${signal}`;
+  return { code: 'training_failed', message: `the training's process ended ${how}`, hint };
 }

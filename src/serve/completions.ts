@@ -121,6 +121,7 @@ export async function chatCompletions(
     body,
     choicesOf([prompt], settings, body.n ?? 1),
     chatShape(body.logprobs === true),
+    'messages',
   );
 }
 
@@ -129,6 +130,7 @@ export async function completions(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
+  refuse(isTokens((request.body as { prompt?: unknown } | null | undefined)?.prompt), 'prompt as token ids');
   const body = parse(completionBody, request.body);
   refuse(body.echo === true, 'echo');
   refuse(body.best_of !== null && body.best_of !== undefined && body.best_of !== (body.n ?? 1), 'best_of');
@@ -143,7 +145,13 @@ export async function completions(
     body,
     choicesOf(prompts, settings, body.n ?? 1),
     completionShape(wanted),
+    'prompt',
   );
+}
+
+/** OpenAI's legacy form: ids of its own tokenizers, which say nothing to another model. */
+function isTokens(prompt: unknown): boolean {
+  return Array.isArray(prompt) && prompt.some((part) => typeof part === 'number' || Array.isArray(part));
 }
 
 /** What would change the answer and is not done is refused; nothing is silently left out. */
@@ -152,7 +160,7 @@ function refuse(given: boolean, param: string): void {
   throw new InkstoneError('unsupported_parameter', `'${param}' is not supported by this model`, {
     kind: 'unsupported',
     hint: 'leave it out',
-    details: { param },
+    details: { param: param.split(' ')[0] },
   });
 }
 
@@ -171,7 +179,7 @@ function samplingOf(
     temperature: body.temperature ?? 1,
     topK: Math.max(0, body.top_k ?? 0),
     topP: body.top_p ?? 1,
-    seed: body.seed === null || body.seed === undefined ? randomInt(2 ** 31) : Math.abs(body.seed),
+    seed: body.seed === null || body.seed === undefined ? randomInt(2 ** 31) : Math.abs(body.seed) % 2 ** 52,
     stop: typeof stop === 'string' ? [stop] : stop,
     ...(logprobs === undefined ? {} : { logprobs }),
   };
@@ -195,12 +203,13 @@ async function answer(
   body: CompletionBody | ChatBody,
   choices: readonly Choice[],
   shape: Shape,
+  param: string,
 ): Promise<unknown> {
   const signal = hangUp(reply);
   const head = { id: `${shape.prefix}-${request.id}`, created: Math.floor(now() / 1000), model: body.model };
   const opened = await openGeneration(
     services,
-    { id: request.id, model: body.model, key: request.keyId, choices },
+    { id: request.id, model: body.model, key: request.keyId, choices, param },
     signal,
   );
   try {

@@ -19,7 +19,7 @@ export interface GenerationServices {
   replica(model: string): Promise<Replica>;
   /** Seconds to wait for a model that is being loaded before answering 503. */
   loadWait: number;
-  /** Longest answer where the request does not say. */
+  /** Tokens of an answer where the request does not say. */
   defaultMaxTokens: number;
 }
 
@@ -46,7 +46,14 @@ export interface Opened {
  */
 export async function openGeneration(
   services: GenerationServices,
-  request: { id: string; model: string; key: string | undefined; choices: readonly Choice[] },
+  request: {
+    id: string;
+    model: string;
+    key: string | undefined;
+    choices: readonly Choice[];
+    /** The parameter that holds the prompt. */
+    param: string;
+  },
   signal: AbortSignal,
 ): Promise<Opened> {
   const ticket = services.queue.enter({
@@ -55,16 +62,19 @@ export async function openGeneration(
     ...(request.key === undefined ? {} : { key: request.key }),
   });
   try {
-    const replica = await services.replica(request.model);
+    // Asked for twice: what cannot be served is refused before the wait, and a replica may be replaced during it.
+    await services.replica(request.model);
     await ticket.turn();
-    await loaded(replica, services.loadWait);
+    const replica = await services.replica(request.model);
+    await loaded(replica, services.loadWait, signal);
     const context: GuardContext = {
       requestId: request.id,
       model: request.model,
       ...(request.key === undefined ? {} : { key: request.key }),
     };
     const checked: Choice[] = [];
-    for (const choice of request.choices) checked.push(await admit(services.guard, replica, choice, context));
+    for (const choice of request.choices)
+      checked.push(await admit(services.guard, replica, choice, context, request.param));
     const events = merge(
       checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)),
     );
@@ -75,8 +85,9 @@ export async function openGeneration(
   }
 }
 
-async function loaded(replica: Replica, wait: number): Promise<void> {
+async function loaded(replica: Replica, wait: number, signal: AbortSignal): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
+  let leave: (() => void) | undefined;
   const late = new Promise<void>((_, reject) => {
     timer = setTimeout(() => {
       const { progress, state } = replica.status();
@@ -92,11 +103,23 @@ async function loaded(replica: Replica, wait: number): Promise<void> {
         ),
       );
     }, wait * 1000);
+    leave = () => reject(new InkstoneError('cancelled', 'the request was cancelled', { kind: 'usage' }));
+    signal.addEventListener('abort', leave, { once: true });
+    if (signal.aborted) leave();
   });
-  await Promise.race([replica.ready(), late]).finally(() => clearTimeout(timer));
+  await Promise.race([replica.ready(), late]).finally(() => {
+    clearTimeout(timer);
+    if (leave !== undefined) signal.removeEventListener('abort', leave);
+  });
 }
 
-async function admit(guard: Guard, replica: Replica, choice: Choice, context: GuardContext): Promise<Choice> {
+async function admit(
+  guard: Guard,
+  replica: Replica,
+  choice: Choice,
+  context: GuardContext,
+  param: string,
+): Promise<Choice> {
   const verdict = await guard.input(choice.prompt, context);
   if (verdict.action === 'block')
     throw new InkstoneError('content_filter', verdict.reason, { kind: 'usage' });
@@ -110,7 +133,7 @@ async function admit(guard: Guard, replica: Replica, choice: Choice, context: Gu
       {
         kind: 'usage',
         hint: 'shorten the prompt',
-        details: { param: 'prompt' },
+        details: { param },
       },
     );
   }

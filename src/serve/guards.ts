@@ -13,7 +13,11 @@ export interface GuardOptions {
   loopbackOnly: boolean;
 }
 
-const isPublic = (url: string): boolean => !url.startsWith('/v1/') && !url.startsWith('/api/');
+/** By the route that answers, not by the address: a route has many spellings (`/%761/models`). */
+function isPublic(request: FastifyRequest): boolean {
+  const route = request.routeOptions.url;
+  return route === undefined || !(route.startsWith('/v1/') || route.startsWith('/api/'));
+}
 
 export function addGuards(app: FastifyInstance, options: GuardOptions): void {
   app.decorateRequest('keyId', undefined);
@@ -21,7 +25,7 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     reply.header('referrer-policy', 'no-referrer');
-    if (options.loopbackOnly) checkHost(request);
+    if (options.loopbackOnly && !(await options.keys.any())) checkHost(request);
     const allowed = checkOrigin(request, options.allowedOrigins);
     if (allowed !== undefined) {
       reply.header('access-control-allow-origin', allowed);
@@ -29,21 +33,30 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
       reply.header('access-control-expose-headers', 'x-request-id, retry-after, retry-after-ms');
       if (request.method === 'OPTIONS') {
         reply.header('access-control-allow-methods', 'GET, POST, DELETE, OPTIONS');
+        // Clients send headers of their own (`x-stainless-…`); none of them decides anything here.
         reply.header(
           'access-control-allow-headers',
-          'authorization, content-type, x-stainless-arch, x-stainless-lang, x-stainless-os, x-stainless-package-version, x-stainless-retry-count, x-stainless-runtime, x-stainless-runtime-version, x-stainless-timeout',
+          request.headers['access-control-request-headers'] ?? 'authorization, content-type',
         );
+        reply.header('access-control-max-age', '600');
         await reply.code(204).send();
         return;
       }
     }
-    if (!isPublic(request.url)) request.keyId = (await options.keys.check(request.headers.authorization))?.id;
+    if (isPublic(request)) return;
+    request.keyId = (await options.keys.check(request.headers.authorization))?.id;
+    // The last key may be taken back while the server runs; then it is not open to the world.
+    if (request.keyId === undefined && !options.loopbackOnly)
+      throw new InkstoneError('invalid_api_key', 'this server has no API key yet, and it is open to others', {
+        kind: 'denied',
+        hint: 'make one: inkstone keys create NAME',
+      });
   });
 }
 
 const hostName = (host: string): string => host.replace(/:\d+$/, '').toLowerCase();
 
-/** A page elsewhere may point its own name at 127.0.0.1; the Host header gives it away. */
+/** A page elsewhere may point its own name at 127.0.0.1; the Host header gives it away. A key would stop it too. */
 function checkHost(request: FastifyRequest): void {
   if (LOOPBACK.has(hostName(request.headers.host ?? 'localhost'))) return;
   throw new InkstoneError('host_forbidden', `this server does not answer for ${request.headers.host}`, {

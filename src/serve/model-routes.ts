@@ -40,6 +40,9 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
 
   app.get('/health/ready', async (_, reply) => {
     if (context.draining) return reply.code(503).header('retry-after', '2').send({ status: 'draining' });
-    return { status: 'ready' };
+    // A model that is being loaded answers soon; one that failed is started again by the next request.
+    const { id, state, progress } = context.pool.loading() ?? {};
+    if (id === undefined) return { status: 'ready' };
+    return reply.code(503).header('retry-after', '1').send({ status: state, model: id, progress });
   });
 }

@@ -74,7 +74,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       hint: 'make one first: inkstone keys create NAME',
     });
   }
-  const trainings = new Trainings({ home, store });
+  const trainings = new Trainings({
+    home,
+    store,
+    // What was loaded while the run went on has older weights.
+    finished: (name) => void pool.forget(name),
+  });
   const context: ServerContext = {
     home,
     store,

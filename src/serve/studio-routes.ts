@@ -18,7 +18,8 @@ import {
 import { codeVersion } from '../base/version.ts';
 import { gpt2ParameterCount } from '../models/text/gpt2.ts';
 import { textPreset, textPresets } from '../models/text/presets.ts';
-import { isFinal, type MetricLine } from '../operate/trainings.ts';
+import type { MetricLine } from '../operate/run-metrics.ts';
+import { isFinal } from '../operate/trainings.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { fileQuery, trainingBody } from './schemas.ts';
@@ -136,6 +137,12 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
   app.post('/api/trainings', async (request, reply) => {
     const body = parse(trainingBody, request.body);
     textPreset(body.preset);
+    if (await context.registry.has(body.name))
+      throw new InkstoneError('run_exists', `there is a model named ${body.name} already`, {
+        kind: 'conflict',
+        hint: 'choose another name',
+        details: { param: 'name' },
+      });
     const row = await trainings.create({ ...body, file: await pathOfFile(context, body.file) });
     reply.code(201);
     return trainings.status(row);

@@ -1,0 +1,96 @@
+/** What a training has written about itself so far, read piece by piece while it grows. Knows files, no jobs. */
+import path from 'node:path';
+import { exists, facts, readStream, readText } from '../base/host.ts';
+
+export interface MetricLine {
+  type: string;
+  step: number;
+  loss?: number;
+  val_loss?: number;
+  tokens_per_second?: number;
+  remaining?: number;
+  text?: string;
+  /** Of a `state` line: succeeded, stopped, failed. */
+  state?: string;
+  /** Code of what made it fail. */
+  error?: string;
+}
+
+interface Known {
+  lines: MetricLine[];
+  /** Bytes read; what stands behind them is half a line or not written yet. */
+  offset: number;
+}
+
+/** Runs whose lines are kept in memory. */
+const KEPT = 16;
+
+export class RunMetrics {
+  private readonly known = new Map<string, Known>();
+  private readonly reading = new Map<string, Promise<MetricLine[]>>();
+
+  /** All whole lines of a run. Only what was added since the last call is read. */
+  lines(folder: string): Promise<readonly MetricLine[]> {
+    const under = this.reading.get(folder);
+    if (under !== undefined) return under;
+    const work = this.read(folder).finally(() => this.reading.delete(folder));
+    this.reading.set(folder, work);
+    return work;
+  }
+
+  /** A run that is started again takes back the lines behind its checkpoint. */
+  forget(folder: string): void {
+    this.known.delete(folder);
+  }
+
+  private async read(folder: string): Promise<MetricLine[]> {
+    const file = path.join(folder, 'metrics.jsonl');
+    const seen = await facts(file);
+    if (seen === undefined) {
+      this.known.delete(folder);
+      return [];
+    }
+    const before = this.known.get(folder);
+    const known = before !== undefined && before.offset <= seen.size ? before : { lines: [], offset: 0 };
+    if (seen.size > known.offset) await readOn(file, known, seen.size);
+    this.known.delete(folder);
+    this.known.set(folder, known);
+    if (this.known.size > KEPT) this.known.delete(this.known.keys().next().value as string);
+    return known.lines;
+  }
+}
+
+async function readOn(file: string, known: Known, size: number): Promise<void> {
+  const pieces: Buffer[] = [];
+  for await (const piece of readStream(file, { start: known.offset, end: size - 1 }))
+    pieces.push(piece as Buffer);
+  const bytes = Buffer.concat(pieces);
+  const whole = bytes.lastIndexOf(10) + 1;
+  for (const line of bytes.toString('utf8', 0, whole).split('\n')) {
+    if (line === '') continue;
+    try {
+      known.lines.push(JSON.parse(line) as MetricLine);
+    } catch {
+      // A line that a kill cut short; a resumed run writes it anew.
+    }
+  }
+  known.offset += whole;
+}
+
+/** Steps that a run is to take, from its configuration; undefined before it is written. */
+export async function plannedSteps(folder: string): Promise<number | undefined> {
+  const file = path.join(folder, 'config.json');
+  if (!(await exists(file))) return undefined;
+  try {
+    return (JSON.parse(await readText(file)) as { training?: { steps?: number } }).training?.steps;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Id of the process that trains in a folder; undefined where none says so. */
+export async function lockHolder(folder: string): Promise<number | undefined> {
+  const text = await readText(path.join(folder, 'lock')).catch(() => '');
+  const id = Number(text);
+  return Number.isInteger(id) && id > 0 ? id : undefined;
+}

@@ -1,0 +1,100 @@
+/** The child process of one training: `inkstone train text … --json`, its last words, its orderly end. Knows no rows. */
+import { type ChildProcess, isAlive, machine, sendSignal, spawnCommand } from '../base/host.ts';
+
+export interface TrainingOrder {
+  /** Becomes the model's name and the run folder's. */
+  name: string;
+  /** Path of the text. */
+  file: string;
+  preset: string;
+  steps?: number | undefined;
+  seed?: number | undefined;
+}
+
+export interface TrainingEnd {
+  status: number | null;
+  signal: string | null;
+  /** The JSON line of the command: its result, or `{error}`. */
+  answer: Record<string, unknown> | undefined;
+}
+
+/** Kept of what a child writes; its JSON line is the last. */
+const TAIL = 65_536;
+
+export class TrainingProcess {
+  readonly end: Promise<TrainingEnd>;
+  private readonly child: ChildProcess;
+  private asked = false;
+
+  constructor(order: TrainingOrder, folder: string, resume: boolean) {
+    const args = ['train', 'text', '--preset', order.preset, '--data', order.file, '--out', folder, '--json'];
+    if (order.steps !== undefined) args.push('--steps', String(order.steps));
+    if (order.seed !== undefined) args.push('--seed', String(order.seed));
+    if (resume) args.push('--resume');
+    // In a group of its own: Ctrl+C in the server's terminal is for the server, which ends its trainings in order.
+    this.child = spawnCommand(args, { detached: machine().platform !== 'win32' });
+    let output = '';
+    this.child.stdout?.on('data', (piece) => {
+      output = (output + String(piece)).slice(-TAIL);
+    });
+    this.child.stderr?.resume();
+    this.end = new Promise((resolve) => {
+      // `close` comes when the last output was read; `error` alone when the process could not be made.
+      this.child.on('close', (status, signal) => resolve({ status, signal, answer: lastJson(output) }));
+      this.child.on('error', () => resolve({ status: null, signal: null, answer: lastJson(output) }));
+    });
+  }
+
+  get id(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** The command finishes its step, writes the checkpoint and ends. A second signal would cut it short. */
+  stop(): void {
+    if (this.asked) return;
+    this.asked = true;
+    this.child.kill('SIGTERM');
+  }
+
+  kill(): void {
+    this.child.kill('SIGKILL');
+  }
+}
+
+/** A training that an earlier server started: only its id is known. */
+export class AdoptedProcess {
+  readonly end: Promise<TrainingEnd>;
+  readonly id: number;
+  private asked = false;
+
+  constructor(id: number, every = 500) {
+    this.id = id;
+    this.end = new Promise((resolve) => {
+      const look = setInterval(() => {
+        if (isAlive(id)) return;
+        clearInterval(look);
+        resolve({ status: null, signal: null, answer: undefined });
+      }, every);
+      look.unref();
+    });
+  }
+
+  stop(): void {
+    if (this.asked) return;
+    this.asked = true;
+    sendSignal(this.id, 'SIGTERM');
+  }
+
+  kill(): void {
+    sendSignal(this.id, 'SIGKILL');
+  }
+}
+
+function lastJson(output: string): Record<string, unknown> | undefined {
+  const line = output.trim().split('\n').at(-1) ?? '';
+  try {
+    return JSON.parse(line) as Record<string, unknown>;
+  } catch {
+    return undefined;
+  }
+}
