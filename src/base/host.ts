@@ -386,6 +386,15 @@ export function onSignal(signal: Signal, react: () => void): () => void {
   return () => void process.off(signal, react);
 }
 
+/**
+ * Ends as the signal by itself would: at once, by the system. (`exit` first stops threads, and native code that
+ * computes in one aborts the process then.)
+ */
+export function endBySignal(signal: Signal): void {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
+
 /** For errors that nobody caught. */
 export function onCrash(react: (thrown: unknown) => void): void {
   process.on('uncaughtException', react);

@@ -265,7 +265,9 @@ describe('the process', () => {
         texts[stream] += piece.toString();
       });
     }
-    const status = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? -1)));
+    const status = await new Promise<number>((resolve) =>
+      child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143))),
+    );
     return { status, out: texts.stdout, error: texts.stderr };
   }
 
@@ -302,7 +304,9 @@ describe('the process', () => {
       const next = left.shift();
       if (next !== undefined) child.kill(next);
     });
-    const status = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? -1)));
+    const status = await new Promise<number>((resolve) =>
+      child.on('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 143))),
+    );
     return { status, out, error };
   }
 

@@ -221,7 +221,7 @@ export async function run(
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     host.onSignal(signal, () => {
-      if (stoppedBy !== undefined) host.exit(signalStatus(around));
+      if (stoppedBy !== undefined) return host.endBySignal(signal);
       stoppedBy = signal;
       if (signal === 'SIGINT' && host.isTerminal('stderr'))
         host.writeError('\nstopping; once more ends at once\n');

@@ -33,6 +33,8 @@ export interface TrainRecord {
   /** Evaluations since the best. */
   stale: number;
   lastLoss?: number;
+  /** The evaluation of this step was interrupted. */
+  due?: boolean;
 }
 
 export type MetricLine = {

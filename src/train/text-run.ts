@@ -291,6 +291,7 @@ async function runTrainer(
           batch: evaluationRows(training.context),
           context: training.context,
         })) {
+          options.signal?.throwIfAborted();
           const part = await trainable.evaluate(batch);
           total += part.total;
           predicted += part.count;

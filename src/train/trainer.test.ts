@@ -164,20 +164,19 @@ describe('train', () => {
     expect(resumed.value).toBe(190);
   });
 
-  test('a signal ends after the step; what it measures then does not enter the record', async () => {
+  test('a signal ends after the step, without an evaluation of its own', async () => {
     const controller = new AbortController();
     const trainable = new Counter((step) => {
       if (step === 6) controller.abort();
       return 1;
     });
-    const losses = [3, 0.1];
+    const losses = [3];
     const outcome = await run(trainable, () => losses.shift() as number, {}, { signal: controller.signal });
     expect(outcome).toMatchObject({
       state: 'stopped',
       early: 'signal',
       steps: 7,
-      validationLoss: 0.1,
-      bestValidationLoss: 3,
+      validationLoss: 3,
       bestStep: 5,
     });
     expect((await folder.readCheckpoint('last'))?.step).toBe(7);
@@ -185,6 +184,48 @@ describe('train', () => {
     expect((await metrics()).at(-1)).toMatchObject({ state: 'stopped' });
     await run(new Counter(), () => 2, {}, { resume: true });
     expect((await metrics()).filter((line) => line.type === 'state')).toHaveLength(1);
+  });
+
+  test.each([10, 20])('an evaluation that a signal interrupts at step %i is made up for', async (at) => {
+    const lossOf = (step: number): number => 30 - step;
+    const steps = { value: 0 };
+    const counted = (): Counter =>
+      new Counter((step) => {
+        steps.value = step + 1;
+        return 1;
+      });
+    await run(counted(), () => lossOf(steps.value));
+    const expected = {
+      metrics: await metrics(),
+      last: await folder.readCheckpoint('last'),
+      best: await folder.readCheckpoint('best'),
+    };
+    await folder.clear();
+
+    const controller = new AbortController();
+    const interrupted = await run(
+      counted(),
+      () => {
+        if (steps.value === at) {
+          controller.abort();
+          controller.signal.throwIfAborted();
+        }
+        return lossOf(steps.value);
+      },
+      {},
+      { signal: controller.signal },
+    );
+    expect(interrupted).toMatchObject({ state: 'stopped', steps: at, validationLoss: lossOf(at - 5) });
+    expect((await folder.readCheckpoint('last'))?.record.due).toBe(true);
+    expect(await run(counted(), () => lossOf(steps.value), {}, { resume: true })).toMatchObject({
+      state: 'succeeded',
+      steps: 20,
+    });
+    const plain = (lines: Record<string, unknown>[]): unknown[] =>
+      lines.map(({ seconds, tokens_per_second, remaining, ...rest }) => rest);
+    expect(plain(await metrics())).toEqual(plain(expected.metrics));
+    expect(await folder.readCheckpoint('last')).toEqual(expected.last);
+    expect(await folder.readCheckpoint('best')).toEqual(expected.best);
   });
 
   test('progress never goes back and ends at the last step', async () => {

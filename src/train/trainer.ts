@@ -17,7 +17,7 @@ export interface TrainerOptions {
   trainable: Trainable;
   config: TrainingConfig;
   batch(step: number): Promise<HostTensors>;
-  /** Mean loss over the whole validation split, in the run's unit. */
+  /** Mean loss over the whole validation split, in the run's unit; may end with an AbortError at the signal. */
   evaluate(trainable: Trainable): Promise<number>;
   /** Text (or a description) of a sample from the model as it is. */
   sample?(trainable: Trainable): Promise<string | undefined>;
@@ -45,7 +45,7 @@ export interface TrainOutcome {
   /** Why it ended before the last step. */
   early?: 'patience' | 'signal';
   steps: number;
-  /** Of the weights of the last step. */
+  /** Of the weights of the last step; of a stopped run, the newest there is (NaN for none). */
   validationLoss: number;
   bestValidationLoss: number;
   bestStep: number;
@@ -79,38 +79,57 @@ class Run {
   }
 
   async run(): Promise<TrainOutcome> {
-    const { config, folder, signal } = this.options;
+    const { config, folder } = this.options;
     if (this.options.resume) await this.restore();
-    let early: TrainOutcome['early'];
-    while (this.step < config.steps) {
-      if (signal?.aborted === true) early = 'signal';
-      else if (config.patience > 0 && this.record.stale >= config.patience) early = 'patience';
-      if (early !== undefined) break;
+    // What a signal interrupted is made up for first.
+    if (this.record.due === true) await this.closeStep();
+    let early = this.end();
+    while (early === undefined && this.step < config.steps) {
       await this.oneStep();
-      const last = this.step === config.steps;
-      const judged = last || this.step % config.evaluateEvery === 0;
-      if (judged) await this.judge();
-      if (config.sampleEvery > 0 && (last || this.step % config.sampleEvery === 0)) await this.sample();
-      if (judged || this.step % config.checkpointEvery === 0) await this.save();
+      await this.closeStep();
+      early = this.end();
     }
-    let stoppedLoss: number | undefined;
-    if (early === 'signal') {
-      await this.save();
-      // Off the record: a stopped run that is resumed must end like one that was never stopped.
-      if (this.step > 0) stoppedLoss = await this.options.evaluate(this.options.trainable);
-    }
+    // A stopped run is not judged: it would make its owner wait, and the resumed run judges where it should.
+    if (early === 'signal') await this.save();
     const state = early === 'signal' ? 'stopped' : 'succeeded';
     folder.metric({ type: 'state', state, step: this.step, seconds: round(this.seconds()) });
     return {
       state,
       ...(early === undefined ? {} : { early }),
       steps: this.step,
-      validationLoss: stoppedLoss ?? this.record.lastLoss ?? Number.NaN,
-      bestValidationLoss: this.record.bestLoss ?? stoppedLoss ?? Number.NaN,
-      bestStep: this.record.bestStep ?? this.step,
+      validationLoss: this.record.lastLoss ?? Number.NaN,
+      bestValidationLoss: this.record.bestLoss ?? Number.NaN,
+      bestStep: this.record.bestStep ?? 0,
       tokensPerSecond: this.speed(),
       seconds: this.seconds(),
     };
+  }
+
+  /** Why the run ends here, before its last step or with an evaluation still due. */
+  private end(): TrainOutcome['early'] {
+    const { config, signal } = this.options;
+    const unfinished = this.step < config.steps || this.record.due === true;
+    if (unfinished && signal?.aborted === true) return 'signal';
+    const patient = config.patience === 0 || this.record.stale < config.patience;
+    return this.step < config.steps && !patient ? 'patience' : undefined;
+  }
+
+  /** Evaluation, sample and checkpoint, where this step has them. */
+  private async closeStep(): Promise<void> {
+    const { config, signal } = this.options;
+    const last = this.step === config.steps;
+    const judged = last || this.step % config.evaluateEvery === 0;
+    if (judged) {
+      try {
+        await this.judge();
+      } catch (thrown) {
+        if (signal?.aborted !== true || (thrown as Error).name !== 'AbortError') throw thrown;
+        this.record.due = true;
+        return;
+      }
+    }
+    if (config.sampleEvery > 0 && (last || this.step % config.sampleEvery === 0)) await this.sample();
+    if (judged || this.step % config.checkpointEvery === 0) await this.save();
   }
 
   private async restore(): Promise<void> {
@@ -174,6 +193,7 @@ class Run {
     this.report('evaluating');
     const validation = await evaluate(trainable);
     const { record } = this;
+    delete record.due;
     record.lastLoss = validation;
     if (record.bestLoss === undefined || validation < record.bestLoss) {
       record.bestLoss = validation;

@@ -97,6 +97,7 @@ async function survey(
   let characters = 0;
   let documents = 0;
   for await (const piece of readPieces(path, options)) {
+    options.progress?.('reading', 0);
     digest.update(piece.text);
     if (piece.first) documents++;
     characters += countCharacters(piece.text);

@@ -138,8 +138,10 @@ async function run(settings: TrainTextSettings, context: CommandContext): Promis
         context.progress.show(line(progress), {
           final: progress.step === progress.steps && progress.phase === 'saving',
         }),
-      prepare: (phase, part) =>
-        context.progress.show(`preparing data: ${phase}${part > 0 ? ` ${Math.round(part * 100)} %` : ''}`),
+      prepare: (phase, part) => {
+        context.signal.throwIfAborted();
+        context.progress.show(`preparing data: ${phase}${part > 0 ? ` ${Math.round(part * 100)} %` : ''}`);
+      },
       sample: (weights, model, tokenizer) => sampleText(backend, { weights, model, tokenizer }, seed),
       provenance: {
         version: await codeVersion(),
@@ -196,8 +198,12 @@ export const trainTextCommand = command({
         : ` (best ${result.best_val_loss.toFixed(4)} at step ${result.best_step})`;
     return [
       `${result.state === 'succeeded' ? 'done' : 'stopped'}: ${result.steps} steps in ${duration(result.seconds)}, ${count(result.parameters)} parameters, ${count(result.tokens_per_second)} tokens/s`,
-      `validation loss ${result.val_loss.toFixed(4)} ${result.unit}${best}`,
-      `the model is in ${result.out}; try: inkstone generate ${result.out} --prompt "The"`,
+      Number.isNaN(result.val_loss)
+        ? 'not evaluated yet'
+        : `validation loss ${result.val_loss.toFixed(4)} ${result.unit}${best}`,
+      result.steps === 0
+        ? ''
+        : `the model is in ${result.out}; try: inkstone generate ${result.out} --prompt "The"`,
     ].join('\n');
   },
 });
