@@ -176,7 +176,7 @@ export async function openFile(
 }
 
 /** Makes renames in a folder survive a power cut. Some systems refuse to sync a folder; then nothing is lost. */
-async function syncFolder(folder: string): Promise<void> {
+export async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await fs.promises.open(folder, 'r');
     await handle.sync().finally(() => handle.close());

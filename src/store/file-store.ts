@@ -4,23 +4,31 @@
  */
 import { createHash } from 'node:crypto';
 import type { Objects, Row, Rows, Store } from '../base/contracts/store.ts';
-import { InkstoneError } from '../base/errors.ts';
+import { InkstoneError, invariant } from '../base/errors.ts';
 import {
   exists,
+  facts,
   listFiles,
   makeFolder,
+  now,
   openFile,
   readStream,
   readText,
   removeFile,
   renameFile,
+  syncFolder,
   temporaryPath,
   writeFile,
 } from '../base/host.ts';
 
+/** Milliseconds after which an object that nobody finished writing is taken away. */
+const ABANDONED = 86_400_000;
+
+/** @throws InkstoneError from making the folders: `file_denied`, `disk_full` */
 export async function openFileStore(folder: string): Promise<Store> {
   await makeFolder(`${folder}/rows`);
   await makeFolder(`${folder}/objects`);
+  await sweep(`${folder}/objects`);
   return {
     rows: new FileRows(`${folder}/rows`),
     objects: new FileObjects(`${folder}/objects`),
@@ -28,8 +36,29 @@ export async function openFileStore(folder: string): Promise<Store> {
   };
 }
 
-/** Names that any file system takes: others are spelled in hexadecimal. */
+/** What a killed process left half written. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await listFiles(folder)) {
+    const file = `${folder}/${name}`;
+    if (name.startsWith('incoming-') && now() - ((await facts(file))?.modified ?? now()) > ABANDONED)
+      await removeFile(file);
+  }
+}
+
+/** Bytes of an id; twice as many and an ending fit every file system. */
+const LONGEST_ID = 120;
+
+/** Names that any file system takes: others are spelled in hexadecimal. @throws InkstoneError `row_id_invalid` */
 function fileName(id: string): string {
+  if (
+    typeof id !== 'string' ||
+    id === '' ||
+    Buffer.byteLength(id) > LONGEST_ID ||
+    Buffer.from(id).toString() !== id
+  )
+    throw new InkstoneError('row_id_invalid', `a row's id has 1 to ${LONGEST_ID} bytes of text`, {
+      kind: 'usage',
+    });
   return /^[a-z0-9][a-z0-9_-]{0,80}$/.test(id) ? `${id}.json` : `=${Buffer.from(id).toString('hex')}.json`;
 }
 
@@ -61,9 +90,17 @@ class FileRows implements Rows {
 
   async get<T extends Row>(collection: string, id: string): Promise<T | undefined> {
     const file = `${await this.collection(collection, false)}/${fileName(id)}`;
-    if (!(await exists(file))) return undefined;
+    let text: string;
     try {
-      return JSON.parse(await readText(file)) as T;
+      text = await readText(file);
+    } catch (thrown) {
+      if (InkstoneError.is(thrown) && thrown.code === 'file_missing') return undefined;
+      throw thrown;
+    }
+    try {
+      const row = JSON.parse(text) as T;
+      invariant(row.id === id, 'a row lies under its own name');
+      return row;
     } catch (cause) {
       throw new InkstoneError('row_corrupt', `the row ${collection}/${id} cannot be read`, {
         kind: 'data',
@@ -94,9 +131,9 @@ class FileRows implements Rows {
       .filter((f) => f.endsWith('.json'))
       .map(idOf)
       .sort();
-    const from = options.after === undefined ? 0 : ids.findIndex((id) => id > (options.after as string));
-    const wanted =
-      from < 0 ? [] : ids.slice(from, options.limit === undefined ? undefined : from + options.limit);
+    const { after, limit } = options;
+    const behind = after === undefined ? ids : ids.filter((id) => id > after);
+    const wanted = limit === undefined ? behind : behind.slice(0, limit);
     const rows = await Promise.all(wanted.map((id) => this.get<T>(collection, id)));
     return rows.filter((row) => row !== undefined);
   }
@@ -136,8 +173,10 @@ class FileObjects implements Objects {
     }
     await file.close();
     const hash = digest.digest('hex');
-    await makeFolder(`${this.folder}/${hash.slice(0, 2)}`);
+    const folder = `${this.folder}/${hash.slice(0, 2)}`;
+    await makeFolder(folder);
     await renameFile(temporary, this.path(hash));
+    await syncFolder(folder);
     return { hash, size };
   }
 
