@@ -16,7 +16,9 @@ const PLAIN = `<!doctype html><html lang="en"><meta charset="utf-8"><title>Inkst
 export async function addPages(app: FastifyInstance): Promise<void> {
   const root = path.join(packageFolder, 'dist', 'studio');
   if (!(await exists(path.join(root, 'index.html')))) {
-    app.get('/', async (_, reply) => reply.type('text/html').send(PLAIN));
+    app.get('/', async (_, reply) =>
+      reply.type('text/html').header('content-security-policy', POLICY).send(PLAIN),
+    );
     return;
   }
   await app.register(fastifyStatic, {

@@ -249,7 +249,7 @@ describe('bad input', () => {
       'a long prompt',
       { ...say, messages: [{ role: 'user', content: 'x'.repeat(65) }] },
       'context_length_exceeded',
-      'prompt',
+      'messages',
     ],
     ['half of a JSON', '{"model":', 'body_invalid', null],
   ])('refuses %s', async (_, body, code, param) => {

@@ -51,15 +51,19 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** Milliseconds that a client may take to send a request, uploads included. */
+const REQUEST_TIMEOUT = 1_800_000;
+
 /** Milliseconds for the last bytes to leave. */
 const CLOSE_GRACE = 500;
 
-/** @throws InkstoneError `port_taken`, `key_needed` */
+/** @throws InkstoneError `port_taken`, `key_needed`, `model_not_found` */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const home = options.home ?? homeFolder();
   const host = options.host ?? '127.0.0.1';
   const store = await openFileStore(`${home}/store`);
   const registry = options.registry ?? new ModelRegistry(home, store);
+  if (options.model !== undefined) await registry.get(options.model);
   const pool = new ReplicaPool({
     registry,
     ...(options.maxModels === undefined ? {} : { limit: options.maxModels }),
@@ -112,6 +116,7 @@ async function buildApp(
     bodyLimit: options.maxBody ?? 4 * 2 ** 20,
     genReqId: () => `req-${randomUUID()}`,
     forceCloseConnections: 'idle',
+    requestTimeout: REQUEST_TIMEOUT,
     // Bodies are checked by our own schemas, which name the parameter.
     exposeHeadRoutes: false,
   });

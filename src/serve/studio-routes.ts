@@ -1,20 +1,8 @@
-/** `/api/*`: what the studio needs beyond the wire: system, models with cards, files, trainings and their events. */
-import { randomUUID } from 'node:crypto';
+/** `/api/*`: what the studio needs beyond the wire: system, models with cards, trainings and their events. */
 import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
-import type { Row } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
-import {
-  exists,
-  machine,
-  makeFolder,
-  memoryUse,
-  now,
-  openFile,
-  removeFile,
-  renameFile,
-  uptime,
-} from '../base/host.ts';
+import { machine, memoryUse, uptime } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
 import { gpt2ParameterCount } from '../models/text/gpt2.ts';
 import { textPreset, textPresets } from '../models/text/presets.ts';
@@ -22,14 +10,9 @@ import type { MetricLine } from '../operate/run-metrics.ts';
 import { isFinal } from '../operate/trainings.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
-import { fileQuery, trainingBody } from './schemas.ts';
+import { addFileRoutes, pathOfFile } from './file-routes.ts';
+import { trainingBody } from './schemas.ts';
 import { EventStream, hangUp } from './sse.ts';
-
-interface FileRow extends Row {
-  name: string;
-  bytes: number;
-  created: number;
-}
 
 /** Milliseconds between looks at a training's metrics. */
 const LOOK = 300;
@@ -74,60 +57,8 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
     })),
   }));
 
-  addFiles(app, context);
+  addFileRoutes(app, context);
   addTrainings(app, context);
-}
-
-function addFiles(app: FastifyInstance, { home, store }: ServerContext): void {
-  const folder = path.join(home, 'files');
-
-  app.post('/api/files', { bodyLimit: 4 * 2 ** 30 }, async (request) => {
-    const name = path.basename(parse(fileQuery, request.query).name).replaceAll(/[^\p{L}\p{N}._ -]/gu, '_');
-    await makeFolder(folder);
-    const id = `file-${now().toString(36)}-${randomUUID().slice(0, 8)}`;
-    const own = path.join(folder, id);
-    await makeFolder(own);
-    const target = path.join(own, name);
-    const file = await openFile(`${target}.part`, 'write');
-    let bytes = 0;
-    try {
-      for await (const piece of request.body as AsyncIterable<Uint8Array>) {
-        bytes += piece.length;
-        await file.write(piece);
-      }
-      await file.sync();
-    } catch (thrown) {
-      await file.close();
-      await removeFile(own);
-      throw thrown;
-    }
-    await file.close();
-    if (bytes === 0) {
-      await removeFile(own);
-      throw new InkstoneError('file_empty', 'the file is empty', {
-        kind: 'data',
-        hint: 'choose a file with text in it',
-      });
-    }
-    await renameFile(`${target}.part`, target);
-    const row: FileRow = { id, name, bytes, created: Math.floor(now() / 1000) };
-    await store.rows.put('files', row);
-    return row;
-  });
-
-  app.get('/api/files', async () => ({ data: await store.rows.list<FileRow>('files') }));
-}
-
-async function pathOfFile({ home, store }: ServerContext, id: string): Promise<string> {
-  const row = await store.rows.get<FileRow>('files', id);
-  const file = row === undefined ? undefined : path.join(home, 'files', row.id, row.name);
-  if (file === undefined || !(await exists(file)))
-    throw new InkstoneError('file_missing', `there is no file ${id}`, {
-      kind: 'missing',
-      hint: 'upload it first',
-      details: { param: 'file' },
-    });
-  return file;
 }
 
 function addTrainings(app: FastifyInstance, context: ServerContext): void {

@@ -7,6 +7,8 @@ export interface LetterOptions {
   /** Milliseconds between tokens. */
   pace?: number;
   context?: number;
+  /** Comes to an end of its own after so many tokens. */
+  stopAfter?: number;
   /** Fails after so many tokens. */
   failAfter?: number;
   /** Resolves when the model is loaded. */
@@ -53,7 +55,7 @@ export class LetterReplica implements Replica {
   async *generate(request: TextRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
     const { sampling } = request;
     this.running++;
-    let reason: 'length' | 'cancelled' = 'length';
+    let reason: 'stop' | 'length' | 'cancelled' = 'length';
     let made = 0;
     try {
       yield { type: 'start', promptTokens: request.prompt.length };
@@ -62,6 +64,10 @@ export class LetterReplica implements Replica {
           await new Promise((resolve) => setTimeout(resolve, this.options.pace));
         if (signal.aborted) {
           reason = 'cancelled';
+          break;
+        }
+        if (made === this.options.stopAfter) {
+          reason = 'stop';
           break;
         }
         if (made === this.options.failAfter)

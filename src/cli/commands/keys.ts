@@ -9,6 +9,7 @@ import { command } from '../command.ts';
 const schema = z.object({
   action: z.enum(['create', 'list', 'revoke']).default('list').describe('What to do'),
   name: z.string().optional().describe('Name of the key to create; name, id or prefix of the one to revoke'),
+  home: z.string().optional().describe('Folder for all state (default: .inkstone)'),
 });
 
 export default command({
@@ -19,8 +20,8 @@ export default command({
   schema,
   positionals: ['action', 'name'],
   examples: ['keys create laptop', 'keys list', 'keys revoke laptop'],
-  async run({ action, name }) {
-    const keys = new Keys(await openFileStore(`${homeFolder()}/store`));
+  async run({ action, name, home }) {
+    const keys = new Keys(await openFileStore(`${home ?? homeFolder()}/store`));
     if (action === 'list')
       return {
         keys: (await keys.list()).map(({ id, name: label, prefix, created }) => ({

@@ -8,6 +8,7 @@ const schema = z.object({
   action: z.enum(['list', 'add', 'remove', 'show']).default('list').describe('What to do'),
   name: z.string().optional().describe('Name of the model'),
   folder: z.string().optional().describe('Folder of the model to add'),
+  home: z.string().optional().describe('Folder for all state (default: .inkstone)'),
 });
 
 export default command({
@@ -16,8 +17,8 @@ export default command({
   schema,
   positionals: ['action', 'name', 'folder'],
   examples: ['models', 'models add gpt2 ./checkpoints/gpt2', 'models show starter', 'models remove gpt2'],
-  async run({ action, name, folder }) {
-    const registry = await ModelRegistry.open();
+  async run({ action, name, folder, home }) {
+    const registry = await ModelRegistry.open(home);
     const needed = (value: string | undefined, what: string): string => {
       if (value === undefined)
         throw new InkstoneError('argument_missing', `\`models ${action}\` needs ${what}`, {

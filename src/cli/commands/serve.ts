@@ -1,6 +1,6 @@
 /** `inkstone serve`: the server and the studio. */
 import { z } from 'zod';
-import { homeFolder } from '../../base/host.ts';
+import { homeFolder, writeOut } from '../../base/host.ts';
 import { startServer } from '../../serve/index.ts';
 import { command } from '../command.ts';
 
@@ -43,11 +43,14 @@ export default command({
       ...(model === undefined ? {} : { model }),
       log: (message, details) => context.log.warn(message, details),
     });
-    const models = await server.context.registry.list();
+    const first = model ?? (await server.context.registry.list())[0]?.id;
+    // A program that started the server reads the address from this line; the last line tells of the end.
+    if (context.json)
+      writeOut(`${JSON.stringify({ address: server.address, state: 'listening', model: first ?? null })}\n`);
     context.print(`Inkstone is listening · 已启动   ${server.address}`);
     context.print(`  Studio · 界面        ${server.address}/`);
     context.print(
-      `  OpenAI API           ${server.address}/v1   (model: ${models[0]?.id ?? 'none yet; train one in the studio'})`,
+      `  OpenAI API           ${server.address}/v1   (model · 模型: ${first ?? 'none yet; train one in the studio · 暂无，请先训练'})`,
     );
     context.print('  Ctrl+C ends it · 按 Ctrl+C 结束');
     await new Promise<void>((resolve) => {

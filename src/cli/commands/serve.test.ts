@@ -1,0 +1,87 @@
+/** `inkstone serve` as a process with the starter model: the first answer, real clients, the end on a signal, memory. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createOpenAI } from '@ai-sdk/openai';
+import { generateText } from 'ai';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type ChildProcess, exists, packageFolder, spawnCommand } from '../../base/host.ts';
+
+const there = await exists(path.join(packageFolder, 'models', 'starter', 'model.safetensors'));
+if (!there) console.warn('skipped: the starter model is not there: models/starter');
+
+describe.skipIf(!there)('inkstone serve', () => {
+  let home: string;
+  let server: ChildProcess;
+  let address = '';
+  let said = '';
+  let client: OpenAI;
+
+  beforeAll(async () => {
+    home = await mkdtemp(path.join(tmpdir(), 'inkstone-serve-command-'));
+    server = spawnCommand(['serve', '--port', '0', '--home', home, '--json']);
+    server.stdout?.on('data', (piece) => (said += String(piece)));
+    server.stderr?.on('data', (piece) => (said += String(piece)));
+    while (!said.includes('\n')) {
+      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}: ${said}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    const first = JSON.parse(said.split('\n')[0] as string) as Record<string, string>;
+    expect(first).toMatchObject({ state: 'listening', model: 'starter' });
+    address = first.address as string;
+    // A model that is being loaded answers 503, and the client comes back by itself.
+    client = new OpenAI({ baseURL: `${address}/v1`, apiKey: 'none', maxRetries: 20 });
+  });
+
+  afterAll(async () => {
+    if (server.exitCode === null) server.kill('SIGKILL');
+    await rm(home, { recursive: true, force: true });
+  });
+
+  const ask = { model: 'starter', prompt: 'It was', max_tokens: 16, seed: 3 };
+
+  it('answers, and answers the same again', async () => {
+    const one = await client.completions.create({ ...ask, logprobs: 3 });
+    expect(one.choices[0]?.text.length).toBeGreaterThan(0);
+    expect(one.choices[0]?.logprobs?.tokens?.join('')).toBe(one.choices[0]?.text);
+    expect((await client.completions.create(ask)).choices[0]?.text).toBe(one.choices[0]?.text);
+    expect(one.usage?.completion_tokens).toBe(16);
+  });
+
+  it('stops at stop strings, and streams what it says plainly', async () => {
+    const chat = { model: 'starter', messages: [{ role: 'user' as const, content: 'It was' }], seed: 3 };
+    const plain = await client.chat.completions.create({ ...chat, max_completion_tokens: 40, stop: ['the'] });
+    const stream = client.chat.completions.stream({ ...chat, max_completion_tokens: 40, stop: ['the'] });
+    const whole = await stream.finalChatCompletion();
+    expect(whole.choices[0]?.message.content).toBe(plain.choices[0]?.message.content);
+    expect(plain.choices[0]?.message.content).not.toContain('the');
+    const model = createOpenAI({ baseURL: `${address}/v1`, apiKey: 'none' }).chat('starter');
+    expect((await generateText({ model, prompt: 'It was', maxOutputTokens: 8, seed: 3 })).text).not.toBe('');
+  });
+
+  it('keeps server and model host together under 400 MB', async () => {
+    const id = server.pid as number;
+    const children = await readFile(`/proc/${id}/task/${id}/children`, 'utf8').catch(() => undefined);
+    if (children === undefined) return console.warn('not measured: there is no /proc here');
+    let total = 0;
+    for (const one of [id, ...children.trim().split(' ').map(Number)]) {
+      const status = await readFile(`/proc/${one}/status`, 'utf8');
+      total += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
+    }
+    expect(total).toBeLessThan(400);
+  });
+
+  it('finishes its streams when it is told to end, and says so', async () => {
+    const exited = new Promise<number | null>((resolve) => server.once('close', (status) => resolve(status)));
+    let tokens = 0;
+    for await (const chunk of await client.completions.create({ ...ask, max_tokens: 120, stream: true })) {
+      if (tokens === 0) server.kill('SIGTERM');
+      if (chunk.choices[0]?.finish_reason !== null) expect(chunk.choices[0]?.finish_reason).toBe('length');
+      tokens++;
+    }
+    expect(tokens).toBeGreaterThan(20);
+    expect(await exited).toBe(0);
+    expect(JSON.parse(said.trim().split('\n').at(-1) as string)).toEqual({ address, state: 'stopped' });
+  });
+});
