@@ -2,13 +2,11 @@
 import { InkstoneError } from '../base/errors.ts';
 import {
   appendTextNow,
-  createFile,
   exists,
   facts,
   freeSpace,
-  isAlive,
+  listFiles,
   makeFolder,
-  processId,
   readBytes,
   readText,
   removeFile,
@@ -18,6 +16,7 @@ import {
 } from '../base/host.ts';
 import type { HostTensor, HostTensors } from '../base/tensor.ts';
 import { readSafetensors, safetensorsPieces } from '../formats/safetensors.ts';
+import { lockRun } from './run-lock.ts';
 
 export interface Checkpoint {
   /** Steps done. */
@@ -63,21 +62,20 @@ export class RunFolder {
     return exists(this.file('config.json'));
   }
 
-  /** @throws InkstoneError `run_locked` while another process trains here */
+  /** @throws InkstoneError `run_locked` while another trainer is at work here */
   async lock(): Promise<() => Promise<void>> {
-    const file = this.file('lock');
-    while (!(await createFile(file, String(processId())))) {
-      const holder = Number(await readText(file).catch(() => ''));
-      if (holder > 0 && holder !== processId() && isAlive(holder)) {
-        throw new InkstoneError('run_locked', `process ${holder} is training in ${this.path}`, {
-          kind: 'conflict',
-          hint: `wait for it, stop it, or choose another --out; if it is no training, delete ${file}`,
-        });
-      }
-      // Its process is gone.
-      await removeFile(file);
+    const unlock = await lockRun(this.path);
+    await this.sweep();
+    return unlock;
+  }
+
+  /** Removes what a kill left half written; only under the lock, when nobody else writes. */
+  private async sweep(): Promise<void> {
+    for (const folder of [this.path, this.file('checkpoints'), this.file('data')]) {
+      if (!(await exists(folder))) continue;
+      for (const name of await listFiles(folder))
+        if (/\.\d+\.\d+\.tmp$/.test(name)) await removeFile(`${folder}/${name}`);
     }
-    return () => removeFile(file);
   }
 
   /** @throws InkstoneError `run_corrupt` */
@@ -116,13 +114,13 @@ export class RunFolder {
     appendTextNow(this.file('metrics.jsonl'), `${JSON.stringify(line)}\n`);
   }
 
-  /** Forgets metrics after a step: they will be made again. */
-  async rewindMetrics(step: number): Promise<number> {
+  /** Forgets metrics after a step: they will be made again. Returns what the kept ones end with. */
+  async rewindMetrics(step: number): Promise<{ seconds: number; tokensPerSecond: number }> {
     const file = this.file('metrics.jsonl');
-    if (!(await exists(file))) return 0;
+    const kept = { seconds: 0, tokensPerSecond: 0 };
+    if (!(await exists(file))) return kept;
     const text = await readText(file);
     let keep = 0;
-    let seconds = 0;
     for (const line of text.split('\n')) {
       let read: MetricLine | undefined;
       try {
@@ -133,10 +131,11 @@ export class RunFolder {
       // A state line ended an earlier part of the run; the next part writes its own.
       if (read === undefined || read.step > step || read.type === 'state') break;
       keep += Buffer.byteLength(line) + 1;
-      seconds = read.seconds;
+      kept.seconds = read.seconds;
+      if (typeof read.tokens_per_second === 'number') kept.tokensPerSecond = read.tokens_per_second;
     }
     await truncateFile(file, keep);
-    return seconds;
+    return kept;
   }
 
   /** @throws InkstoneError `disk_full` before anything is written */
@@ -190,7 +189,7 @@ function corrupt(file: string, why: string, cause?: unknown): InkstoneError {
   });
 }
 
-/** Parameters alone, in half precision where asked. */
+/** Those tensors alone. */
 export function onlyNamed(tensors: HostTensors, names: readonly string[]): HostTensors {
   return Object.fromEntries(names.map((name) => [name, tensors[name] as HostTensor]));
 }

@@ -82,13 +82,6 @@ const evaluationRows = (context: number): number => Math.max(1, Math.floor(EVALU
 
 export async function trainText(options: TextRunOptions): Promise<TextRunResult> {
   const folder = new RunFolder(options.out);
-  const before = await folder.readJson<TextRunConfig>('config.json');
-  if (before !== undefined && options.resume !== true && options.force !== true) {
-    throw new InkstoneError('run_exists', `${options.out} holds a run already`, {
-      kind: 'conflict',
-      hint: 'go on with it (--resume), replace it (--force), or choose another --out',
-    });
-  }
   const context = options.model?.context ?? options.preset.model.context;
   const training = read(trainingConfig, {
     ...options.preset.training,
@@ -99,6 +92,15 @@ export async function trainText(options: TextRunOptions): Promise<TextRunResult>
   await folder.open();
   const unlock = await folder.lock();
   try {
+    // Read under the lock: nobody ends or begins a run here in between.
+    const before = await folder.readJson<TextRunConfig>('config.json');
+    if (before !== undefined && options.resume === true) requireSame(before, options, training);
+    else if (before !== undefined && options.force !== true) {
+      throw new InkstoneError('run_exists', `${options.out} holds a run already`, {
+        kind: 'conflict',
+        hint: 'go on with it (--resume), replace it (--force), or choose another --out',
+      });
+    }
     const prepared = await prepare(options, folder, before);
     try {
       return await checkAndRun(options, folder, prepared, training, before);
@@ -124,7 +126,7 @@ async function checkAndRun(
   const model = checkedModel(options, training, prepared);
   const config = configOf(options, model, training, prepared, before);
   const resumed = before !== undefined && options.resume === true;
-  if (resumed) requireSame(before, config);
+  if (resumed && JSON.stringify(before.data) !== JSON.stringify(config.data)) throw dataDiffer(options.data);
   await requireSpace(folder, config.parameters, training);
   if (!resumed) {
     // What an earlier run left must not be resumed as if it were this one's; config.json comes last.
@@ -163,15 +165,25 @@ async function prepare(
     validation: options.validation ?? before?.data.validation ?? 0.1,
     ...(options.field === undefined ? {} : { field: options.field }),
     ...(options.prepare === undefined ? {} : { progress: options.prepare }),
+  }).catch((thrown: unknown) => {
+    // Characters that the run has not seen cannot be the data it was started with.
+    const unknown = resumed && InkstoneError.is(thrown) && thrown.code === 'character_unknown';
+    throw unknown ? dataDiffer(options.data, thrown) : thrown;
   });
   if (resumed && prepared.info.fingerprint !== before.data.fingerprint) {
     await prepared.tokens.close();
-    throw new InkstoneError('data_differs', `${options.data} is not the data this run was started with`, {
-      kind: 'conflict',
-      hint: 'give the same data, or start a new run',
-    });
+    throw dataDiffer(options.data);
   }
   return prepared;
+}
+
+function dataDiffer(data: string, cause?: InkstoneError): InkstoneError {
+  const why = cause === undefined ? '' : `; ${cause.message}`;
+  return new InkstoneError('data_differs', `${data} is not the data this run was started with${why}`, {
+    kind: 'conflict',
+    hint: 'give the same data, or start a new run',
+    cause,
+  });
 }
 
 function checkedModel(options: TextRunOptions, training: TrainingConfig, prepared: PreparedText): Gpt2Config {
@@ -222,28 +234,44 @@ function configOf(
   };
 }
 
-/** A resumed run keeps its configuration; only the cadence of reports may change. */
-function requireSame(before: TextRunConfig, after: TextRunConfig): void {
-  const core = (config: TextRunConfig): string => JSON.stringify([config.model, config.training]);
-  if (core(before) === core(after)) return;
-  const fields = Object.keys(after.training).filter(
-    (key) =>
-      JSON.stringify(before.training[key as keyof TrainingConfig]) !==
-      JSON.stringify(after.training[key as keyof TrainingConfig]),
-  );
+/** A resumed run keeps all its settings, or it could not end with the same bytes. @throws InkstoneError `config_differs` */
+function requireSame(before: TextRunConfig, options: TextRunOptions, training: TrainingConfig): void {
+  const { vocabulary } = before.model;
+  const model = read(gpt2Config, {
+    ...options.preset.model,
+    ...definedOnly(options.model ?? {}),
+    vocabulary,
+  });
+  const fields = new Set([
+    ...differing(before.model, model),
+    ...differing(before.training, training),
+    ...differing({ validation: before.data.validation }, definedOnly({ validation: options.validation })),
+  ]);
+  if (fields.size === 0) return;
   throw new InkstoneError(
     'config_differs',
-    `the run was started with other settings${fields.length === 0 ? '' : ` (${fields.join(', ')})`}`,
+    `the run was started with other settings (${[...fields].join(', ')})`,
     {
       kind: 'conflict',
       hint: 'resume with the settings it was started with, or start a new run with --out',
+      details: { fields: [...fields] },
     },
   );
 }
 
+/** Names of what `after` has otherwise than `before`. */
+function differing(before: object, after: object): string[] {
+  const old = before as Record<string, unknown>;
+  return Object.entries(after)
+    .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name]))
+    .map(([name]) => name);
+}
+
 async function requireSpace(folder: RunFolder, parameters: number, training: TrainingConfig): Promise<void> {
-  const moments = training.optimiser.name === 'adamw' ? 3 : 2;
-  const needed = parameters * 4 * (moments + 1) * 2 + 2 ** 22;
+  // Parameters in `best`; parameters, moments and averages in `last`; while one is replaced it stands there twice.
+  const moments = training.optimiser.name === 'sgd' ? 1 : 2;
+  const extra = (training.ema > 0 ? 1 : 0) + (training.accumulation > 1 ? 1 : 0);
+  const needed = parameters * 4 * (2 + moments + extra) * 2 + 2 ** 22;
   const free = await freeSpace(folder.path);
   if (free >= needed) return;
   throw new InkstoneError(

@@ -145,6 +145,42 @@ describe('train', () => {
     },
   );
 
+  test('a gradient that is not finite is told as such', async () => {
+    const trainable = new Counter();
+    trainable.step = async () => ({ loss: 2, gradientNorm: Number.POSITIVE_INFINITY });
+    await expect(run(trainable, () => 1)).rejects.toMatchObject({
+      code: 'loss_not_finite',
+      message: expect.stringContaining("gradient's norm became Infinity"),
+      hint: expect.stringContaining('no checkpoint yet'),
+    });
+  });
+
+  test('a validation loss that is not a number stops the run; last and best stay what they were', async () => {
+    const losses = [3, Number.NaN];
+    await expect(run(new Counter(), () => losses.shift() as number)).rejects.toMatchObject({
+      code: 'loss_not_finite',
+      exitStatus: 8,
+      message: expect.stringContaining('validation loss became NaN at step 10'),
+      hint: expect.stringMatching(/step 8.*--from/),
+    });
+    expect((await folder.readCheckpoint('last'))?.step).toBe(8);
+    expect((await folder.readCheckpoint('best'))?.step).toBe(5);
+  });
+
+  test('weights that are not finite never replace a good checkpoint', async () => {
+    const trainable: Counter = new Counter((step) => {
+      // The loss is still finite: it is of the weights before the step.
+      if (step === 7) trainable.value = Number.NaN;
+      return 1;
+    });
+    await expect(run(trainable, () => 1)).rejects.toMatchObject({
+      code: 'loss_not_finite',
+      message: expect.stringMatching(/"value".*after step 8/),
+    });
+    expect((await folder.readCheckpoint('last'))?.step).toBe(5);
+    expect((await metrics()).at(-1)).toMatchObject({ state: 'failed', error: 'loss_not_finite' });
+  });
+
   test('a full disk stops the run; the checkpoint before is whole and the run can go on', async () => {
     const trainable = new Counter((step) => {
       if (step === 9) disk.free = 10;
@@ -157,6 +193,7 @@ describe('train', () => {
     });
     expect((await folder.readCheckpoint('last'))?.step).toBe(8);
     expect((await fs.readdir(folder.file('checkpoints'))).filter((name) => name.includes('tmp'))).toEqual([]);
+    expect((await metrics()).at(-1)).toMatchObject({ type: 'state', state: 'failed', error: 'disk_full' });
     disk.free = undefined;
     const resumed = new Counter();
     const outcome = await run(resumed, () => 1, {}, { resume: true });
@@ -228,6 +265,15 @@ describe('train', () => {
     expect(await folder.readCheckpoint('best')).toEqual(expected.best);
   });
 
+  test('a finished run that is resumed takes no step and keeps its record', async () => {
+    const first = await run(new Counter(), () => 1);
+    const again = await run(new Counter(), () => 9, {}, { resume: true });
+    expect(again).toMatchObject({ state: 'succeeded', steps: 20, validationLoss: 1, bestStep: 5 });
+    expect(first.tokensPerSecond).toBeGreaterThan(0);
+    const written = (await metrics()).filter((line) => line.type === 'train').at(-1)?.tokens_per_second;
+    expect(again.tokensPerSecond).toBe(written);
+  });
+
   test('progress never goes back and ends at the last step', async () => {
     const seen: number[] = [];
     await run(new Counter(), () => 1, {}, { report: ({ step, steps }) => void seen.push(step / steps) });
@@ -240,9 +286,9 @@ describe('run folder', () => {
   test('metrics are cut back to a step, past a line that was cut short', async () => {
     const line = (step: number): string => `{"type":"train","step":${step},"seconds":${step}}\n`;
     await fs.writeFile(folder.file('metrics.jsonl'), `${line(1)}${line(2)}${line(3)}${line(4)}{"type":"tra`);
-    expect(await folder.rewindMetrics(3)).toBe(3);
+    expect(await folder.rewindMetrics(3)).toEqual({ seconds: 3, tokensPerSecond: 0 });
     expect(await fs.readFile(folder.file('metrics.jsonl'), 'utf8')).toBe(line(1) + line(2) + line(3));
-    expect(await folder.rewindMetrics(-1)).toBe(0);
+    expect(await folder.rewindMetrics(-1)).toEqual({ seconds: 0, tokensPerSecond: 0 });
     expect(await fs.readFile(folder.file('metrics.jsonl'), 'utf8')).toBe('');
   });
 
@@ -256,6 +302,28 @@ describe('run folder', () => {
     await expect(folder.lock()).rejects.toMatchObject({ code: 'run_locked', exitStatus: 5 });
     await fs.writeFile(folder.file('lock'), '');
     await (await folder.lock())();
+  });
+
+  test('a lock is held against this very process, and is its own file’s alone', async () => {
+    // A file with this process's id that it does not hold: a dead namesake's, as in a container started again.
+    await fs.writeFile(folder.file('lock'), String(process.pid));
+    const unlock = await folder.lock();
+    await expect(folder.lock()).rejects.toMatchObject({ code: 'run_locked' });
+    await expect(new RunFolder(`${folder.path}/`).lock()).rejects.toMatchObject({ code: 'run_locked' });
+    expect(await fs.readFile(folder.file('lock'), 'utf8')).toBe(String(process.pid));
+    await unlock();
+    await (await folder.lock())();
+    expect((await fs.readdir(folder.path)).filter((name) => name.startsWith('lock'))).toEqual([]);
+  });
+
+  test('the lock’s taker removes what a kill left half written, and nothing else', async () => {
+    await fs.mkdir(folder.file('data'));
+    const left = ['config.json.12.1.tmp', 'checkpoints/last.safetensors.12.3.tmp', 'data/tokens.bin.7.1.tmp'];
+    const kept = ['notes.tmp', 'checkpoints/last.safetensors', 'data/tokens.bin'];
+    for (const name of [...left, ...kept]) await fs.writeFile(folder.file(name), 'x');
+    await (await folder.lock())();
+    for (const name of left) expect(await fs.access(folder.file(name)).catch(() => 'gone')).toBe('gone');
+    for (const name of kept) expect(await fs.readFile(folder.file(name), 'utf8')).toBe('x');
   });
 
   test('a damaged checkpoint or configuration is named, not guessed around', async () => {

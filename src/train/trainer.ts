@@ -64,6 +64,8 @@ class Run {
   private record: TrainRecord = { stale: 0 };
   private step = 0;
   private startSeconds = 0;
+  /** Tokens per second of the part before, where this part takes no step. */
+  private speedBefore = 0;
   private readonly started = monotonic();
   private stepSeconds = 0;
   private stepsHere = 0;
@@ -79,8 +81,17 @@ class Run {
   }
 
   async run(): Promise<TrainOutcome> {
-    const { config, folder } = this.options;
     if (this.options.resume) await this.restore();
+    try {
+      return await this.toTheEnd();
+    } catch (thrown) {
+      this.recordFailure(thrown);
+      throw thrown;
+    }
+  }
+
+  private async toTheEnd(): Promise<TrainOutcome> {
+    const { config, folder } = this.options;
     // What a signal interrupted is made up for first.
     if (this.record.due === true) await this.closeStep();
     let early = this.end();
@@ -142,7 +153,25 @@ class Run {
     await trainable.restore(checkpoint.tensors);
     this.step = checkpoint.step;
     this.record = checkpoint.record;
-    this.startSeconds = await folder.rewindMetrics(checkpoint.step);
+    const { seconds, tokensPerSecond } = await folder.rewindMetrics(checkpoint.step);
+    this.startSeconds = seconds;
+    this.speedBefore = tokensPerSecond;
+  }
+
+  /** So that who reads the run later sees how it ended. */
+  private recordFailure(thrown: unknown): void {
+    const error = InkstoneError.from(thrown).code;
+    try {
+      this.options.folder.metric({
+        type: 'state',
+        state: 'failed',
+        step: this.step,
+        seconds: round(this.seconds()),
+        error,
+      });
+    } catch {
+      // A full disk takes no line either; what went wrong is thrown.
+    }
   }
 
   private async oneStep(): Promise<void> {
@@ -152,20 +181,8 @@ class Run {
     const { loss, gradientNorm } = await trainable.step(batch, this.step);
     this.stepSeconds += (monotonic() - begun) / 1000;
     this.stepsHere++;
-    if (!Number.isFinite(loss) || (gradientNorm !== undefined && !Number.isFinite(gradientNorm))) {
-      folder.metric({
-        type: 'state',
-        state: 'failed',
-        step: this.step,
-        seconds: round(this.seconds()),
-        error: 'loss_not_finite',
-      });
-      throw new InkstoneError('loss_not_finite', `the loss became ${loss} at step ${this.step + 1}`, {
-        kind: 'diverged',
-        hint: `lower the learning rate (--learning-rate) or clip harder (--clip); the last good checkpoint is of ${await this.lastGood()}`,
-        details: { step: this.step + 1 },
-      });
-    }
+    const wrong = notFinite(loss, gradientNorm);
+    if (wrong !== undefined) throw await this.diverged(`${wrong} at step ${this.step + 1}`, this.step + 1);
     this.step++;
     this.loss = loss;
     // A line every ten steps: enough for a curve, little enough to read.
@@ -183,15 +200,27 @@ class Run {
     this.report('training');
   }
 
-  private async lastGood(): Promise<string> {
-    const before = await this.options.folder.readCheckpoint('last');
-    return before === undefined ? 'no step yet' : `step ${before.step}`;
+  /** The run has no future with these settings; what it had before is kept. */
+  private async diverged(what: string, step: number): Promise<InkstoneError> {
+    const { folder } = this.options;
+    const before = await folder.readCheckpoint('last').catch(() => undefined);
+    const good =
+      before === undefined
+        ? 'there is no checkpoint yet'
+        : `the last good checkpoint is of step ${before.step}; a new run may go on from it (--from ${folder.path})`;
+    return new InkstoneError('loss_not_finite', what, {
+      kind: 'diverged',
+      hint: `start again with a lower rate (--learning-rate) or clip harder (--clip); ${good}`,
+      details: { step },
+    });
   }
 
   private async judge(): Promise<void> {
     const { folder, trainable, evaluate } = this.options;
     this.report('evaluating');
     const validation = await evaluate(trainable);
+    if (!Number.isFinite(validation))
+      throw await this.diverged(`the validation loss became ${validation} at step ${this.step}`, this.step);
     const { record } = this;
     delete record.due;
     record.lastLoss = validation;
@@ -223,16 +252,26 @@ class Run {
 
   private async save(): Promise<void> {
     this.report('saving');
+    const tensors = await this.options.trainable.state();
+    // A loss is of the weights before its step: what the step made of them is seen only here.
+    const bad = firstNotFinite(tensors);
+    if (bad !== undefined)
+      throw await this.diverged(
+        `"${bad}" holds values that are not finite after step ${this.step}`,
+        this.step,
+      );
     const checkpoint: Checkpoint = {
       step: this.step,
-      tensors: await this.options.trainable.state(),
+      tensors,
       record: { ...this.record },
     };
     await this.options.folder.writeCheckpoint('last', checkpoint);
   }
 
   private speed(): number {
-    return this.stepSeconds === 0 ? 0 : (this.options.tokensPerStep * this.stepsHere) / this.stepSeconds;
+    return this.stepSeconds === 0
+      ? this.speedBefore
+      : (this.options.tokensPerStep * this.stepsHere) / this.stepSeconds;
   }
 
   private remaining(): number {
@@ -254,6 +293,22 @@ class Run {
       phase,
     });
   }
+}
+
+function notFinite(loss: number, gradientNorm: number | undefined): string | undefined {
+  if (!Number.isFinite(loss)) return `the loss became ${loss}`;
+  if (gradientNorm === undefined || Number.isFinite(gradientNorm)) return undefined;
+  return `the gradient's norm became ${gradientNorm} (loss ${loss})`;
+}
+
+/** Name of the first tensor with NaN or an infinity in it. */
+function firstNotFinite(tensors: HostTensors): string | undefined {
+  for (const [name, { dtype, data }] of Object.entries(tensors)) {
+    if (dtype !== 'f32' && dtype !== 'f64') continue;
+    const values = data as Float32Array | Float64Array;
+    for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i])) return name;
+  }
+  return undefined;
 }
 
 const round = (value: number): number => Number(value.toPrecision(7));

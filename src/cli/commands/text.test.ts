@@ -191,6 +191,32 @@ describe('train text', () => {
     const out = ['--out', model];
     await bad(5, 'run_exists', /--resume.*--force/, '--preset', 'tiny', '--data', data, ...out);
     await bad(5, 'config_differs', /started with/, '--resume', '--steps', '50', ...out);
+    const differs = await inkstone(
+      'train',
+      'text',
+      '--resume',
+      '--layers',
+      '3',
+      '--clip',
+      '2',
+      ...out,
+      '--json',
+    );
+    expect(differs.json.error).toMatchObject({
+      code: 'config_differs',
+      message: expect.stringContaining('(layers, clip)'),
+    });
+    // Another split would put validation characters into training.
+    await bad(5, 'config_differs', /started with/, '--resume', '--validation', '0.3', ...out);
+    await bad(
+      5,
+      'data_differs',
+      /same data/,
+      '--resume',
+      '--data',
+      await file('unknown.txt', `${text}Ω`),
+      ...out,
+    );
     await bad(
       5,
       'data_differs',
@@ -204,6 +230,18 @@ describe('train text', () => {
     const again = await inkstone('train', 'text', '--resume', ...out, '--json');
     expect(again.status).toBe(0);
     expect(again.json.val_loss).toBe(trained.val_loss);
+    expect(again.json.tokens_per_second).toBe(trained.tokens_per_second);
+  });
+
+  test('a run that diverges ends with status 8 and keeps its last good checkpoint', async () => {
+    const out = path.join(folder, 'diverged');
+    const words = ['--preset', 'tiny', '--data', data, '--out', out, '--checkpoint-every', '1'];
+    await bad(8, 'loss_not_finite', /--learning-rate/, ...words, '--learning-rate', '1e30', '--clip', '0');
+    const { tensors } = readSafetensors(await fs.readFile(path.join(out, 'checkpoints/last.safetensors')));
+    const values = Object.values(tensors).flatMap(({ data }) => [...(data as Float32Array)]);
+    expect(values.every(Number.isFinite)).toBe(true);
+    const lines = (await fs.readFile(path.join(out, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n');
+    expect(JSON.parse(lines.at(-1) as string)).toMatchObject({ type: 'state', state: 'failed' });
   });
 
   test('a free folder is chosen, and --help names every flag', async () => {
