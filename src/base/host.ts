@@ -13,7 +13,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { InkstoneError } from './errors.ts';
@@ -122,11 +122,6 @@ export function readStream(
 ): Readable {
   const { chunk = 1 << 18, ...rest } = range;
   return fs.createReadStream(file, { ...rest, highWaterMark: chunk });
-}
-
-/** Not atomic; for copies that grow. Whole files: `writeFile`. */
-export function writeStream(file: string, options: { append?: boolean } = {}): Writable {
-  return fs.createWriteStream(file, { flags: options.append === true ? 'a' : 'w' });
 }
 
 /** An open file for reads and writes at any place. */
@@ -265,11 +260,6 @@ export async function renameFile(from: string, to: string): Promise<void> {
 
 export async function copyFile(from: string, to: string): Promise<void> {
   await onFile(from, fs.promises.copyFile(from, to));
-}
-
-/** Owner only (keys, tokens). */
-export async function makePrivate(file: string): Promise<void> {
-  await onFile(file, fs.promises.chmod(file, 0o600));
 }
 
 /** Bytes that this user may still write where `folder` is. */

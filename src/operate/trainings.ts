@@ -42,7 +42,7 @@ export class Trainings {
   /** By row; at most one. */
   private readonly running = new Map<
     string,
-    { process: TrainingProcess | AdoptedProcess; done: Promise<void> }
+    { child: TrainingProcess | AdoptedProcess; done: Promise<void> }
   >();
   private readonly stopping = new Set<string>();
   private closed = false;
@@ -139,15 +139,15 @@ export class Trainings {
     const row = queued.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))[0];
     if (row === undefined) return;
     this.metricsOf.forget(row.folder);
-    const process = new TrainingProcess(row, row.folder, await exists(path.join(row.folder, 'config.json')));
-    const started: TrainingRow = { ...row, state: 'running', pid: process.id };
-    this.watch(started, process);
+    const child = new TrainingProcess(row, row.folder, await exists(path.join(row.folder, 'config.json')));
+    const started: TrainingRow = { ...row, state: 'running', pid: child.id };
+    this.watch(started, child);
     await this.save(started);
   }
 
-  private watch(row: TrainingRow, process: TrainingProcess | AdoptedProcess): void {
-    const done = process.end.then((end) => this.inTurn(() => this.ended(row.id, end)));
-    this.running.set(row.id, { process, done });
+  private watch(row: TrainingRow, child: TrainingProcess | AdoptedProcess): void {
+    const done = child.end.then((end) => this.inTurn(() => this.ended(row.id, end)));
+    this.running.set(row.id, { child, done });
     done.catch(() => undefined);
   }
 
@@ -190,7 +190,7 @@ export class Trainings {
       const running = this.running.get(id);
       if (running !== undefined) {
         this.stopping.add(id);
-        running.process.stop();
+        running.child.stop();
       } else if (row.state === 'queued') await this.save({ ...row, state: 'cancelled' });
       return this.row(id);
     });
@@ -250,9 +250,9 @@ export class Trainings {
   async close(): Promise<void> {
     this.closed = true;
     await this.last;
-    for (const { process, done } of [...this.running.values()]) {
-      process.stop();
-      const late = setTimeout(() => process.kill(), this.options.grace ?? 30_000);
+    for (const { child, done } of [...this.running.values()]) {
+      child.stop();
+      const late = setTimeout(() => child.kill(), this.options.grace ?? 30_000);
       await done.catch(() => undefined);
       clearTimeout(late);
     }
