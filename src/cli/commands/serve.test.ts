@@ -69,7 +69,45 @@ describe.skipIf(!there)('inkstone serve', () => {
       const status = await readFile(`/proc/${one}/status`, 'utf8');
       total += Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024;
     }
+    expect(total).toBeGreaterThan(50);
     expect(total).toBeLessThan(400);
+  });
+
+  it('trains a model on a file that was sent, and serves it at once', { timeout: 180_000 }, async () => {
+    const text = Array.from(
+      { length: 400 },
+      (_, i) => `The ${i % 7} reeds bend and the boats come home.\n`,
+    ).join('');
+    const sent = await fetch(`${address}/api/files?name=song.txt`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/octet-stream' },
+      body: text,
+    });
+    const { id: file } = (await sent.json()) as { id: string };
+    const begun = await fetch(`${address}/api/trainings`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ name: 'song', file, preset: 'tiny', steps: 20, seed: 1 }),
+    });
+    expect(begun.status).toBe(201);
+    const { id } = (await begun.json()) as { id: string };
+    // Live until it ends: metrics, a sample perhaps, and the state last.
+    const told = (await (await fetch(`${address}/api/trainings/${id}/events`)).text()).trim().split('\n\n');
+    const events = told.map((event) => JSON.parse(event.slice(6)) as { type: string; state?: string });
+    expect(events.at(-1)).toEqual({ type: 'state', state: 'succeeded' });
+    expect(events.some((event) => event.type === 'metrics')).toBe(true);
+    expect((await client.models.list()).data.map((model) => model.id)).toEqual(['starter', 'song']);
+    const answer = await client.completions.create({
+      model: 'song',
+      prompt: 'The 3',
+      max_tokens: 5,
+      seed: 1,
+    });
+    expect(answer.choices[0]?.text).toHaveLength(5);
+    await expect(client.completions.create({ model: 'song', prompt: '墨' })).rejects.toMatchObject({
+      status: 400,
+      code: 'character_unknown',
+    });
   });
 
   it('finishes its streams when it is told to end, and says so', async () => {
