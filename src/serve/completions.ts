@@ -9,6 +9,7 @@ import { parse } from './errors.ts';
 import { type Choice, type ChoiceEvent, type GenerationServices, openGeneration } from './generation.ts';
 import { type ChatBody, type CompletionBody, chatBody, completionBody } from './schemas.ts';
 import { EventStream, hangUp } from './sse.ts';
+import { refuse, refuseUnsupported } from './unsupported.ts';
 
 /** One route's way of writing answers. */
 interface Shape {
@@ -94,13 +95,6 @@ export async function chatCompletions(
   reply: FastifyReply,
 ): Promise<unknown> {
   const body = parse(chatBody, request.body);
-  refuse(body.tools !== null && body.tools !== undefined && body.tools.length > 0, 'tools');
-  refuse(
-    body.response_format !== null &&
-      body.response_format !== undefined &&
-      body.response_format.type !== 'text',
-    'response_format',
-  );
   if (body.top_logprobs !== null && body.top_logprobs !== undefined && body.logprobs !== true) {
     throw new InkstoneError('parameter_invalid', "'top_logprobs' needs 'logprobs' to be true", {
       kind: 'usage',
@@ -130,11 +124,13 @@ export async function completions(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<unknown> {
-  refuse(isTokens((request.body as { prompt?: unknown } | null | undefined)?.prompt), 'prompt as token ids');
+  refuse(
+    isTokens((request.body as { prompt?: unknown } | null | undefined)?.prompt),
+    'prompt',
+    ' as token ids',
+  );
   const body = parse(completionBody, request.body);
-  refuse(body.echo === true, 'echo');
   refuse(body.best_of !== null && body.best_of !== undefined && body.best_of !== (body.n ?? 1), 'best_of');
-  refuse(body.suffix !== null && body.suffix !== undefined && body.suffix !== '', 'suffix');
   const wanted = body.logprobs !== null && body.logprobs !== undefined;
   const settings = samplingOf(body, body.max_tokens, body.logprobs ?? undefined, services);
   const prompts = typeof body.prompt === 'string' ? [body.prompt] : body.prompt;
@@ -154,25 +150,13 @@ function isTokens(prompt: unknown): boolean {
   return Array.isArray(prompt) && prompt.some((part) => typeof part === 'number' || Array.isArray(part));
 }
 
-/** What would change the answer and is not done is refused; nothing is silently left out. */
-function refuse(given: boolean, param: string): void {
-  if (!given) return;
-  throw new InkstoneError('unsupported_parameter', `'${param}' is not supported by this model`, {
-    kind: 'unsupported',
-    hint: 'leave it out',
-    details: { param: param.split(' ')[0] },
-  });
-}
-
 function samplingOf(
   body: CompletionBody | ChatBody,
   maxTokens: number | null | undefined,
   logprobs: number | undefined,
   services: GenerationServices,
 ): SamplingSettings {
-  refuse((body.presence_penalty ?? 0) !== 0, 'presence_penalty');
-  refuse((body.frequency_penalty ?? 0) !== 0, 'frequency_penalty');
-  refuse(Object.keys(body.logit_bias ?? {}).length > 0, 'logit_bias');
+  refuseUnsupported(body);
   const stop = body.stop ?? [];
   return {
     maxTokens: maxTokens ?? services.defaultMaxTokens,

@@ -194,6 +194,28 @@ describe('requests', () => {
     });
   });
 
+  it.each([
+    ['tools', [{ type: 'function', function: { name: 'f' } }], []],
+    ['tool_choice', 'required', 'auto'],
+    ['functions', [{ name: 'f' }], null],
+    ['response_format', { type: 'json_object' }, { type: 'text' }],
+    ['modalities', ['text', 'audio'], ['text']],
+    ['audio', { voice: 'a', format: 'wav' }, null],
+    ['presence_penalty', 0.5, 0],
+    ['logit_bias', { 5: 1 }, {}],
+    ['repetition_penalty', 1.2, 1],
+    ['echo', true, false],
+  ])('with %s are refused where it would change the answer', async (param, value, harmless) => {
+    const { client } = await start();
+    await expect(client.chat.completions.create({ ...chat, [param]: value } as never)).rejects.toMatchObject({
+      status: 400,
+      code: 'unsupported_parameter',
+      param,
+    });
+    const more = { [param]: harmless, metadata: { a: 'b' }, user: 'me', store: false, service_tier: 'auto' };
+    await client.chat.completions.create({ ...chat, ...more } as never);
+  });
+
   it.each([-1, Number.MAX_SAFE_INTEGER])('take the seed %d', async (seed) => {
     const { client } = await start();
     const answer = await client.chat.completions.create({ ...chat, seed, n: 2 });

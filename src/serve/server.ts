@@ -120,10 +120,10 @@ async function buildApp(
     // Bodies are checked by our own schemas, which name the parameter.
     exposeHeadRoutes: false,
   });
-  app.setErrorHandler((thrown, _, reply) => {
+  app.setErrorHandler((thrown, request, reply) => {
     const { status, body, headers } = answerOf(thrown);
     if (status >= 500 && !InkstoneError.is(thrown))
-      options.log?.('request failed', { error: (thrown as Error).stack });
+      options.log?.('request failed', { request: request.id, error: (thrown as Error).stack });
     return reply.code(status).headers(headers).send(body);
   });
   app.setNotFoundHandler((request, reply) => {
