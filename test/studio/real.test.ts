@@ -16,7 +16,7 @@ import { text } from './suite.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const STARTER = join(ROOT, 'models', 'starter', 'model.safetensors');
-const MAIN = join(ROOT, 'dist', 'cli', 'main.js');
+const MAIN = join(ROOT, 'bin', 'inkstone.mjs');
 const reason =
   CHROMIUM === undefined
     ? NO_CHROMIUM
