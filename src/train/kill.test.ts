@@ -1,8 +1,9 @@
 /** Real processes: killed at any moment or interrupted, a resumed run ends with the bytes of one never stopped. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { promises as fs } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { packageFolder } from '../base/host.ts';
 
@@ -151,6 +152,35 @@ describe('a training process', { timeout: 300_000 }, () => {
       await expectSame(out, whole);
     },
   );
+
+  test('of many processes that find a dead one’s lock, one gets it', async () => {
+    const module = pathToFileURL(path.join(packageFolder, 'dist/train/run-lock.js')).href;
+    const script = path.join(folder, 'racer.mjs');
+    await fs.writeFile(
+      script,
+      `const { lockRun } = await import(${JSON.stringify(module)});
+       process.on('message', (folder) => lockRun(folder).then(() => process.send('won'), (e) => process.send(e.code)));
+       process.send('ready');`,
+    );
+    const racers = Array.from({ length: 5 }, () => fork(script));
+    const answer = (racer: ChildProcess): Promise<unknown> =>
+      new Promise((resolve) => racer.once('message', resolve));
+    try {
+      await Promise.all(racers.map(answer));
+      for (let round = 0; round < 40; round++) {
+        const out = path.join(folder, `race-${round}`);
+        await fs.mkdir(out);
+        await fs.writeFile(path.join(out, 'lock'), '999999999');
+        const answers = racers.map(answer);
+        for (const racer of racers) racer.send(out);
+        expect((await Promise.all(answers)).sort()).toEqual([...new Array(4).fill('run_locked'), 'won']);
+      }
+    } finally {
+      const ends = racers.map((racer) => new Promise((resolve) => racer.once('close', resolve)));
+      for (const racer of racers) racer.kill();
+      await Promise.all(ends);
+    }
+  });
 
   test('two processes cannot train in one folder', async () => {
     const out = path.join(folder, 'locked');

@@ -1,26 +1,18 @@
 /**
  * One trainer to a run folder: a file that names the process. Knows no run.
  *
- * A process that was killed leaves its file behind; the next one takes it over, and of several that try at once
- * one gets it.
+ * A process that was killed leaves its file behind; the next one takes it over. A dead process's file is removed
+ * only under a guard (a second such file, held for a moment) and after another look, so that of several that try
+ * at once none removes the winner's.
  */
 import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
-import {
-  createFile,
-  facts,
-  isAlive,
-  now,
-  processId,
-  readText,
-  removeFile,
-  renameFile,
-} from '../base/host.ts';
+import { createFile, facts, isAlive, now, processId, readText, removeFile } from '../base/host.ts';
 
 /** Folders that this very process trains in: their files name it, as one of a dead namesake would. */
 const held = new Set<string>();
 
-/** Milliseconds in which a file without a name may still get one. */
+/** Milliseconds in which a file that names nobody may still get its name. */
 const NAMING = 1000;
 
 /** Returns a function that gives the lock back. @throws InkstoneError `run_locked` */
@@ -29,7 +21,11 @@ export async function lockRun(folder: string): Promise<() => Promise<void>> {
   if (held.has(file)) throw locked(folder, processId(), file);
   held.add(file);
   try {
-    while (!(await createFile(file, String(processId())))) await takeAway(folder, file);
+    while (!(await take(file))) {
+      const holder = await holderOf(file);
+      if (typeof holder === 'number') throw locked(folder, holder, file);
+      if (holder === 'dead') await removeDead(file);
+    }
   } catch (thrown) {
     held.delete(file);
     throw thrown;
@@ -40,28 +36,44 @@ export async function lockRun(folder: string): Promise<() => Promise<void>> {
   };
 }
 
-/** Takes a dead process's file away. @throws InkstoneError `run_locked` where it is a living one's */
-async function takeAway(folder: string, file: string): Promise<void> {
-  const about = await facts(file);
-  if (about === undefined) return;
-  const text = await readText(file).catch(() => '');
-  const holder = Number(text);
-  if (holder > 0 && holder !== processId() && isAlive(holder)) throw locked(folder, holder, file);
-  if (text === '' && now() - about.modified < NAMING) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+/** True for one process of all that try. */
+async function take(file: string): Promise<boolean> {
+  const name = String(processId());
+  // Looked at once more: a process that slept before it wrote its name may have been taken for dead.
+  return (await createFile(file, name)) && (await readText(file).catch(() => '')) === name;
+}
+
+/** Id of the living process that a file names; `dead` where it lives no more; `none` without a file. */
+async function holderOf(file: string): Promise<number | 'dead' | 'none'> {
+  for (;;) {
+    const about = await facts(file);
+    const text = about === undefined ? undefined : await readText(file).catch(() => undefined);
+    if (about === undefined || text === undefined) return 'none';
+    if (text !== '' || now() - about.modified >= NAMING) {
+      const holder = Number(text);
+      return holder > 0 && holder !== processId() && isAlive(holder) ? holder : 'dead';
+    }
+    await pause();
+  }
+}
+
+async function removeDead(file: string): Promise<void> {
+  const guard = `${file}.guard`;
+  if (!(await take(guard))) {
+    // Somebody is at it, unless it was killed in that very moment.
+    if ((await holderOf(guard)) === 'dead') await removeFile(guard);
+    await pause();
     return;
   }
-  // Renamed before it is removed: whoever took it over in the meantime gets it back.
-  const aside = `${file}.${processId()}`;
   try {
-    await renameFile(file, aside);
-  } catch (thrown) {
-    if (InkstoneError.is(thrown) && thrown.code === 'file_missing') return;
-    throw thrown;
+    // Who holds the guard alone removes a dead process's file: it is still the same one.
+    if ((await holderOf(file)) === 'dead') await removeFile(file);
+  } finally {
+    await removeFile(guard);
   }
-  if ((await readText(aside)) === text) await removeFile(aside);
-  else await renameFile(aside, file);
 }
+
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 10));
 
 function locked(folder: string, holder: number, file: string): InkstoneError {
   return new InkstoneError('run_locked', `process ${holder} is training in ${folder}`, {
