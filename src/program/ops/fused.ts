@@ -11,7 +11,7 @@ import { input } from './constant.ts';
 import { add, div, exp, mul, sigmoid, sqrt, sub, tanh } from './elementwise.ts';
 import { matmul } from './linear.ts';
 import { logSumExp, max, mean, sum } from './reduce.ts';
-import { axisOf, reshape, transpose } from './shape.ts';
+import { axisOf, broadcastTo, reshape, transpose } from './shape.ts';
 
 type Composite<A extends Attributes> = (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
 
@@ -93,10 +93,18 @@ const layerNormCall = define<{ epsilon: number }>({
   vjp: ({ inputs, outputs, cotangents, needed }) => {
     const [x, scale] = inputs as readonly [Tensor, Tensor];
     const [, centre, inverse] = outputs as readonly [Tensor, Tensor, Tensor];
-    const g = cotangents[0];
-    if (g === undefined || cotangents[1] !== undefined || cotangents[2] !== undefined) {
-      shapeError('layerNorm', 'the statistics are not differentiable outputs', [x], 'use mean and variance');
+    const [g, gCentre, gInverse] = cotangents;
+    const width = x.shape.at(-1) as number;
+    // The statistics are functions of x, too (gradients of gradients pass through them):
+    //   d centre = 1/C, d inverse = −inverse³·(x − centre)/C.
+    let through: Tensor | undefined;
+    if (gCentre !== undefined) through = broadcastTo(div(gCentre, width), x.shape);
+    if (gInverse !== undefined) {
+      const slope = mul(gInverse, div(mul(inverse, mul(inverse, inverse)), -width));
+      const part = mul(slope, sub(x, centre));
+      through = through === undefined ? part : add(through, part);
     }
+    if (g === undefined) return [through, ...inputs.slice(1).map(() => undefined)];
     // y = n·scale + bias with n = (x − centre)·inverse and h = g·scale:
     //   dx = inverse·(h − mean h − n·mean(h·n)) = h·inverse − (x·slope + offset),
     //   slope = inverse²·mean(h·n), offset = inverse·mean h − centre·slope.
@@ -114,7 +122,7 @@ const layerNormCall = define<{ epsilon: number }>({
     const dx = sub(mul(mul(flow, scale), inverses), add(mul(flat, slope), offset));
     const sumRows = (weights: Tensor, t: Tensor): Tensor => reshape(matmul(transpose(weights), t), [size]);
     return [
-      reshape(dx, x.shape),
+      through === undefined ? reshape(dx, x.shape) : add(reshape(dx, x.shape), through),
       needed[1] === true ? sub(sumRows(inverses, flowX), sumRows(mul(inverses, centres), flow)) : undefined,
       ...(inputs.length > 2 ? [needed[2] === true ? sum(flow, { axes: [0] }) : undefined] : []),
     ];
