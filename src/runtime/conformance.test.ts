@@ -1,0 +1,82 @@
+/** What every backend must do: one suite for the reference, ONNX Runtime inline and in its thread. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { tensor, zeros } from '../base/tensor.ts';
+import { add, mul, trace } from '../program/index.ts';
+import { type Backend, createBackend } from './index.ts';
+
+const f32 = (shape: (number | string)[]) => ({ dtype: 'f32' as const, shape });
+const grow = trace('grow', { x: f32([2]), by: f32([]) }, ({ x, by }) => ({
+  next: add(x as never, by as never),
+  twice: mul(x as never, 2),
+}));
+const rows = trace('rows', { r: f32(['batch', 1, 2, 1]) }, ({ r }) => ({ out: mul(r as never, 10) }));
+
+describe.each([
+  ['reference', () => createBackend('reference')],
+  ['cpu, inline', () => createBackend('cpu', { inline: true })],
+  ['cpu, in its thread', () => createBackend('cpu', { threads: 2 })],
+] as const)('%s', (_, open) => {
+  let backend: Backend;
+  beforeAll(async () => {
+    backend = await open();
+  });
+  afterAll(async () => {
+    await backend.close();
+    await backend.close();
+  });
+
+  it('updates resident tensors from step to step', async () => {
+    const program = await backend.compile(grow);
+    const state = await backend.resident({ x: tensor('f32', [2], [1, 2]) });
+    const by = tensor('f32', [], [1]);
+    for (let step = 0; step < 3; step++) {
+      const { twice, next } = await program.run({ inputs: { by }, resident: [state], update: { next: 'x' } });
+      expect(Array.from(twice?.data as Float32Array)).toEqual([2 * (1 + step), 2 * (2 + step)]);
+      expect(next).toBeUndefined();
+    }
+    expect(Array.from((await state.read()).x?.data as Float32Array)).toEqual([4, 5]);
+    await state.write({ x: tensor('f32', [2], [7, 8]) });
+    await state.resize(['x'], 0, 3);
+    expect(Array.from((await state.read(['x'])).x?.data as Float32Array)).toEqual([7, 8, 0]);
+    await state.free();
+    await program.free();
+  });
+
+  it('writes rows into place', async () => {
+    const program = await backend.compile(rows);
+    const cache = await backend.resident({ c: zeros('f32', [3, 1, 4, 1]) });
+    await program.run({
+      inputs: { r: tensor('f32', [2, 1, 2, 1], [1, 2, 3, 4]) },
+      resident: [cache],
+      write: [{ output: 'out', into: 'c', axis: 2, at: [1, 0], count: [2, 1], rows: [2, 0] }],
+    });
+    expect(Array.from((await cache.read()).c?.data as Float32Array)).toEqual([
+      30, 0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 0,
+    ]);
+    await expect(
+      program.run({
+        inputs: { r: tensor('f32', [1, 1, 2, 1], [1, 2]) },
+        resident: [cache],
+        write: [{ output: 'out', into: 'c', axis: 2, at: [3] }],
+      }),
+    ).rejects.toMatchObject({ code: 'row_out_of_range' });
+  });
+
+  it('tells what is wrong with inputs', async () => {
+    const program = await backend.compile(grow);
+    const x = tensor('f32', [2], [1, 2]);
+    await expect(program.run({ inputs: { x } })).rejects.toMatchObject({ code: 'input_missing' });
+    await expect(
+      program.run({ inputs: { x: tensor('f32', [3], [1, 2, 3]), by: tensor('f32', [], [1]) } }),
+    ).rejects.toMatchObject({ code: 'input_mismatch' });
+  });
+
+  it('answers calls made at once, each its own', async () => {
+    const program = await backend.compile(grow);
+    const x = tensor('f32', [2], [0, 0]);
+    const calls = [1, 2, 3].map((by) =>
+      program.run({ inputs: { x, by: tensor('f32', [], [by]) }, fetch: ['next'] }),
+    );
+    expect((await Promise.all(calls)).map((r) => r.next?.data[0])).toEqual([1, 2, 3]);
+  });
+});
