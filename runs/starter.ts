@@ -190,7 +190,7 @@ A small language model of English prose that ships with Inkstone: it goes on fro
 | SHA-256 of the corpus | \`${config.data.fingerprint}\` |
 | Training | ${config.training.steps} steps of ${config.training.batch} × ${config.training.context} tokens, ${config.training.optimiser.name}, seed ${config.training.seed}, ${Math.round(result.seconds / 60)} minutes on two shared CPU cores |
 | Command | \`node tools/run.mjs runs/starter.ts\` |
-| Code | ${provenance.code ?? 'fb46adc'} |
+| Code | ${provenance.code ?? 'unknown'} |
 
 ## Scores (docs/protocol-text.md; nats per character, lower is better)
 
