@@ -1,0 +1,47 @@
+/** The WebGPU backend over SwiftShader, a GPU in software, in a process of its own: slow, but the whole path. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { describe, expect, it } from 'vitest';
+import { entry } from '../base/host.ts';
+
+const FOLDER = '/usr/lib/chromium';
+const DRIVER = `${FOLDER}/vk_swiftshader_icd.json`;
+const reason = existsSync(DRIVER)
+  ? ''
+  : ` (skipped: there is no ${DRIVER}; Debian's chromium package has it)`;
+
+/** Trains a tiny GPT-2 for three steps on each backend and prints the losses and one parameter. */
+const SCRIPT = `
+const { createBackend } = await import(${JSON.stringify(entry('runtime/index'))});
+const { createTextTrainable } = await import(${JSON.stringify(entry('models/index'))});
+const { trainingConfig } = await import(${JSON.stringify(entry('nn/index'))});
+const { tensor } = await import(${JSON.stringify(entry('base/tensor'))});
+const model = { layers: 1, heads: 2, width: 16, context: 8, vocabulary: 11, bias: true };
+const training = trainingConfig.parse({ steps: 3, batch: 2, context: 8, learningRate: 1e-2, optimiser: { name: 'adamw' }, schedule: { name: 'constant', warmup: 0 } });
+const answer = {};
+for (const name of ['cpu', 'webgpu']) {
+  const backend = await createBackend(name, { inline: true });
+  const gpt = await createTextTrainable({ backend, model, training, evaluationBatch: 1 });
+  const losses = [];
+  for (let step = 0; step < 3; step++) {
+    const ids = Int32Array.from({ length: 16 }, (_, i) => (i * 3 + step) % 11);
+    losses.push((await gpt.step({ tokens: tensor('i32', [2, 8], ids), targets: tensor('i32', [2, 8], ids) }, step)).loss);
+  }
+  answer[name] = { losses, weights: Array.from((await gpt.parameters())['h.0.mlp.c_fc.weight'].data.slice(0, 8)) };
+}
+process.stdout.write(JSON.stringify(answer), () => process.exit(0));
+`;
+
+describe.skipIf(reason !== '')(`WebGPU${reason}`, () => {
+  it('trains as the CPU does, parameters staying on the GPU', { timeout: 120_000 }, async () => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SCRIPT], {
+      env: { ...process.env, VK_DRIVER_FILES: DRIVER, LD_LIBRARY_PATH: FOLDER },
+    });
+    type Run = { losses: number[]; weights: number[] };
+    const { cpu, webgpu } = JSON.parse(stdout) as { cpu: Run; webgpu: Run };
+    webgpu.losses.forEach((loss, i) => expect(Math.abs(loss - (cpu.losses[i] as number))).toBeLessThan(1e-3));
+    webgpu.weights.forEach((w, i) => expect(Math.abs(w - (cpu.weights[i] as number))).toBeLessThan(1e-3));
+    expect(webgpu.losses[2]).toBeLessThan(webgpu.losses[0] as number);
+  });
+});
