@@ -40,6 +40,7 @@ browserSuite('train', (stage) => {
     await reader.press('End');
     expect(await text(page.locator('.chart-reading'))).toMatch(/^Step 400: training .*, validation /);
     await page.getByText('Show as a table').click();
+    await page.locator('.chart-table tbody tr').first().waitFor({ state: 'attached' });
     expect(await page.locator('.chart-table tbody tr').count()).toBe(40);
     await page.getByRole('link', { name: 'Use the model' }).click();
     await page.getByLabel('Your beginning').fill('Dear');
