@@ -6,7 +6,7 @@ import { InkstoneError, invariant } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { type HostTensor, type HostTensors, sizeOf, tensor, viewOf } from '../src/base/tensor.ts';
 import { createDecoder } from '../src/generate/index.ts';
-import { gpt2Prefill, gpt2Step } from '../src/models/text/gpt2-programs.ts';
+import { decodingOf } from '../src/models/text/architectures.ts';
 import { createTextTrainable } from '../src/models/text/trainable.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import { matmul, sum, trace } from '../src/program/index.ts';
@@ -136,12 +136,10 @@ async function decoding(
   { model, parameters, prompt, tokens }: WorkOf<'decode'>,
 ): Promise<Prepared> {
   const backend = await createBackend('cpu', { threads, inline: true });
-  const { context, vocabulary, layers, heads, width } = model;
   const decoder = await createDecoder(
     {
-      ...{ backend, context, vocabulary, layers, heads, headDim: width / heads },
-      prefill: gpt2Prefill(model),
-      step: gpt2Step(model),
+      backend,
+      ...decodingOf(model),
       parameters: await readTensors(parameters),
     },
     { maxBatch: prompt.length },

@@ -7,7 +7,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createBackend } from 'inkstone';
-import { gpt2Logits, loadTextModel, type TextPreset } from 'inkstone/models';
+import { loadTextModel, type TextPreset, textLogits } from 'inkstone/models';
 import { TextGenerator } from 'inkstone/operate';
 import { lower } from 'inkstone/program';
 import { trainText } from 'inkstone/train';
@@ -53,6 +53,6 @@ console.log(text);
 
 // Export it as a file that any ONNX runtime runs.
 const { config, weights } = await loadTextModel(run);
-await writeFile(`${run}/gpt.onnx`, lower(gpt2Logits(config), { constants: weights, portable: true }));
+await writeFile(`${run}/gpt.onnx`, lower(textLogits(config), { constants: weights, portable: true }));
 console.log(`exported ${run}/gpt.onnx`);
 await backend.close();

@@ -7,9 +7,9 @@ import { InkstoneError } from '../base/errors.ts';
 import { exists } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
 import { z } from '../base/schema.ts';
-import type { Gpt2Config } from '../models/text/gpt2.ts';
+import type { TextConfig } from '../models/text/architectures.ts';
 import { loadTextModel } from '../models/text/load.ts';
-import { type TextPreset, textPreset, textPresets } from '../models/text/presets.ts';
+import { type TextModelSettings, type TextPreset, textPreset, textPresets } from '../models/text/presets.ts';
 import { findModel } from '../operate/registry.ts';
 import { RunFolder } from '../train/run-folder.ts';
 import type { TextRunConfig, TextRunOptions } from '../train/text-run.ts';
@@ -135,7 +135,14 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
       hint: 'name a text file, a folder or an archive to learn from',
     });
   const base: TextPreset =
-    before === undefined ? preset : { ...preset, model: before.model, training: before.training };
+    before === undefined
+      ? preset
+      : {
+          ...preset,
+          architecture: before.architecture as TextPreset['architecture'],
+          model: before.model,
+          training: before.training,
+        };
   const {
     steps,
     seed,
@@ -200,14 +207,8 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
   };
 }
 
-function withoutVocabulary({
-  layers,
-  heads,
-  width,
-  context,
-  bias,
-}: Gpt2Config): Omit<Gpt2Config, 'vocabulary'> {
-  return { layers, heads, width, context, bias };
+function withoutVocabulary({ vocabulary: _, ...settings }: TextConfig): TextModelSettings {
+  return settings;
 }
 
 export function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -5,8 +5,8 @@ import { makeTemporaryFolder } from '../base/host.ts';
 import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
 import { prepareText } from '../data/text/prepare.ts';
 import type { TokenFile } from '../data/text/token-file.ts';
+import { textLogits } from '../models/text/architectures.ts';
 import { type Gpt2Config, gpt2Parameters } from '../models/text/gpt2.ts';
-import { gpt2Logits } from '../models/text/gpt2-programs.ts';
 import { initialise } from '../nn/parameters.ts';
 import { type Backend, createBackend } from '../runtime/index.ts';
 import { scoreText } from './text.ts';
@@ -42,7 +42,7 @@ afterAll(async () => {
 
 /** Nats by the protocol's own words. */
 async function byHand(start: number, length: number): Promise<number> {
-  const program = await reference.compile(gpt2Logits(model));
+  const program = await reference.compile(textLogits(model));
   let nats = 0;
   for (let at = 0; at < length - 1; at += model.context) {
     const count = Math.min(model.context, length - 1 - at);

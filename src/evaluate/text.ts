@@ -5,8 +5,7 @@
 import type { HostTensors } from '../base/tensor.ts';
 import { evaluationBatches, type Range } from '../data/text/batches.ts';
 import type { TokenFile } from '../data/text/token-file.ts';
-import type { Gpt2Config } from '../models/text/gpt2.ts';
-import { gpt2Evaluate } from '../models/text/gpt2-programs.ts';
+import { type TextConfig, textEvaluate } from '../models/text/architectures.ts';
 import type { Backend } from '../runtime/contract.ts';
 
 export interface TextScore {
@@ -18,7 +17,7 @@ export interface TextScore {
 
 export interface TextScoreOptions {
   backend: Backend;
-  model: Gpt2Config;
+  model: TextConfig;
   weights: HostTensors;
   tokens: TokenFile;
   range: Range;
@@ -37,7 +36,7 @@ export async function scoreText(options: TextScoreOptions): Promise<TextScore> {
   const { backend, model, weights, tokens, range } = options;
   const context = options.context ?? model.context;
   const batch = Math.max(1, Math.floor(TOKENS_PER_RUN / context));
-  const program = await backend.compile(gpt2Evaluate(model, batch, context), { constants: weights });
+  const program = await backend.compile(textEvaluate(model, batch, context), { constants: weights });
   const windows = Math.ceil((range.length - 1) / context);
   let nats = 0;
   let done = 0;

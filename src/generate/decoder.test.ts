@@ -1,7 +1,7 @@
 /** Decoding a real, tiny GPT-2: with the cache as without it, alone as in a batch. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type HostTensors, tensor } from '../base/tensor.ts';
-import { decodingOf, type Gpt2Config, gpt2Logits, gpt2Parameters } from '../models/index.ts';
+import { decodingOf, type Gpt2Config, gpt2Parameters, textLogits } from '../models/index.ts';
 import { initialise } from '../nn/index.ts';
 import { type Backend, createBackend, type Executable } from '../runtime/index.ts';
 import { createDecoder, type DecodeRequest, type Decoder } from './index.ts';
@@ -25,7 +25,7 @@ describe('the decoder', () => {
       ]),
     );
     decoder = await createDecoder({ backend, ...decodingOf(config), parameters }, { maxBatch: 4 });
-    logits = await backend.compile(gpt2Logits(config), { constants: parameters });
+    logits = await backend.compile(textLogits(config), { constants: parameters });
   });
 
   afterAll(async () => {

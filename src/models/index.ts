@@ -1,7 +1,10 @@
 /** Architectures and their presets, by family. */
+export * from './text/architecture.ts';
+export * from './text/architectures.ts';
 export * from './text/gpt2.ts';
-export * from './text/gpt2-programs.ts';
-export * from './text/hugging-face.ts';
+export * from './text/gpt3.ts';
+export * from './text/llama.ts';
 export * from './text/load.ts';
+export * from './text/pangu.ts';
 export * from './text/presets.ts';
 export { createTextTrainable, type TextTrainableOptions } from './text/trainable.ts';

@@ -19,7 +19,8 @@ import {
   type Decoder,
   type TokenLogprob,
 } from '../generate/index.ts';
-import { decodingOf, loadTextModel, type TextModelInfo } from '../models/text/load.ts';
+import { decodingOf } from '../models/text/architectures.ts';
+import { loadTextModel, type TextModelInfo } from '../models/text/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { StopFinder } from './stop-finder.ts';
 

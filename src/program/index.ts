@@ -14,6 +14,7 @@ export * from './ops/linear.ts';
 export { averagePool, maxPool, type PoolOptions } from './ops/pooling.ts';
 export * from './ops/reduce.ts';
 export { resize } from './ops/resize.ts';
+export { rmsNorm } from './ops/rms-norm.ts';
 export { type ScanResult, scan } from './ops/scan.ts';
 export * from './ops/shape.ts';
 export { print } from './print.ts';

@@ -4,8 +4,8 @@ import type { FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { machine, memoryUse, uptime } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
-import { gpt2ParameterCount } from '../models/text/gpt2.ts';
-import { textPreset, textPresets } from '../models/text/presets.ts';
+import { textParameterCount } from '../models/text/architectures.ts';
+import { presetConfig, textPreset, textPresets } from '../models/text/presets.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
 import { isFinal } from '../operate/trainings.ts';
 import type { ServerContext } from './context.ts';
@@ -47,10 +47,9 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
       title: preset.title,
       description: preset.description,
       // The vocabulary of characters depends on the text; 96 stands for English.
-      parameters: gpt2ParameterCount({
-        ...preset.model,
-        vocabulary: preset.tokenizer.name === 'bpe' ? preset.tokenizer.vocabulary : 96,
-      }),
+      parameters: textParameterCount(
+        presetConfig(preset, preset.tokenizer.name === 'bpe' ? preset.tokenizer.vocabulary : 96),
+      ),
       context: preset.model.context,
       steps: preset.training.steps,
       tokenizer: preset.tokenizer.name,

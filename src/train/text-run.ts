@@ -10,8 +10,8 @@ import { evaluationBatches, requireWindow, trainBatch } from '../data/text/batch
 import { type PreparedText, prepareText } from '../data/text/prepare.ts';
 import { readTokenizer } from '../data/tokenizer/read.ts';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.ts';
-import { type Gpt2Config, gpt2Config, gpt2ParameterCount } from '../models/text/gpt2.ts';
-import type { TextPreset } from '../models/text/presets.ts';
+import { type TextConfig, textConfig, textParameterCount } from '../models/text/architectures.ts';
+import type { TextModelSettings, TextPreset } from '../models/text/presets.ts';
 import { createTextTrainable } from '../models/text/trainable.ts';
 import { type TrainingConfig, trainingConfig } from '../nn/training-config.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -26,7 +26,7 @@ export interface TextRunOptions {
   /** Replaces the preset's settings. */
   training?: Partial<TrainingConfig>;
   /** Replaces the preset's model settings. */
-  model?: Partial<Omit<Gpt2Config, 'vocabulary'>>;
+  model?: Partial<TextModelSettings>;
   /** Part of the characters that is kept for validation; default 0.1. */
   validation?: number;
   /** JSON lines: the field with the text. */
@@ -41,7 +41,7 @@ export interface TextRunOptions {
   /** Says what is being prepared. */
   prepare?(phase: string, part: number): void;
   /** Makes a sample from the parameters as they are. */
-  sample?(parameters: HostTensors, model: Gpt2Config, tokenizer: Tokenizer): Promise<string>;
+  sample?(parameters: HostTensors, model: TextConfig, tokenizer: Tokenizer): Promise<string>;
   /** Written into config.json: code version and command. */
   provenance?: Record<string, unknown>;
 }
@@ -49,9 +49,9 @@ export interface TextRunOptions {
 /** config.json of a run folder: enough to repeat the run. */
 export interface TextRunConfig {
   family: 'text';
-  architecture: 'gpt2';
+  architecture: string;
   preset: string;
-  model: Gpt2Config;
+  model: TextConfig;
   training: TrainingConfig;
   tokenizer: { file: 'tokenizer.json'; kind: string };
   data: {
@@ -73,7 +73,7 @@ export interface TextRunResult extends TrainOutcome {
   unit: 'nats per character';
   parameters: number;
   out: string;
-  model: Gpt2Config;
+  model: TextConfig;
 }
 
 /** Tokens of an evaluation batch: enough to fill the cores, little enough not to need more memory than training. */
@@ -186,8 +186,9 @@ function dataDiffer(data: string, cause?: InkstoneError): InkstoneError {
   });
 }
 
-function checkedModel(options: TextRunOptions, training: TrainingConfig, prepared: PreparedText): Gpt2Config {
-  const model = read(gpt2Config, {
+function checkedModel(options: TextRunOptions, training: TrainingConfig, prepared: PreparedText): TextConfig {
+  const model = read(textConfig, {
+    architecture: options.preset.architecture,
     ...options.preset.model,
     ...definedOnly(options.model ?? {}),
     vocabulary: Math.max(2, prepared.tokenizer.vocabularySize),
@@ -206,7 +207,7 @@ function checkedModel(options: TextRunOptions, training: TrainingConfig, prepare
 
 function configOf(
   options: TextRunOptions,
-  model: Gpt2Config,
+  model: TextConfig,
   training: TrainingConfig,
   prepared: PreparedText,
   before: TextRunConfig | undefined,
@@ -214,7 +215,7 @@ function configOf(
   const { info } = prepared;
   return {
     family: 'text',
-    architecture: 'gpt2',
+    architecture: model.architecture ?? 'gpt2',
     preset: options.preset.id,
     model,
     training,
@@ -228,7 +229,7 @@ function configOf(
       validationTokens: prepared.validationTokens,
       validationCharacters: prepared.validationCharacters,
     },
-    parameters: gpt2ParameterCount(model),
+    parameters: textParameterCount(model),
     created: Math.floor(now() / 1000),
     provenance: options.provenance ?? {},
   };
@@ -237,7 +238,8 @@ function configOf(
 /** A resumed run keeps all its settings, or it could not end with the same bytes. @throws InkstoneError `config_differs` */
 function requireSame(before: TextRunConfig, options: TextRunOptions, training: TrainingConfig): void {
   const { vocabulary } = before.model;
-  const model = read(gpt2Config, {
+  const model = read(textConfig, {
+    architecture: options.preset.architecture,
     ...options.preset.model,
     ...definedOnly(options.model ?? {}),
     vocabulary,

@@ -15,7 +15,7 @@ import { show } from '../../bench/report.ts';
 import { benchTrainText, compareLosses, TOLERANCE } from '../../bench/train-text.ts';
 import * as host from '../../src/base/host.ts';
 import { tensor, viewOf } from '../../src/base/tensor.ts';
-import { gpt2ParameterCount } from '../../src/models/text/gpt2.ts';
+import { textParameterCount } from '../../src/models/text/architectures.ts';
 import { createTextTrainable } from '../../src/models/text/trainable.ts';
 import { trainingConfig } from '../../src/nn/training-config.ts';
 import { createBackend } from '../../src/runtime/index.ts';
@@ -245,7 +245,7 @@ describe('counting work', () => {
   it('counts a step as six operations for each weight and token, and attention', () => {
     const { model, batch } = SHAPES['nanogpt-10m'];
     const { layers, width, context, vocabulary } = model;
-    const multiplied = gpt2ParameterCount(model) - context * width - (2 * layers + 1) * width;
+    const multiplied = textParameterCount(model) - context * width - (2 * layers + 1) * width;
     const attention = 12 * layers * context * width;
     expect(trainingStepFlops(model, batch, context)).toBe(batch * context * (6 * multiplied + attention));
     expect(vocabulary * width + 12 * layers * width ** 2).toBe(multiplied);
@@ -253,7 +253,7 @@ describe('counting work', () => {
   it('counts a product and the bytes of a decoding step', () => {
     expect(productFlops([2, 3, 5])).toBe(60);
     const { model } = SHAPES.tiny;
-    const weights = gpt2ParameterCount(model) - model.context * model.width;
+    const weights = textParameterCount(model) - model.context * model.width;
     expect(decodingStepBytes(model, 3, 7)).toBe(4 * (weights + 2 * model.layers * 3 * 7 * model.width));
   });
 });

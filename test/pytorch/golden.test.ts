@@ -6,8 +6,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageFolder, readTextNow } from '../../src/base/host.ts';
 import { type DType, type HostTensor, tensor } from '../../src/base/tensor.ts';
+import { textLogits, textLoss } from '../../src/models/text/architectures.ts';
 import { type Gpt2Config, gpt2Parameters } from '../../src/models/text/gpt2.ts';
-import { gpt2Logits, gpt2Loss } from '../../src/models/text/gpt2-programs.ts';
 import { parameterTypes } from '../../src/nn/parameters.ts';
 import { add, gradients, mul, type Program, sum, type Tensor, trace } from '../../src/program/index.ts';
 import { type Backend, createBackend } from '../../src/runtime/index.ts';
@@ -126,7 +126,7 @@ describe.each(['reference', 'cpu'] as const)('golden values on the %s backend', 
     }
     const golden = read<Whole>('gpt2');
     const [batch, time] = golden.tokens.shape as [number, number];
-    const { loss, specs, inputs } = gpt2Loss(golden.config, batch, time);
+    const { loss, specs, inputs } = textLoss(golden.config, batch, time);
     const names = specs.map((spec) => spec.name);
     expect(names.toSorted()).toEqual(Object.keys(golden.parameters).toSorted());
     const program = trace('gpt2_gradients', { ...parameterTypes(specs), ...inputs }, (x) => {
@@ -149,7 +149,7 @@ describe.each(['reference', 'cpu'] as const)('golden values on the %s backend', 
     });
     expectClose(found.loss, golden.loss, tolerance, 'loss');
     for (const n of names) expectClose(found[`gradient ${n}`], golden.gradients[n] as Stored, tolerance, n);
-    const serving = await backend.compile(gpt2Logits(golden.config));
+    const serving = await backend.compile(textLogits(golden.config));
     const { logits } = await serving.run({ inputs: { ...parameters, tokens: host(golden.tokens) } });
     expectClose(logits, golden.logits, tolerance, 'logits');
   });
@@ -169,7 +169,7 @@ describe.each(['reference', 'cpu'] as const)('golden values on the %s backend', 
     const parameters = Object.fromEntries(
       Object.entries(golden.parameters).map(([n, value]) => [n, host(value)]),
     );
-    const serving = await backend.compile(gpt2Logits(golden.config));
+    const serving = await backend.compile(textLogits(golden.config));
     const { logits } = await serving.run({ inputs: { ...parameters, tokens: host(golden.tokens) } });
     expectClose(logits, golden.logits, tolerance, 'logits');
   });

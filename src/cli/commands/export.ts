@@ -7,8 +7,8 @@ import { z } from '../../base/schema.ts';
 import { codeVersion } from '../../base/version.ts';
 import { writeOnnx } from '../../formats/onnx.ts';
 import { safetensorsPieces } from '../../formats/safetensors.ts';
-import { gpt2Logits } from '../../models/text/gpt2-programs.ts';
-import { toHuggingFaceConfig, toHuggingFaceTensors } from '../../models/text/hugging-face.ts';
+import { textLogits } from '../../models/text/architectures.ts';
+import { huggingFaceLayout } from '../../models/text/hugging-face.ts';
 import { loadTextModel, type TextModel } from '../../models/text/load.ts';
 import { findModel } from '../../operate/registry.ts';
 import { lowerToModel } from '../../program/lower.ts';
@@ -58,7 +58,7 @@ async function onnxFiles(model: TextModel, id: string): Promise<Files> {
       },
     );
   }
-  const graph = lowerToModel(gpt2Logits(model.config), { constants: model.weights, portable: true });
+  const graph = lowerToModel(textLogits(model.config), { constants: model.weights, portable: true });
   const metadata = {
     name: id,
     family: model.family,
@@ -73,7 +73,8 @@ async function onnxFiles(model: TextModel, id: string): Promise<Files> {
 
 function safetensorsFiles(model: TextModel, single: boolean): Files {
   // Hugging Face's loader asks for the format.
-  const weights = safetensorsPieces(toHuggingFaceTensors(model.weights, model.config), { format: 'pt' });
+  const layout = huggingFaceLayout(model.config);
+  const weights = safetensorsPieces(layout.writeTensors(model.weights, model.config), { format: 'pt' });
   if (single) return new Map([['', weights]]);
   const end = model.tokenizer.endOfText;
   const json = (value: unknown): Piece[] => [`${JSON.stringify(value, null, 2)}\n`];
@@ -89,7 +90,7 @@ function safetensorsFiles(model: TextModel, single: boolean): Files {
   };
   return new Map([
     ['model.safetensors', weights],
-    ['config.json', json(toHuggingFaceConfig(model.config, end))],
+    ['config.json', json(layout.writeConfig(model.config, end))],
     ['generation_config.json', json(generation)],
     ['tokenizer.json', [model.tokenizer.toJson()]],
     ['tokenizer_config.json', json(tokenizer)],

@@ -4,7 +4,7 @@ import { writeFile } from '../../base/host.ts';
 import { Random } from '../../base/rng.ts';
 import { z } from '../../base/schema.ts';
 import { tensor } from '../../base/tensor.ts';
-import { createTextTrainable, textPreset } from '../../models/index.ts';
+import { createTextTrainable, presetConfig, textPreset } from '../../models/index.ts';
 import { trainingConfig } from '../../nn/index.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { chromeTrace, profileRows, profileTable } from '../../runtime/profile-report.ts';
@@ -34,7 +34,7 @@ export default command({
     const backend = await createBackend('cpu', threads === undefined ? {} : { threads });
     const trainable = await createTextTrainable({
       backend,
-      model: { ...preset.model, vocabulary },
+      model: presetConfig(preset, vocabulary),
       training,
       evaluationBatch: 1,
       profile: true,

@@ -5,7 +5,7 @@ import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tensor } from '../../base/tensor.ts';
 import { readSafetensors } from '../../formats/safetensors.ts';
-import { gpt2Logits } from '../../models/text/gpt2-programs.ts';
+import { textLogits } from '../../models/text/architectures.ts';
 import { loadTextModel } from '../../models/text/load.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { folderSource } from '../find.ts';
@@ -357,7 +357,7 @@ describe('export', () => {
     const { logits } = await session.run({ tokens: new ort.Tensor('int32', ids, [2, 7]) });
     const { config, weights } = await loadTextModel(model);
     const reference = await createBackend('reference');
-    const program = await reference.compile(gpt2Logits(config));
+    const program = await reference.compile(textLogits(config));
     const expected = await program.run({ inputs: { ...weights, tokens: tensor('i32', [2, 7], ids) } });
     expect(logits?.dims).toEqual(expected.logits?.shape);
     const [a, b] = [logits?.data as Float32Array, expected.logits?.data as Float32Array];

@@ -3,43 +3,34 @@
  * embedding. Says which parameters there are and what the network computes; knows no optimiser and no text.
  */
 import { z } from 'zod';
-import { tensor as hostTensor } from '../../base/tensor.ts';
-import { countParameters, type ParameterSpec } from '../../nn/parameters.ts';
-import type { Dropout } from '../../nn/train-step.ts';
-import {
-  add,
-  attention,
-  constant,
-  gather,
-  gelu,
-  iota,
-  layerNorm,
-  matmul,
-  reshape,
-  type Size,
-  split,
-  swapAxes,
-  type Tensor,
-  transpose,
-} from '../../program/index.ts';
+import { type AttentionMask, joinHeads, splitHeads } from '../../nn/attention.ts';
+import type { ParameterSpec } from '../../nn/parameters.ts';
+import { add, gather, gelu, matmul, split, swapAxes, type Tensor } from '../../program/index.ts';
+import type { NetworkCall, Parameters, TextArchitecture } from './architecture.ts';
+import { linear, norm, parameter } from './layers.ts';
 
-export const gpt2Config = z
-  .object({
-    layers: z.number().int().min(1).max(200),
-    heads: z.number().int().min(1).max(256),
-    width: z.number().int().min(1).max(65536),
-    context: z.number().int().min(2).max(1048576),
-    vocabulary: z.number().int().min(2).max(1048576),
-    /** Biases in linear layers and layer norms: GPT-2 has them, nanoGPT's small presets do not. */
-    bias: z.boolean(),
-  })
-  .refine((c) => c.width % c.heads === 0, { message: 'width must be a multiple of heads' });
+export const gpt2Sizes = z.object({
+  layers: z.number().int().min(1).max(200),
+  heads: z.number().int().min(1).max(256),
+  width: z.number().int().min(1).max(65536),
+  context: z.number().int().min(2).max(1048576),
+  vocabulary: z.number().int().min(2).max(1048576),
+  /** Biases in linear layers and layer norms: GPT-2 has them, nanoGPT's small presets do not. */
+  bias: z.boolean(),
+});
 
-export type Gpt2Config = z.infer<typeof gpt2Config>;
-export type Parameters = Readonly<Record<string, Tensor>>;
+export const headsFit = (c: { width: number; heads: number }): boolean => c.width % c.heads === 0;
+export const HEADS_FIT = { message: 'width must be a multiple of heads' };
+
+export const gpt2Config = gpt2Sizes
+  .extend({ architecture: z.literal('gpt2').default('gpt2') })
+  .refine(headsFit, HEADS_FIT);
+
+export type Gpt2Sizes = z.infer<typeof gpt2Sizes>;
+export type Gpt2Config = Gpt2Sizes & { architecture?: 'gpt2' };
 
 /** Names and layout are Hugging Face's (Conv1D weights are [in, out]). */
-export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
+export function gpt2Parameters(config: Gpt2Sizes): ParameterSpec[] {
   const { layers, width, context, vocabulary, bias } = config;
   const small = { name: 'normal', deviation: 0.02 } as const;
   // Residual projections start smaller by √(2·layers): their sum over depth keeps its size (section 2.3).
@@ -51,11 +42,11 @@ export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
   const vector = (name: string, size: number, one = false): void => {
     specs.push({ name, shape: [size], initialiser: { name: one ? 'ones' : 'zeros' }, role: 'vector' });
   };
-  const norm = (name: string): void => {
+  const normed = (name: string): void => {
     vector(`${name}.weight`, width, true);
     if (bias) vector(`${name}.bias`, width);
   };
-  const linear = (
+  const dense = (
     name: string,
     rows: number,
     columns: number,
@@ -72,108 +63,60 @@ export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
     if (bias) vector(`${name}.bias`, columns);
   };
   for (let layer = 0; layer < layers; layer++) {
-    norm(`h.${layer}.ln_1`);
-    linear(`h.${layer}.attn.c_attn`, width, 3 * width, small, 3);
-    linear(`h.${layer}.attn.c_proj`, width, width, residual);
-    norm(`h.${layer}.ln_2`);
-    linear(`h.${layer}.mlp.c_fc`, width, 4 * width, small);
-    linear(`h.${layer}.mlp.c_proj`, 4 * width, width, residual);
+    normed(`h.${layer}.ln_1`);
+    dense(`h.${layer}.attn.c_attn`, width, 3 * width, small, 3);
+    dense(`h.${layer}.attn.c_proj`, width, width, residual);
+    normed(`h.${layer}.ln_2`);
+    dense(`h.${layer}.mlp.c_fc`, width, 4 * width, small);
+    dense(`h.${layer}.mlp.c_proj`, 4 * width, width, residual);
   }
-  norm('ln_f');
+  normed('ln_f');
   return specs;
 }
 
-export function gpt2ParameterCount(config: Gpt2Config): number {
-  return countParameters(gpt2Parameters(config));
+/** Token plus position embedding. */
+export function gpt2Embed(parameters: Parameters, { tokens, positions, dropout }: NetworkCall): Tensor {
+  const token = gather(parameter(parameters, 'wte.weight'), tokens);
+  return dropout(add(token, gather(parameter(parameters, 'wpe.weight'), positions)));
 }
 
-const parameter = (parameters: Parameters, name: string): Tensor => parameters[name] as Tensor;
-
-export function norm(parameters: Parameters, name: string, x: Tensor): Tensor {
-  return layerNorm(x, parameter(parameters, `${name}.weight`), parameters[`${name}.bias`]);
-}
-
-export function linear(parameters: Parameters, name: string, x: Tensor): Tensor {
-  const y = matmul(x, parameter(parameters, `${name}.weight`));
-  const bias = parameters[`${name}.bias`];
-  return bias === undefined ? y : add(y, bias);
-}
-
-/** Token plus position embedding. `positions`: `[time]` or `[batch, time]` i32. */
-export function embed(parameters: Parameters, tokens: Tensor, positions: Tensor): Tensor {
-  return add(
-    gather(parameter(parameters, 'wte.weight'), tokens),
-    gather(parameter(parameters, 'wpe.weight'), positions),
-  );
-}
-
-/** `[batch, time, width] → queries, keys, values [batch, head, time, dim]`. */
-export function queriesKeysValues(
-  config: Gpt2Config,
+/** One pre-norm block; `mask` says whom it may look at. */
+export function gpt2Block(
+  config: Gpt2Sizes,
   parameters: Parameters,
-  layer: number,
-  x: Tensor,
-): [Tensor, Tensor, Tensor] {
-  const [batch, time] = x.shape as readonly [Size, Size, Size];
+  call: NetworkCall,
+  { layer, mask, x }: { layer: number; mask: AttentionMask; x: Tensor },
+): Tensor {
   const { width, heads } = config;
-  const joined = linear(parameters, `h.${layer}.attn.c_attn`, x);
-  return split(joined, [width, width, width], 2).map((part) =>
-    transpose(reshape(part, [batch, time, heads, width / heads]), [0, 2, 1, 3]),
+  const joined = linear(parameters, `h.${layer}.attn.c_attn`, norm(parameters, `h.${layer}.ln_1`, x));
+  const [q, k, v] = split(joined, [width, width, width], 2).map((part) =>
+    splitHeads(part, heads, width / heads),
   ) as [Tensor, Tensor, Tensor];
+  const seen = joinHeads(call.attend({ layer, q, k, v, mask }));
+  const after = add(x, call.dropout(linear(parameters, `h.${layer}.attn.c_proj`, seen)));
+  return gpt2FeedForward(parameters, call, layer, after);
 }
 
-/** `[batch, head, time, dim] → [batch, time, width]` through the output projection. */
-export function mergeHeads(config: Gpt2Config, parameters: Parameters, layer: number, x: Tensor): Tensor {
-  const [batch, , time] = x.shape as readonly [Size, Size, Size, Size];
-  return linear(
-    parameters,
-    `h.${layer}.attn.c_proj`,
-    reshape(transpose(x, [0, 2, 1, 3]), [batch, time, config.width]),
-  );
+export function gpt2FeedForward(parameters: Parameters, call: NetworkCall, layer: number, x: Tensor): Tensor {
+  const hidden = gelu(linear(parameters, `h.${layer}.mlp.c_fc`, norm(parameters, `h.${layer}.ln_2`, x)));
+  return add(x, call.dropout(linear(parameters, `h.${layer}.mlp.c_proj`, hidden)));
 }
 
-export function feedForward(parameters: Parameters, layer: number, x: Tensor): Tensor {
-  return linear(parameters, `h.${layer}.mlp.c_proj`, gelu(linear(parameters, `h.${layer}.mlp.c_fc`, x)));
-}
-
-/** `[time, time]` of 0 and −1e9: position i sees 0…i. */
-export function causalMask(time: number): Tensor {
-  const data = new Float32Array(time * time);
-  for (let i = 0; i < time; i++) data.fill(-1e9, i * time + i + 1, (i + 1) * time);
-  return constant(hostTensor('f32', [time, time], data));
-}
-
-export interface HiddenStates {
-  /** After the last norm, `[batch, time, width]`. */
-  hidden: Tensor;
-  /** One per layer, `[batch, head, time, dim]`. */
-  keys: Tensor[];
-  values: Tensor[];
-}
-
-/** The whole network but the head; dropout falls on embeddings and on what each block adds to the stream. `tokens` `[batch, time]` i32; `mask` is added to the scores. */
-export function gpt2Hidden(
-  config: Gpt2Config,
-  parameters: Parameters,
-  tokens: Tensor,
-  mask: Tensor,
-  dropout: Dropout = (x) => x,
-): HiddenStates {
-  const time = tokens.shape[1] as Size;
-  const keys: Tensor[] = [];
-  const values: Tensor[] = [];
-  let x = dropout(embed(parameters, tokens, iota(time)));
-  for (let layer = 0; layer < config.layers; layer++) {
-    const [q, k, v] = queriesKeysValues(config, parameters, layer, norm(parameters, `h.${layer}.ln_1`, x));
-    keys.push(k);
-    values.push(v);
-    x = add(x, dropout(mergeHeads(config, parameters, layer, attention(q, k, v, { mask }))));
-    x = add(x, dropout(feedForward(parameters, layer, norm(parameters, `h.${layer}.ln_2`, x))));
-  }
-  return { hidden: norm(parameters, 'ln_f', x), keys, values };
-}
-
-/** Scores over the vocabulary through the tied embedding: `[.., width] → [.., vocabulary]`. */
-export function gpt2Head(parameters: Parameters, hidden: Tensor): Tensor {
+/** Scores over the vocabulary through the tied embedding. */
+export function tiedHead(parameters: Parameters, hidden: Tensor): Tensor {
   return matmul(hidden, swapAxes(parameter(parameters, 'wte.weight')));
 }
+
+export const gpt2: TextArchitecture<Gpt2Config> = {
+  name: 'gpt2',
+  config: gpt2Config as z.ZodType<Gpt2Config>,
+  parameters: gpt2Parameters,
+  cache: ({ heads, width }) => ({ heads, dim: width / heads }),
+  network: (config, parameters, call) => {
+    let x = gpt2Embed(parameters, call);
+    for (let layer = 0; layer < config.layers; layer++)
+      x = gpt2Block(config, parameters, call, { layer, mask: { kind: 'causal' }, x });
+    return norm(parameters, 'ln_f', x);
+  },
+  head: (_, parameters, hidden) => tiedHead(parameters, hidden),
+};

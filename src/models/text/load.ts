@@ -9,16 +9,21 @@ import type { HostTensors } from '../../base/tensor.ts';
 import { readTokenizer } from '../../data/tokenizer/read.ts';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer.ts';
 import { readSafetensors } from '../../formats/safetensors.ts';
-import type { Program } from '../../program/types.ts';
-import { type Gpt2Config, gpt2Config, gpt2ParameterCount } from './gpt2.ts';
-import { gpt2Prefill, gpt2Step } from './gpt2-programs.ts';
-import { fromHuggingFaceConfig, fromHuggingFaceTensors, parametersOf } from './hugging-face.ts';
+import {
+  architectureOf,
+  type TextConfig,
+  textConfig,
+  textParameterCount,
+  textParameters,
+} from './architectures.ts';
+import { parametersOf } from './checkpoint.ts';
+import { fromHuggingFace, huggingFaceLayout } from './hugging-face.ts';
 
 export interface TextModelInfo {
   folder: string;
   family: 'text';
-  architecture: 'gpt2';
-  config: Gpt2Config;
+  architecture: string;
+  config: TextConfig;
   parameters: number;
   /** Seconds since 1970. */
   created: number;
@@ -34,8 +39,8 @@ export interface TextModel extends TextModelInfo {
 
 const own = z.object({
   family: z.literal('text'),
-  architecture: z.literal('gpt2'),
-  model: gpt2Config,
+  architecture: z.string(),
+  model: z.record(z.string(), z.unknown()),
   created: z.number().default(0),
 });
 
@@ -56,14 +61,14 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
   }
   const card = (await exists(`${folder}/card.md`)) ? await readText(`${folder}/card.md`) : '';
   if (raw.family === undefined) {
-    const config = fromHuggingFaceConfig(raw);
+    const config = fromHuggingFace(raw);
     const { modified } = (await facts(file)) as { modified: number };
     return {
       folder,
       family: 'text',
-      architecture: 'gpt2',
+      architecture: architectureOf(config).name,
       config,
-      parameters: gpt2ParameterCount(config),
+      parameters: textParameterCount(config),
       created: Math.floor(modified / 1000),
       source: 'hugging-face',
       card,
@@ -72,14 +77,17 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
   const read = own.safeParse(raw);
   if (!read.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(read.error)}`, { kind: 'data' });
-  const { model, created, family, architecture } = read.data;
+  const { created, family, architecture } = read.data;
+  const model = textConfig.safeParse({ ...read.data.model, architecture });
+  if (!model.success)
+    throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(model.error)}`, { kind: 'data' });
   const source = (await exists(`${folder}/model.safetensors`)) ? 'model' : 'run';
   return {
     folder,
     family,
     architecture,
-    config: model,
-    parameters: gpt2ParameterCount(model),
+    config: model.data,
+    parameters: textParameterCount(model.data),
     created,
     source,
     card,
@@ -103,8 +111,8 @@ export async function loadTextModel(folder: string): Promise<TextModel> {
   const { tensors } = readSafetensors(await readBytes(await weightsFile(info)));
   const weights =
     info.source === 'hugging-face'
-      ? fromHuggingFaceTensors(tensors, info.config)
-      : parametersOf(tensors, info.config);
+      ? huggingFaceLayout(info.config).readTensors(tensors, info.config)
+      : parametersOf(tensors, textParameters(info.config));
   return { ...info, tokenizer, weights };
 }
 
@@ -124,25 +132,4 @@ async function weightsFile({ folder, source }: TextModelInfo): Promise<string> {
     kind: 'missing',
     hint: 'train it first, or wait for its first checkpoint',
   });
-}
-
-/** What generate/ needs of a model, without the backend that runs it. */
-export function decodingOf(config: Gpt2Config): {
-  context: number;
-  vocabulary: number;
-  layers: number;
-  heads: number;
-  headDim: number;
-  prefill: Program;
-  step: Program;
-} {
-  return {
-    context: config.context,
-    vocabulary: config.vocabulary,
-    layers: config.layers,
-    heads: config.heads,
-    headDim: config.width / config.heads,
-    prefill: gpt2Prefill(config),
-    step: gpt2Step(config),
-  };
 }

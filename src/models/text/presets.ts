@@ -2,16 +2,22 @@
 import type { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
 import type { trainingConfig } from '../../nn/training-config.ts';
-import type { Gpt2Config } from './gpt2.ts';
+import type { TextArchitectureName, TextConfig } from './architectures.ts';
+
+/** A configuration but for the vocabulary, which comes from the tokenizer. */
+export type TextModelSettings = TextConfig extends infer C
+  ? C extends TextConfig
+    ? Omit<C, 'vocabulary' | 'architecture'>
+    : never
+  : never;
 
 export interface TextPreset {
   id: string;
   title: string;
   description: string;
-  architecture: 'gpt2';
+  architecture: TextArchitectureName;
   tokenizer: { name: 'characters' } | { name: 'bpe'; vocabulary: number };
-  /** The vocabulary comes from the tokenizer. */
-  model: Omit<Gpt2Config, 'vocabulary'>;
+  model: TextModelSettings;
   training: z.input<typeof trainingConfig>;
 }
 
@@ -121,4 +127,9 @@ export function textPreset(id: string): TextPreset {
     hint: `the presets are ${names.join(', ')}`,
     details: { presets: names },
   });
+}
+
+/** The preset's whole configuration for a vocabulary of this size. */
+export function presetConfig({ architecture, model }: TextPreset, vocabulary: number): TextConfig {
+  return { architecture, ...model, vocabulary } as TextConfig;
 }

@@ -3,12 +3,11 @@ import type { HostTensors } from '../../base/tensor.ts';
 import { createTrainable, type ProfiledTrainable } from '../../nn/trainable.ts';
 import type { TrainingConfig } from '../../nn/training-config.ts';
 import type { Backend } from '../../runtime/contract.ts';
-import type { Gpt2Config } from './gpt2.ts';
-import { gpt2Evaluate, gpt2Loss } from './gpt2-programs.ts';
+import { architectureOf, type TextConfig, textEvaluate, textLoss } from './architectures.ts';
 
 export interface TextTrainableOptions {
   backend: Backend;
-  model: Gpt2Config;
+  model: TextConfig;
   training: TrainingConfig;
   /** Rows of an evaluation batch. */
   evaluationBatch: number;
@@ -21,10 +20,10 @@ export interface TextTrainableOptions {
 export function createTextTrainable(options: TextTrainableOptions): Promise<ProfiledTrainable> {
   const { backend, model, training } = options;
   return createTrainable({
-    name: 'gpt2',
+    name: architectureOf(model).name,
     backend,
-    model: gpt2Loss(model, training.batch, training.context),
-    evaluate: gpt2Evaluate(model, options.evaluationBatch, training.context),
+    model: textLoss(model, training.batch, training.context),
+    evaluate: textEvaluate(model, options.evaluationBatch, training.context),
     config: training,
     ...(options.parameters === undefined ? {} : { parameters: options.parameters }),
     ...(options.profile === undefined ? {} : { profile: options.profile }),

@@ -10,8 +10,7 @@ import { codeVersion } from '../../../base/version.ts';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer.ts';
 import { modelCard } from '../../../evaluate/model-card.ts';
 import { createDecoder } from '../../../generate/index.ts';
-import type { Gpt2Config } from '../../../models/text/gpt2.ts';
-import { decodingOf } from '../../../models/text/load.ts';
+import { decodingOf, type TextConfig } from '../../../models/text/architectures.ts';
 import { type Backend, createBackend } from '../../../runtime/index.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import {
@@ -74,7 +73,7 @@ async function sampleText(backend: Backend, parameters: TextRunSample, seed: num
 
 interface TextRunSample {
   weights: Parameters<NonNullable<TextRunOptions['sample']>>[0];
-  model: Gpt2Config;
+  model: TextConfig;
   tokenizer: Tokenizer;
 }
 
