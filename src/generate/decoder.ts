@@ -1,14 +1,17 @@
 /**
- * Decodes many sequences in one batch: prompts are read together, then every step gives each sequence one
- * token. Requests join at the next step and leave at once. Sees tokens and tensors, never text.
+ * Decodes many sequences in one batch. Requests join at the next step and leave at once; long prompts are read in
+ * pieces between the others' steps; beginnings that were read before are not read again; where memory runs short,
+ * the youngest sequence steps back and is read again later. Sees tokens and tensors, never text.
  *
  * The cache never leaves the backend: a step reads it and gives only the new rows, which the backend writes
- * into place. Its length is a bucket that doubles, so the cost follows the real length.
+ * into place.
  */
 import { InkstoneError } from '../base/errors.ts';
-import { type HostTensor, type HostTensors, tensor, zeros } from '../base/tensor.ts';
+import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
 import type { Program } from '../program/types.ts';
-import type { Backend, Executable, Resident, RowWrite } from '../runtime/contract.ts';
+import type { Backend, Executable } from '../runtime/contract.ts';
+import { bucketOf, bytesPerToken, Cache } from './cache.ts';
+import { PrefixCache } from './prefix-cache.ts';
 import {
   checkSampling,
   type LogitsProcessor,
@@ -23,14 +26,28 @@ export interface DecoderModel {
   context: number;
   vocabulary: number;
   layers: number;
+  /** Heads of keys and values. */
   heads: number;
   headDim: number;
   /** `tokens` [batch, time], `length` [batch] → `logits` [batch, vocabulary], `keys.L`, `values.L`. */
   prefill: Program;
+  /** `tokens` [batch, time], `position`, `length` [batch], caches → `logits`, `new_keys.L`, `new_values.L`. */
+  chunk: Program;
   /** `token` [batch], `position` [batch], caches → `logits`, `new_keys.L`, `new_values.L`. */
   step: Program;
   parameters: HostTensors;
   endOfText?: number;
+}
+
+export interface DecoderOptions {
+  /** Sequences at work at a time. */
+  maxBatch?: number;
+  /** Bytes of keys and values that the batch may take; what does not fit waits. */
+  cacheBytes?: number;
+  /** Bytes of finished prompts' keys and values that are kept for prompts that begin alike; 0 for none. */
+  prefixBytes?: number;
+  /** `static` lets nobody join before all have left: for comparison only. */
+  batching?: 'continuous' | 'static';
 }
 
 export interface DecodedToken extends TokenLogprob {
@@ -54,9 +71,14 @@ export interface DecodeResult {
 }
 
 export interface DecoderStatus {
+  /** At work, prompts that are being read among them. */
   running: number;
   waiting: number;
   slots: number;
+  /** Sequences that stepped back for want of memory. */
+  preempted: number;
+  /** Prompt tokens that did not have to be read. */
+  prefixTokens: number;
 }
 
 /** One sequence at work. */
@@ -71,50 +93,68 @@ interface Sequence {
   reject(reason: unknown): void;
 }
 
-const FIRST_BUCKET = 64;
+/** Prompt tokens that one round reads at most: the longest that the others wait between two of their tokens. */
+const ROUND_TOKENS = 512;
 /** Prompts are padded to multiples of this, so that few shapes come up. */
 const PROMPT_MULTIPLE = 16;
+const MEGABYTE = 2 ** 20;
 
-export async function createDecoder(
-  model: DecoderModel,
-  options: { maxBatch?: number } = {},
-): Promise<Decoder> {
-  const { backend } = model;
-  const sizes = {};
-  const prefill = await backend.compile(model.prefill, { sizes, constants: model.parameters });
-  const step = await backend.compile(model.step, { sizes, constants: model.parameters });
-  return new Decoder(model, prefill, step, options.maxBatch ?? 8);
+const padded = (length: number): number => Math.ceil(length / PROMPT_MULTIPLE) * PROMPT_MULTIPLE;
+
+export async function createDecoder(model: DecoderModel, options: DecoderOptions = {}): Promise<Decoder> {
+  const compile = (program: Program): Promise<Executable> =>
+    model.backend.compile(program, { constants: model.parameters });
+  const prefill = await compile(model.prefill);
+  const step = await compile(model.step);
+  return new Decoder(model, { prefill, step, openChunk: () => compile(model.chunk) }, options);
+}
+
+interface Programs {
+  prefill: Executable;
+  step: Executable;
+  /** Made when the first prompt needs it. */
+  openChunk(): Promise<Executable>;
 }
 
 export class Decoder {
   private readonly model: DecoderModel;
-  private readonly prefill: Executable;
-  private readonly step: Executable;
-  private readonly maxBatch: number;
+  private readonly programs: Programs;
+  private chunk: Promise<Executable> | undefined;
+  private readonly options: Required<DecoderOptions>;
   private readonly sampler = new Sampler();
   private readonly waiting: Sequence[] = [];
-  /** Row r of the batch and of the caches belongs to running[r]. */
+  /** The prompt that is being read in pieces, with a cache of its own. */
+  private reading: { sequence: Sequence; cache: Cache } | undefined;
+  /** Row r of the batch and of the cache belongs to running[r]. */
   private running: Sequence[] = [];
-  private cache: Resident | undefined;
-  private rows = 0;
-  private bucket = 0;
+  private readonly cache: Cache;
+  private readonly prefixes: PrefixCache;
+  private preempted = 0;
   private loop: Promise<void> | undefined;
   private closed = false;
-  private readonly cacheNames: readonly string[];
-  private readonly rowOutputs: readonly { output: string; prefill: string; into: string }[];
 
-  constructor(model: DecoderModel, prefill: Executable, step: Executable, maxBatch: number) {
+  constructor(model: DecoderModel, programs: Programs, options: DecoderOptions) {
     this.model = model;
-    this.prefill = prefill;
-    this.step = step;
-    this.maxBatch = maxBatch;
-    const layers = Array.from({ length: model.layers }, (_, layer) => layer);
-    this.cacheNames = layers.flatMap((layer) => [`keys.${layer}`, `values.${layer}`]);
-    this.rowOutputs = this.cacheNames.map((into) => ({ output: `new_${into}`, prefill: into, into }));
+    this.programs = programs;
+    this.options = {
+      maxBatch: 8,
+      cacheBytes: 1024 * MEGABYTE,
+      prefixBytes: 32 * MEGABYTE,
+      batching: 'continuous',
+      ...options,
+    };
+    this.cache = new Cache(model.backend, model, model.context);
+    this.prefixes = new PrefixCache(this.options.prefixBytes);
   }
 
   status(): DecoderStatus {
-    return { running: this.running.length, waiting: this.waiting.length, slots: this.maxBatch };
+    return {
+      running: this.running.length + (this.reading === undefined ? 0 : 1),
+      waiting: this.waiting.length,
+      slots: this.options.maxBatch,
+      preempted: this.preempted,
+      prefixTokens: this.prefixes.saved,
+    };
   }
 
   /**
@@ -154,40 +194,122 @@ export class Decoder {
   }
 
   private async work(): Promise<void> {
-    while (this.waiting.length > 0 || this.running.length > 0) {
+    while (
+      !this.closed &&
+      (this.waiting.length > 0 || this.running.length > 0 || this.reading !== undefined)
+    ) {
       try {
         await this.round();
       } catch (thrown) {
         const failed = [...this.running, ...this.waiting.splice(0)];
+        if (this.reading !== undefined) failed.push(this.reading.sequence);
+        await this.reading?.cache.free();
+        this.reading = undefined;
         this.running = [];
+        await this.cache.free();
         for (const sequence of failed) sequence.reject(thrown);
       }
     }
   }
 
-  /** Drops what was cancelled, admits what waits, then one step for all. */
+  /** Drops what was cancelled, admits what waits, reads a piece of a long prompt, then one step for all. */
   private async round(): Promise<void> {
-    for (let i = this.waiting.length - 1; i >= 0; i--) {
-      const sequence = this.waiting[i] as Sequence;
-      if (sequence.request.signal?.aborted === true) {
-        this.waiting.splice(i, 1);
-        sequence.resolve({ reason: 'cancelled', tokens: [] });
-      }
-    }
-    await this.leave(
-      this.running.filter((s) => s.request.signal?.aborted === true),
-      'cancelled',
-    );
-    const admitted = this.waiting.splice(0, this.maxBatch - this.running.length);
-    if (admitted.length > 0) {
-      this.running.push(...admitted);
-      await this.read(admitted);
-      return;
-    }
+    await this.dropCancelled();
+    await this.admit();
+    if (this.reading !== undefined) await this.readPiece();
     // A full sequence goes on from its last half: learned positions end at the context.
     const full = this.running.filter((s) => s.cached >= this.model.context);
     if (full.length > 0) await this.read(full);
     else if (this.running.length > 0) await this.advance();
+  }
+
+  private async dropCancelled(): Promise<void> {
+    const gone = (s: Sequence): boolean => s.request.signal?.aborted === true;
+    for (let i = this.waiting.length - 1; i >= 0; i--) {
+      const sequence = this.waiting[i] as Sequence;
+      if (!gone(sequence)) continue;
+      this.waiting.splice(i, 1);
+      sequence.resolve({ reason: 'cancelled', tokens: sequence.answer });
+    }
+    if (this.reading !== undefined && gone(this.reading.sequence)) {
+      const { sequence, cache } = this.reading;
+      this.reading = undefined;
+      await cache.free();
+      sequence.resolve({ reason: 'cancelled', tokens: sequence.answer });
+    }
+    await this.leave(this.running.filter(gone), 'cancelled');
+  }
+
+  /** Takes from the queue, in order, what has a place and fits into memory. */
+  private async admit(): Promise<void> {
+    if (this.options.batching === 'static' && this.running.length > 0) return;
+    const together: Sequence[] = [];
+    let tokens = 0;
+    while (this.waiting.length > 0) {
+      const next = this.waiting[0] as Sequence;
+      const length = Math.min(next.tokens.length, this.model.context);
+      const rows = this.running.length + together.length + (this.reading === undefined ? 1 : 2);
+      if (rows > this.options.maxBatch || (rows > 1 && !this.fits(rows, Math.max(length, tokens) + 1))) break;
+      const known = this.prefixes.find(next.tokens.slice(-this.model.context));
+      const long = length > ROUND_TOKENS || (known !== undefined && known.count >= length / 2);
+      const turn = long
+        ? this.reading === undefined
+        : tokens + length <= ROUND_TOKENS || together.length === 0;
+      if (!turn) break;
+      this.waiting.shift();
+      if (long) await this.beginReading(next, known);
+      else {
+        together.push(next);
+        tokens += length;
+      }
+    }
+    if (together.length === 0) return;
+    this.running.push(...together);
+    await this.read(together);
+  }
+
+  private fits(rows: number, length: number): boolean {
+    const places = Math.max(this.cache.length, bucketOf(length, this.model.context));
+    return rows * places * bytesPerToken(this.model) <= this.options.cacheBytes;
+  }
+
+  private async beginReading(sequence: Sequence, known: ReturnType<PrefixCache['find']>): Promise<void> {
+    const { backend, context } = this.model;
+    const cache = new Cache(backend, this.model, context);
+    await cache.reserve(1, Math.min(sequence.tokens.length, context));
+    sequence.cached = 0;
+    if (known !== undefined) {
+      await cache.write(0, known.part, known.count);
+      sequence.cached = known.count;
+    }
+    this.reading = { sequence, cache };
+  }
+
+  /** The next piece of the long prompt; at its end the sequence joins the batch. */
+  private async readPiece(): Promise<void> {
+    const { sequence, cache } = this.reading as { sequence: Sequence; cache: Cache };
+    const { context } = this.model;
+    const tokens = sequence.tokens.slice(-context);
+    const count = Math.min(ROUND_TOKENS, tokens.length - sequence.cached);
+    const time = Math.min(padded(count), context - sequence.cached);
+    const ids = new Int32Array(time);
+    ids.set(tokens.slice(sequence.cached, sequence.cached + count));
+    const one = (value: number): HostTensor => tensor('i32', [1], Int32Array.of(value));
+    this.chunk ??= this.programs.openChunk();
+    const result = await (await this.chunk).run({
+      inputs: { tokens: tensor('i32', [1, time], ids), position: one(sequence.cached), length: one(count) },
+      resident: cache.resident,
+      write: cache.writes('new_', [sequence.cached], [0], [count]),
+    });
+    sequence.cached += count;
+    if (sequence.cached < tokens.length) return;
+    const row = this.running.length;
+    this.reading = undefined;
+    this.running.push(sequence);
+    await this.cache.reserve(row + 1, Math.min(context, tokens.length + 1));
+    await this.cache.write(row, await cache.read(0, tokens.length), tokens.length);
+    await cache.free();
+    await this.take([sequence], result.logits as HostTensor<'f32'>);
   }
 
   /** Puts (again) the tokens of some sequences into the cache and samples their next token. */
@@ -197,57 +319,60 @@ export class Decoder {
       s.cached >= context ? s.tokens.slice(-Math.max(1, Math.floor(context / 2))) : s.tokens.slice(-context),
     );
     const longest = Math.max(...parts.map((part) => part.length));
-    const time = Math.min(context, Math.ceil(longest / PROMPT_MULTIPLE) * PROMPT_MULTIPLE);
-    await this.reserve(Math.min(context, longest + 1));
+    const time = Math.min(context, padded(longest));
+    await this.cache.reserve(this.running.length, Math.min(context, longest + 1));
     const batch = sequences.length;
     const tokens = new Int32Array(batch * time);
     parts.forEach((part, b) => {
       tokens.set(part, b * time);
     });
-    const length = Int32Array.from(parts, (part) => part.length);
+    const length = parts.map((part) => part.length);
     const rows = sequences.map((s) => this.running.indexOf(s));
-    const count = parts.map((part) => part.length);
-    const write = this.rowOutputs.map(
-      ({ prefill, into }): RowWrite => ({
-        output: prefill,
-        into,
-        axis: 2,
-        at: parts.map(() => 0),
-        count,
-        rows,
-      }),
-    );
-    const result = await this.prefill.run({
-      inputs: { tokens: tensor('i32', [batch, time], tokens), length: tensor('i32', [batch], length) },
-      resident: [this.cache as Resident],
-      write,
+    const starts = parts.map(() => 0);
+    const result = await this.programs.prefill.run({
+      inputs: {
+        tokens: tensor('i32', [batch, time], tokens),
+        length: tensor('i32', [batch], Int32Array.from(length)),
+      },
+      resident: this.cache.resident,
+      write: this.cache.writes('', starts, rows, length),
     });
     sequences.forEach((s, b) => {
-      s.cached = (parts[b] as number[]).length;
+      s.cached = length[b] as number;
     });
     await this.take(sequences, result.logits as HostTensor<'f32'>);
   }
 
   private async advance(): Promise<void> {
+    const needed = (): number => Math.max(...this.running.map((s) => s.cached)) + 1;
+    while (this.running.length > 1 && !this.fits(this.running.length, needed())) await this.stepBack();
     const { running } = this;
-    await this.reserve(Math.max(...running.map((s) => s.cached)) + 1);
-    const token = new Int32Array(this.rows);
-    const position = new Int32Array(this.rows);
-    const rows = new Array<number>(this.rows).fill(-1);
+    await this.cache.reserve(running.length, needed());
+    const size = running.length;
+    const token = new Int32Array(size);
+    const position = new Int32Array(size);
     running.forEach((s, row) => {
       token[row] = s.tokens[s.tokens.length - 1] as number;
       position[row] = s.cached;
-      rows[row] = row;
     });
-    const at = Array.from(position);
-    const write = this.rowOutputs.map(({ output, into }): RowWrite => ({ output, into, axis: 2, at, rows }));
-    const result = await this.step.run({
-      inputs: { token: tensor('i32', [this.rows], token), position: tensor('i32', [this.rows], position) },
-      resident: [this.cache as Resident],
-      write,
+    const rows = running.map((_, row) => row);
+    const result = await this.programs.step.run({
+      inputs: { token: tensor('i32', [size], token), position: tensor('i32', [size], position) },
+      resident: this.cache.resident,
+      write: this.cache.writes('new_', Array.from(position), rows),
     });
     for (const s of running) s.cached++;
     await this.take([...running], result.logits as HostTensor<'f32'>);
+  }
+
+  /** The youngest sequence gives its place up; it is read again when there is room. */
+  private async stepBack(): Promise<void> {
+    const youngest = this.running[this.running.length - 1] as Sequence;
+    this.preempted += 1;
+    youngest.cached = 0;
+    this.running = this.running.slice(0, -1);
+    this.waiting.unshift(youngest);
+    await this.cache.keep(this.running.map((_, row) => row));
   }
 
   /** Samples one token for each sequence from its row and lets finished ones go. */
@@ -287,75 +412,41 @@ export class Decoder {
     await this.leave(finished, 'length');
   }
 
-  /** Frees slots: the last rows move into the gaps. */
+  /** Frees places at once; what was read is kept for prompts that begin alike. */
   private async leave(sequences: readonly Sequence[], reason: DecodeResult['reason']): Promise<void> {
     if (sequences.length === 0) return;
-    const before = [...this.running];
-    const kept = before.filter((s) => !sequences.includes(s));
+    const before = this.running;
+    this.running = before.filter((s) => !sequences.includes(s));
     for (const s of sequences) s.resolve({ reason, tokens: s.answer });
-    this.running = kept;
-    if (kept.length === 0) {
-      await this.release();
-      return;
-    }
-    await this.compact(before, kept);
+    for (const s of sequences) await this.remember(s, before.indexOf(s));
+    await this.cache.keep(this.running.map((s) => before.indexOf(s)));
   }
 
-  /** Cache rows follow their sequences; only rows that change place are copied. */
-  private async compact(before: readonly Sequence[], kept: readonly Sequence[]): Promise<void> {
-    const from = kept.map((s) => before.indexOf(s));
-    if (this.cache === undefined || from.every((row, to) => row === to)) return;
-    const all = await this.cache.read();
-    const next: Record<string, HostTensor> = {};
-    for (const name of this.cacheNames) {
-      const { shape, data } = all[name] as HostTensor<'f32'>;
-      const size = data.length / (shape[0] as number);
-      from.forEach((row, to) => {
-        if (row !== to) data.copyWithin(to * size, row * size, (row + 1) * size);
-      });
-      next[name] = { dtype: 'f32', shape, data };
-    }
-    await this.cache.write(next);
-  }
-
-  /** Makes the cache hold all running rows and `length` tokens each. */
-  private async reserve(length: number): Promise<void> {
-    const { context, heads, headDim, backend } = this.model;
-    let bucket = Math.max(this.bucket, Math.min(FIRST_BUCKET, context));
-    while (bucket < length) bucket = Math.min(context, bucket * 2);
-    const rows = this.running.length;
-    if (this.cache === undefined) {
-      this.rows = rows;
-      this.bucket = bucket;
-      this.cache = await backend.resident(
-        Object.fromEntries(
-          this.cacheNames.map((name) => [name, zeros('f32', [rows, heads, bucket, headDim])]),
-        ),
-      );
-      return;
-    }
-    if (bucket !== this.bucket) await this.cache.resize(this.cacheNames, 2, bucket);
-    if (rows !== this.rows) await this.cache.resize(this.cacheNames, 0, rows);
-    this.bucket = bucket;
-    this.rows = rows;
-  }
-
-  private async release(): Promise<void> {
-    await this.cache?.free();
-    this.cache = undefined;
-    this.rows = 0;
-    this.bucket = 0;
+  private async remember(sequence: Sequence, row: number): Promise<void> {
+    const { cached, tokens } = sequence;
+    // Where the context was passed, places and tokens no longer belong together.
+    if (row < 0 || cached > tokens.length || tokens.length > this.model.context) return;
+    const known = tokens.slice(0, cached);
+    if (this.prefixes.wants(known, cached * bytesPerToken(this.model)))
+      this.prefixes.put(known, await this.cache.read(row, cached));
   }
 
   /** Ends what runs (as cancelled) and frees the model. */
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    for (const s of this.waiting.splice(0)) s.resolve({ reason: 'cancelled', tokens: [] });
-    await this.leave(this.running, 'cancelled');
+    for (const s of this.waiting.splice(0)) s.resolve({ reason: 'cancelled', tokens: s.answer });
+    if (this.reading !== undefined) {
+      const { sequence } = this.reading;
+      sequence.resolve({ reason: 'cancelled', tokens: sequence.answer });
+    }
+    for (const s of this.running) s.resolve({ reason: 'cancelled', tokens: s.answer });
     await this.loop;
-    await this.release();
-    await this.prefill.free();
-    await this.step.free();
+    this.running = [];
+    await this.reading?.cache.free();
+    await this.cache.free();
+    await this.programs.prefill.free();
+    await this.programs.step.free();
+    if (this.chunk !== undefined) await (await this.chunk).free();
   }
 }

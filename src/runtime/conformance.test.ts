@@ -25,6 +25,37 @@ describe.each([
     await backend.close();
   });
 
+  it('keeps rows where they belong while an axis grows and shrinks', async () => {
+    const shape = [2, 2, 3, 2];
+    const at = (r: number, m: number, t: number, i: number): number => 1000 * r + 100 * m + 10 * t + i + 1;
+    const all = (rows: readonly number[], time: number, filled: number): number[] =>
+      rows.flatMap((r) =>
+        [0, 1].flatMap((m) =>
+          Array.from({ length: time }, (_, t) => [0, 1].map((i) => (t < filled ? at(r, m, t, i) : 0))).flat(),
+        ),
+      );
+    const state = await backend.resident({ c: tensor('f32', shape, all([0, 1], 3, 3)) });
+    const now = async (): Promise<number[]> => Array.from((await state.read()).c?.data as Float32Array);
+    for (const size of [4, 5, 6, 7, 3, 4, 9]) {
+      await state.resize(['c'], 2, size);
+      expect(await now()).toEqual(all([0, 1], size, 3));
+    }
+    await state.resize(['c'], 0, 3);
+    expect(await now()).toEqual([...all([0, 1], 9, 3), ...all([0], 9, 0)]);
+    await state.copyRows(['c'], [1, 0], [2, 1]);
+    expect(await now()).toEqual(all([0, 0, 1], 9, 3));
+    await state.resize(['c'], 0, 2);
+    const part = { row: 1, axis: 2, at: 1, count: 2 };
+    const read = (await state.readPart(['c'], part)).c;
+    expect(read?.shape).toEqual([1, 2, 2, 2]);
+    expect(Array.from(read?.data as Float32Array)).toEqual([11, 12, 21, 22, 111, 112, 121, 122]);
+    await state.writePart({ c: read as never }, { ...part, row: 0, at: 5 });
+    expect((await now()).slice(8, 16)).toEqual([0, 0, 11, 12, 21, 22, 0, 0]);
+    await expect(state.readPart(['c'], { ...part, at: 8 })).rejects.toMatchObject({
+      code: 'row_out_of_range',
+    });
+  });
+
   it('updates resident tensors from step to step', async () => {
     const program = await backend.compile(grow);
     const state = await backend.resident({ x: tensor('f32', [2], [1, 2]) });

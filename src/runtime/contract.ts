@@ -39,7 +39,21 @@ export interface Resident {
   write(tensors: HostTensors): Promise<void>;
   /** Gives `axis` the new size; kept rows stay, new rows are zero. */
   resize(names: readonly string[], axis: number, size: number): Promise<void>;
+  /** Copies rows of axis 0, one after another: row `from[i]` to row `to[i]`. */
+  copyRows(names: readonly string[], from: readonly number[], to: readonly number[]): Promise<void>;
+  /** Copies a part of each tensor out, `[1, …, count, …]`. @throws InkstoneError `row_out_of_range` */
+  readPart(names: readonly string[], part: Part): Promise<HostTensors>;
+  /** Copies parts in. @throws InkstoneError `row_out_of_range` */
+  writePart(tensors: HostTensors, part: Part): Promise<void>;
   free(): Promise<void>;
+}
+
+/** One row of axis 0, and `count` places of `axis` from `at`. */
+export interface Part {
+  row: number;
+  axis: number;
+  at: number;
+  count: number;
 }
 
 /**

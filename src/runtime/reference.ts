@@ -5,7 +5,7 @@ import { evaluate, toReference } from '../program/evaluate.ts';
 import type { ReferenceValue } from '../program/operation.ts';
 import { bindSizes } from '../program/trace.ts';
 import type { Program } from '../program/types.ts';
-import type { Backend, CompileOptions, Executable, Resident, RowWrite, RunCall } from './contract.ts';
+import type { Backend, CompileOptions, Executable, Part, Resident, RowWrite, RunCall } from './contract.ts';
 
 export function openReference(): Backend {
   return {
@@ -74,9 +74,54 @@ class ReferenceResident implements Resident {
     }
   }
 
+  async copyRows(names: readonly string[], from: readonly number[], to: readonly number[]): Promise<void> {
+    for (const name of names) {
+      const { shape, data } = this.get(name);
+      const size = sizeOf(shape.slice(1));
+      from.forEach((row, i) => {
+        data.copyWithin((to[i] as number) * size, row * size, (row + 1) * size);
+      });
+    }
+  }
+
+  async readPart(names: readonly string[], part: Part): Promise<HostTensors> {
+    return Object.fromEntries(
+      names.map((name) => {
+        const value = this.get(name);
+        const places = placesOf(value.shape, part);
+        const shape = value.shape.map((s, i) => (i === 0 ? 1 : i === part.axis ? part.count : s));
+        const data = Float64Array.from(places, (place) => value.data[place] as number);
+        return [name, toHost({ dtype: value.dtype, shape, data })];
+      }),
+    );
+  }
+
+  async writePart(tensors: HostTensors, part: Part): Promise<void> {
+    for (const [name, tensor] of Object.entries(tensors)) {
+      const { shape, data } = this.get(name);
+      placesOf(shape, part).forEach((place, i) => {
+        data[place] = Number(tensor.data[i]);
+      });
+    }
+  }
+
   async free(): Promise<void> {
     this.values.clear();
   }
+}
+
+/** Flat places of a part, in its own order. @throws InkstoneError `row_out_of_range` */
+function placesOf(shape: readonly number[], { row, axis, at, count }: Part): number[] {
+  const inner = sizeOf(shape.slice(axis + 1));
+  const size = shape[axis] as number;
+  if (row >= (shape[0] as number) || at + count > size)
+    throw new InkstoneError('row_out_of_range', `row ${row}, ${at}…${at + count} does not fit [${shape}]`);
+  return Array.from({ length: sizeOf(shape.slice(1, axis)) }, (_, m) => m).flatMap((m) =>
+    Array.from(
+      { length: count * inner },
+      (_, i) => ((row * sizeOf(shape.slice(1, axis)) + m) * size + at) * inner + i,
+    ),
+  );
 }
 
 class ReferenceExecutable implements Executable {

@@ -13,6 +13,7 @@ import type {
   BackendOptions,
   CompileOptions,
   Executable,
+  Part,
   ProfileEvent,
   Resident,
   RunCall,
@@ -213,6 +214,18 @@ class OnnxRuntimeResident implements Resident {
 
   async resize(names: readonly string[], axis: number, size: number): Promise<void> {
     await this.ask({ kind: 'resize', id: this.id, names, axis, size });
+  }
+
+  async copyRows(names: readonly string[], from: readonly number[], to: readonly number[]): Promise<void> {
+    await this.ask({ kind: 'copyRows', id: this.id, names, from, to });
+  }
+
+  async readPart(names: readonly string[], part: Part): Promise<HostTensors> {
+    return (await this.ask({ kind: 'readPart', id: this.id, names, part })) as HostTensors;
+  }
+
+  async writePart(tensors: HostTensors, part: Part): Promise<void> {
+    await this.ask({ kind: 'writePart', id: this.id, tensors, part });
   }
 
   async free(): Promise<void> {

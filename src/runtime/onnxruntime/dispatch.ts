@@ -26,6 +26,12 @@ export class Dispatcher {
         return engine.write(call.id, call.tensors);
       case 'resize':
         return engine.resize(call.id, call.names, call.axis, call.size);
+      case 'copyRows':
+        return engine.copyRows(call.id, call.names, call.from, call.to);
+      case 'readPart':
+        return engine.readPart(call.id, call.names, call.part);
+      case 'writePart':
+        return engine.writePart(call.id, call.tensors, call.part);
       case 'freeResident':
         return engine.freeResident(call.id);
       case 'profile':

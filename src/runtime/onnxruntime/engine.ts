@@ -4,10 +4,21 @@
  */
 import * as ort from 'onnxruntime-node';
 import { InkstoneError } from '../../base/errors.ts';
-import { allocate, type DType, type HostTensor, type HostTensors, sizeOf } from '../../base/tensor.ts';
-import type { ProfileEvent, RowWrite } from '../contract.ts';
+import type { DType, HostTensor, HostTensors } from '../../base/tensor.ts';
+import type { Part, ProfileEvent, RowWrite } from '../contract.ts';
 import { fromOrt, toOrt } from './convert.ts';
 import { readProfile } from './profile.ts';
+import {
+  copySlotRows,
+  dropSlot,
+  readSlotPart,
+  resizeSlot,
+  type Slot,
+  slotOf,
+  spareOf,
+  writeRows,
+  writeSlotPart,
+} from './slots.ts';
 
 export interface EngineOptions {
   provider: 'cpu' | 'webgpu';
@@ -21,14 +32,6 @@ export interface RunRequest {
   update: Readonly<Record<string, string>>;
   write: readonly RowWrite[];
   fetch: readonly string[];
-}
-
-/** One resident tensor: the value, and for updates a second buffer to write the next one into. */
-interface Slot {
-  dtype: DType;
-  shape: readonly number[];
-  value: ort.Tensor;
-  spare: ort.Tensor | undefined;
 }
 
 interface Session {
@@ -143,20 +146,45 @@ export class Engine {
       const before = this.slot(id, name);
       if (before.dtype !== tensor.dtype)
         throw new InkstoneError('input_mismatch', `"${name}" is ${before.dtype}, not ${tensor.dtype}`);
-      drop(before);
+      dropSlot(before);
       set.set(name, slotOf(tensor));
     }
   }
 
   async resize(id: number, names: readonly string[], axis: number, size: number): Promise<void> {
-    const all = await this.read(id, names);
-    const changed: Record<string, HostTensor> = {};
-    for (const name of names) changed[name] = resized(all[name] as HostTensor, axis, size);
-    this.write(id, changed);
+    for (const name of names) resizeSlot(await this.inHost(id, name), axis, size);
+  }
+
+  async copyRows(
+    id: number,
+    names: readonly string[],
+    from: readonly number[],
+    to: readonly number[],
+  ): Promise<void> {
+    for (const name of names) copySlotRows(await this.inHost(id, name), from, to);
+  }
+
+  async readPart(id: number, names: readonly string[], part: Part): Promise<HostTensors> {
+    const result: Record<string, HostTensor> = {};
+    for (const name of names) result[name] = readSlotPart(await this.inHost(id, name), part);
+    return result;
+  }
+
+  async writePart(id: number, tensors: HostTensors, part: Part): Promise<void> {
+    for (const [name, tensor] of Object.entries(tensors))
+      writeSlotPart(await this.inHost(id, name), tensor, part);
+  }
+
+  /** The slot, its value brought into host memory where it was on the GPU. */
+  private async inHost(id: number, name: string): Promise<Slot> {
+    const slot = this.slot(id, name);
+    if (slot.value.location === 'cpu') return slot;
+    this.write(id, await this.read(id, [name]));
+    return this.slot(id, name);
   }
 
   freeResident(id: number): void {
-    for (const slot of this.sets.get(id)?.values() ?? []) drop(slot);
+    for (const slot of this.sets.get(id)?.values() ?? []) dropSlot(slot);
     this.sets.delete(id);
   }
 
@@ -190,6 +218,7 @@ export class Engine {
         const { value } = slot;
         slot.value = slot.spare as ort.Tensor;
         slot.spare = value;
+        slot.room = undefined;
       } else {
         slot.value.dispose();
         slot.value = results[output] as ort.Tensor;
@@ -249,25 +278,6 @@ function messageOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-function slotOf(tensor: HostTensor): Slot {
-  const copy = { ...tensor, data: tensor.data.slice() } as HostTensor;
-  return { dtype: tensor.dtype, shape: [...tensor.shape], value: toOrt(copy), spare: undefined };
-}
-
-function spareOf(slot: Slot): ort.Tensor {
-  slot.spare ??= toOrt({
-    dtype: slot.dtype,
-    shape: slot.shape,
-    data: allocate(slot.dtype, sizeOf(slot.shape)),
-  } as HostTensor);
-  return slot.spare;
-}
-
-function drop(slot: Slot): void {
-  slot.value.dispose();
-  slot.spare?.dispose();
-}
-
 function toHost(value: ort.Tensor): { dtype: DType; data: HostTensor['data'] } {
   const dtype = (
     {
@@ -281,49 +291,6 @@ function toHost(value: ort.Tensor): { dtype: DType; data: HostTensor['data'] } {
     } as Record<string, DType>
   )[value.type] as DType;
   return { dtype, data: fromOrt(value, dtype) };
-}
-
-function resized(tensor: HostTensor, axis: number, size: number): HostTensor {
-  const shape = tensor.shape.map((s, i) => (i === axis ? size : s));
-  const data = allocate(tensor.dtype, sizeOf(shape));
-  const inner = sizeOf(tensor.shape.slice(axis + 1));
-  const before = (tensor.shape[axis] as number) * inner;
-  const after = size * inner;
-  const outer = sizeOf(tensor.shape.slice(0, axis));
-  for (let o = 0; o < outer; o++) {
-    data.set(tensor.data.subarray(o * before, o * before + Math.min(before, after)) as never, o * after);
-  }
-  return { dtype: tensor.dtype, shape, data } as HostTensor;
-}
-
-/** See RowWrite: copies rows of an output into a resident tensor. */
-function writeRows(output: ort.Tensor, slot: Slot, write: RowWrite): void {
-  const from = fromOrt(output, slot.dtype) as Float32Array;
-  const into = fromOrt(slot.value, slot.dtype) as Float32Array;
-  const { axis } = write;
-  const inner = sizeOf(output.dims.slice(axis + 1));
-  const middle = sizeOf(output.dims.slice(1, axis));
-  const own = output.dims[axis] as number;
-  const size = slot.shape[axis] as number;
-  for (let b = 0; b < (output.dims[0] as number); b++) {
-    const row = write.rows?.[b] ?? b;
-    const count = write.count?.[b] ?? own;
-    const at = write.at[b] as number;
-    if (row < 0 || count === 0) continue;
-    if (at + count > size)
-      throw new InkstoneError(
-        'row_out_of_range',
-        `rows ${at}…${at + count} do not fit an axis of ${size} in "${write.into}"`,
-      );
-    for (let m = 0; m < middle; m++) {
-      const start = (b * middle + m) * own * inner;
-      const place = ((row * middle + m) * size + at) * inner;
-      // Short rows are faster to copy in a loop than through a new view each.
-      if (count * inner <= 256)
-        for (let i = 0; i < count * inner; i++) into[place + i] = from[start + i] as number;
-      else into.set(from.subarray(start, start + count * inner), place);
-    }
-  }
 }
 
 function runError(name: string, message: string, cause: unknown): InkstoneError {

@@ -1,5 +1,6 @@
 /** What crosses between a backend and the thread that holds its sessions. Types only. */
 import type { HostTensors } from '../../base/tensor.ts';
+import type { Part } from '../contract.ts';
 import type { EngineOptions, RunRequest } from './engine.ts';
 
 export type EngineCall =
@@ -10,6 +11,15 @@ export type EngineCall =
   | { kind: 'read'; id: number; names: readonly string[] }
   | { kind: 'write'; id: number; tensors: HostTensors }
   | { kind: 'resize'; id: number; names: readonly string[]; axis: number; size: number }
+  | {
+      kind: 'copyRows';
+      id: number;
+      names: readonly string[];
+      from: readonly number[];
+      to: readonly number[];
+    }
+  | { kind: 'readPart'; id: number; names: readonly string[]; part: Part }
+  | { kind: 'writePart'; id: number; tensors: HostTensors; part: Part }
   | { kind: 'freeResident'; id: number }
   | { kind: 'profile'; session: number }
   | { kind: 'free'; session: number }

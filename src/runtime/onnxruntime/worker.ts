@@ -18,7 +18,7 @@ port?.on('message', (question: Question) => {
       const value = await dispatcher.answer(question.call);
       answer = { id: question.id, value };
       // What was read is a copy already; it is handed over, not copied again.
-      if (question.call.kind === 'read')
+      if (question.call.kind === 'read' || question.call.kind === 'readPart')
         moved = Object.values(value as HostTensors).map((t) => t.data.buffer as ArrayBuffer);
     } catch (thrown) {
       const { code, message, kind, hint, details } = InkstoneError.from(thrown, 'engine_failed');
