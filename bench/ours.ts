@@ -142,7 +142,8 @@ async function decoding(
       ...decodingOf(model),
       parameters: await readTensors(parameters),
     },
-    { maxBatch: prompt.length },
+    // The same prompts come again and again: nothing may be remembered of them.
+    { maxBatch: prompt.length, prefixBytes: 0 },
   );
   const greedy = { temperature: 0, topK: 0, topP: 1, seed: 1, maxTokens: tokens };
   let first: number[] = [];

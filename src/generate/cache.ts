@@ -43,7 +43,8 @@ export class Cache {
 
   /** Makes it hold `rows` sequences of `length` tokens each; never shortens rows. */
   async reserve(rows: number, length: number): Promise<void> {
-    const places = Math.max(this.length, bucketOf(length, this.context));
+    // Empty rows may become shorter again: nothing is moved for it.
+    const places = Math.max(this.rows === 0 ? 0 : this.length, bucketOf(length, this.context));
     const { heads, headDim } = this.shape;
     if (this.held === undefined) {
       this.held = await this.backend.resident(
@@ -74,10 +75,9 @@ export class Cache {
     }));
   }
 
-  /** Row `from[i]` becomes row i; the rest go. */
+  /** Row `from[i]` becomes row i; the rest go. The memory stays, for those that come next. */
   async keep(from: readonly number[]): Promise<void> {
     if (this.held === undefined) return;
-    if (from.length === 0) return this.free();
     const moved = from.map((row, to) => [row, to] as const).filter(([row, to]) => row !== to);
     if (moved.length > 0)
       await this.held.copyRows(

@@ -95,6 +95,8 @@ interface Sequence {
 
 /** Prompt tokens that one round reads at most: the longest that the others wait between two of their tokens. */
 const ROUND_TOKENS = 512;
+/** Known tokens from which on a prompt is read by itself, after what is known of it. */
+const WORTH_ALONE = 96;
 /** Prompts are padded to multiples of this, so that few shapes come up. */
 const PROMPT_MULTIPLE = 16;
 const MEGABYTE = 2 ** 20;
@@ -251,7 +253,8 @@ export class Decoder {
       const rows = this.running.length + together.length + (this.reading === undefined ? 1 : 2);
       if (rows > this.options.maxBatch || (rows > 1 && !this.fits(rows, Math.max(length, tokens) + 1))) break;
       const known = this.prefixes.find(next.tokens.slice(-this.model.context));
-      const long = length > ROUND_TOKENS || (known !== undefined && known.count >= length / 2);
+      // Prompts are read together; one that is mostly known is read alone only where that saves much.
+      const long = length > ROUND_TOKENS || (known !== undefined && known.count >= WORTH_ALONE);
       const turn = long
         ? this.reading === undefined
         : tokens + length <= ROUND_TOKENS || together.length === 0;
