@@ -1,17 +1,9 @@
 /** Losses. */
-import { gatherElements, logSoftmax, mean, neg, reshape, type Tensor } from '../program/index.ts';
+import { crossEntropyRows, mean, type Tensor } from '../program/index.ts';
 
-/**
- * Negative log-likelihood of each target under softmax(logits), in nats.
- * @param logits `[rows, classes] f32` @param targets `[rows] i32` @returns `[rows] f32`
- */
-export function crossEntropyRows(logits: Tensor, targets: Tensor): Tensor {
-  const rows = targets.shape[0] as number;
-  const picked = gatherElements(logSoftmax(logits), reshape(targets, [rows, 1]), 1);
-  return reshape(neg(picked), [rows]);
-}
+export { crossEntropyRows };
 
-/** Mean over the rows. */
+/** Mean over the rows, in nats. `logits` `[rows, classes] f32`, `targets` `[rows] i32` → a scalar. */
 export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
   return mean(crossEntropyRows(logits, targets));
 }

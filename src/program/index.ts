@@ -7,6 +7,7 @@ export { operationNames } from './operation.ts';
 export { attention } from './ops/attention.ts';
 export { constant, fill, iota, isTensor, type Operand, zerosLike } from './ops/constant.ts';
 export { type ConvOptions, conv, convTranspose } from './ops/convolution.ts';
+export { crossEntropyRows } from './ops/cross-entropy.ts';
 export * from './ops/elementwise.ts';
 export { gelu, layerNorm, logSoftmax, softmax } from './ops/fused.ts';
 export * from './ops/indexing.ts';

@@ -79,6 +79,26 @@ export const textPresets: readonly TextPreset[] = [
     },
   },
   {
+    id: 'tang-pangu',
+    title: 'Tang poems, PanGu-α',
+    description:
+      '6 million parameters over Chinese characters, context 128: PanGu-α’s query layer on classical poems; half an hour on two cores.',
+    architecture: 'pangu',
+    tokenizer: { name: 'characters' },
+    model: { layers: 5, heads: 4, width: 256, context: 128, bias: true },
+    training: {
+      steps: 1900,
+      batch: 32,
+      context: 128,
+      learningRate: 0.02,
+      dropout: 0.1,
+      optimiser: { name: 'muon', weightDecay: 0.1, adamRate: 0.15 },
+      schedule: { name: 'linear', warmup: 50, decay: 0.7, floor: 0 },
+      evaluateEvery: 400,
+      checkpointEvery: 200,
+    },
+  },
+  {
     id: 'starter',
     title: 'The starter',
     description:

@@ -147,6 +147,16 @@ const cases: Case[] = [
     fn: ({ x, s, b }) => P.layerNorm(x as P.Tensor, s as P.Tensor, b as P.Tensor),
   },
   {
+    name: 'rmsNorm',
+    shapes: { x: [3, 4], s: [4] },
+    fn: ({ x, s }) => P.rmsNorm(x as P.Tensor, s as P.Tensor),
+  },
+  {
+    name: 'crossEntropy',
+    shapes: { x: [3, 4] },
+    fn: ({ x }) => P.crossEntropyRows(x as P.Tensor, ids([2, 0, 2])),
+  },
+  {
     name: 'attention',
     shapes: { q: [2, 3, 4], k: [2, 3, 4], v: [2, 3, 2] },
     fn: ({ q, k, v }) => P.attention(q as P.Tensor, k as P.Tensor, v as P.Tensor),
