@@ -1,6 +1,9 @@
 /** Architectures and their presets, by family. */
+export * from './text/any.ts';
 export * from './text/architecture.ts';
 export * from './text/architectures.ts';
+export * from './text/bert.ts';
+export * from './text/bert-programs.ts';
 export * from './text/gpt2.ts';
 export * from './text/gpt3.ts';
 export * from './text/llama.ts';

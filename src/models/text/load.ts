@@ -1,29 +1,31 @@
 /**
- * Opens a text model's folder: a served model, a run, or a Hugging Face GPT-2. Knows files and configuration;
+ * Opens a text model's folder: a served model, a run, or a Hugging Face checkpoint. Knows files and configuration;
  * runs nothing.
  */
 import { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
-import { exists, facts, readBytes, readText } from '../../base/host.ts';
+import { exists, facts, readText } from '../../base/host.ts';
 import type { HostTensors } from '../../base/tensor.ts';
 import { readTokenizer } from '../../data/tokenizer/read.ts';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer.ts';
-import { readSafetensors } from '../../formats/safetensors.ts';
 import {
-  architectureOf,
-  type TextConfig,
-  textConfig,
-  textParameterCount,
-  textParameters,
-} from './architectures.ts';
+  type AnyTextConfig,
+  anyTextConfig,
+  anyTextParameterCount,
+  anyTextParameters,
+  architectureName,
+  requireWriting,
+} from './any.ts';
+import type { TextConfig } from './architectures.ts';
 import { parametersOf } from './checkpoint.ts';
 import { fromHuggingFace, huggingFaceLayout } from './hugging-face.ts';
+import { readWeights } from './weights.ts';
 
-export interface TextModelInfo {
+export interface TextModelInfo<C extends AnyTextConfig = AnyTextConfig> {
   folder: string;
   family: 'text';
   architecture: string;
-  config: TextConfig;
+  config: C;
   parameters: number;
   /** Seconds since 1970. */
   created: number;
@@ -32,7 +34,7 @@ export interface TextModelInfo {
   card: string;
 }
 
-export interface TextModel extends TextModelInfo {
+export interface TextModel<C extends AnyTextConfig = TextConfig> extends TextModelInfo<C> {
   tokenizer: Tokenizer;
   weights: HostTensors;
 }
@@ -66,9 +68,9 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
     return {
       folder,
       family: 'text',
-      architecture: architectureOf(config).name,
+      architecture: architectureName(config),
       config,
-      parameters: textParameterCount(config),
+      parameters: anyTextParameterCount(config),
       created: Math.floor(modified / 1000),
       source: 'hugging-face',
       card,
@@ -78,7 +80,7 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
   if (!read.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(read.error)}`, { kind: 'data' });
   const { created, family, architecture } = read.data;
-  const model = textConfig.safeParse({ ...read.data.model, architecture });
+  const model = anyTextConfig.safeParse({ ...read.data.model, architecture });
   if (!model.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(model.error)}`, { kind: 'data' });
   const source = (await exists(`${folder}/model.safetensors`)) ? 'model' : 'run';
@@ -87,15 +89,23 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
     family,
     architecture,
     config: model.data,
-    parameters: textParameterCount(model.data),
+    parameters: anyTextParameterCount(model.data),
     created,
     source,
     card,
   };
 }
 
+/** @throws InkstoneError `model_untrained`, `parameters_differ`, `safetensors_corrupt` */
+export async function loadWeights({ folder, source, config }: TextModelInfo): Promise<HostTensors> {
+  const tensors = await readWeights(folder, source);
+  return source === 'hugging-face'
+    ? huggingFaceLayout(config).readTensors(tensors, config)
+    : parametersOf(tensors, anyTextParameters(config));
+}
+
 /** With weights and tokenizer. @throws InkstoneError `model_missing`, `model_untrained`, `parameters_differ` */
-export async function loadTextModel(folder: string): Promise<TextModel> {
+export async function loadAnyTextModel(folder: string): Promise<TextModel<AnyTextConfig>> {
   const info = await describeTextModel(folder);
   const tokenizerFile = `${folder}/tokenizer.json`;
   if (!(await exists(tokenizerFile)))
@@ -108,28 +118,11 @@ export async function loadTextModel(folder: string): Promise<TextModel> {
       { kind: 'conflict', hint: 'use the tokenizer that the model was trained with' },
     );
   }
-  const { tensors } = readSafetensors(await readBytes(await weightsFile(info)));
-  const weights =
-    info.source === 'hugging-face'
-      ? huggingFaceLayout(info.config).readTensors(tensors, info.config)
-      : parametersOf(tensors, textParameters(info.config));
-  return { ...info, tokenizer, weights };
+  return { ...info, tokenizer, weights: await loadWeights(info) };
 }
 
-async function weightsFile({ folder, source }: TextModelInfo): Promise<string> {
-  const names =
-    source === 'run'
-      ? ['checkpoints/best.safetensors', 'checkpoints/last.safetensors']
-      : ['model.safetensors'];
-  for (const name of names) if (await exists(`${folder}/${name}`)) return `${folder}/${name}`;
-  if (await exists(`${folder}/pytorch_model.bin`)) {
-    throw new InkstoneError('model_invalid', `${folder} has only a pickled checkpoint`, {
-      kind: 'unsupported',
-      hint: 'pickles can run code and are never read; save the model as safetensors: model.save_pretrained(folder, safe_serialization=True)',
-    });
-  }
-  throw new InkstoneError('model_untrained', `${folder} has no weights yet`, {
-    kind: 'missing',
-    hint: 'train it first, or wait for its first checkpoint',
-  });
+/** A model that writes. @throws InkstoneError `model_writes_nothing` and what `loadAnyTextModel` throws */
+export async function loadTextModel(folder: string): Promise<TextModel> {
+  requireWriting((await describeTextModel(folder)).config);
+  return (await loadAnyTextModel(folder)) as TextModel;
 }
