@@ -11,7 +11,7 @@ import { command } from '../command.ts';
 const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js'] as const;
 
 const schema = z.object({
-  benchmark: z.enum(['train-text', 'decode', 'gemm']).describe('what to measure'),
+  benchmark: z.enum(['train-text', 'decode', 'gemm', 'text-quality']).describe('what to measure'),
   data: z
     .string()
     .optional()
@@ -73,11 +73,16 @@ async function load<T>(name: string): Promise<T> {
 
 type Run = (options: object) => Promise<Result>;
 
-const FUNCTIONS = { 'train-text': 'benchTrainText', decode: 'benchDecode', gemm: 'benchGemm' } as const;
+const FUNCTIONS = {
+  'train-text': 'benchTrainText',
+  decode: 'benchDecode',
+  gemm: 'benchGemm',
+  'text-quality': 'benchTextQuality',
+} as const;
 
 export const bench = command({
   name: 'bench',
-  summary: 'measure this machine: training, decoding and matrix products beside other libraries',
+  summary: 'measure this machine beside other libraries, and what models learn on it beside references',
   description:
     'All participants run in turns in one run, with the same shapes, data and number of threads. PyTorch comes from INKSTONE_PYTHON, ' +
     'INKSTONE_HOME/peers/python or python3; TensorFlow.js and jax-js are installed on first use. A peer that is not there is named as absent.',
