@@ -1,2 +1,3 @@
 /** Scores and references. */
+export * from './metrics/index.ts';
 export { WittenBell } from './ngram.ts';
