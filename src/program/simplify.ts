@@ -98,14 +98,11 @@ function withoutBroadcasts(inputs: readonly Tensor[], shape: Shape): Tensor[] {
   result.forEach((tensor, i) => {
     if (tensor.node.op !== 'broadcastTo') return;
     const source = tensor.node.inputs[0] as Tensor;
-    // Another operand must still span each axis that this one no longer does.
-    const spanned = shape.every(
-      (size, axis) =>
-        size === 1 ||
-        result.some(
-          (other, j) => (j === i ? sizeAt(source, axis, shape) : sizeAt(other, axis, shape)) === size,
-        ),
-    );
+    // The operands must still span each axis, and one of them the rank (axes of size 1 count there, too).
+    const others = result.map((other, j) => (j === i ? source : other));
+    const spanned =
+      others.some((other) => other.shape.length === shape.length) &&
+      shape.every((size, axis) => size === 1 || others.some((other) => sizeAt(other, axis, shape) === size));
     if (spanned) result[i] = source;
   });
   return result;
