@@ -116,7 +116,7 @@ describe('random programs', () => {
         const errors = [1e-5, 1e-6, 1e-7].map((h) => Math.abs((totalAt(h) - totalAt(-h)) / (2 * h) - slope));
         expect(Math.min(...errors), P.print(exact)).toBeLessThan(1e-5 * (1 + Math.abs(slope)));
       }),
-      { seed: 20260, numRuns: 1500 },
+      { seed: 20260, numRuns: 700 },
     );
   });
 
@@ -142,7 +142,7 @@ describe('random programs', () => {
           );
         }
       }),
-      { seed: 20261, numRuns: 400 },
+      { seed: 20261, numRuns: 300 },
     );
   });
 

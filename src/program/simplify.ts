@@ -68,7 +68,7 @@ function simplifyNode(
   const key = keyOf(node, inputs);
   const before = known.get(key);
   if (before !== undefined) return before;
-  const results = fold(node, inputs) ?? remake(node, inputs, simplifyBodies(node));
+  const results = nothing(node) ?? fold(node, inputs) ?? remake(node, inputs, simplifyBodies(node));
   known.set(key, results);
   return results;
 }
@@ -164,6 +164,13 @@ function scalarOf(x: Tensor): number | undefined {
   if (x.node.op !== 'constant') return undefined;
   const { data } = x.node.attributes.value as HostTensor;
   return data.length === 1 ? Number(data[0]) : undefined;
+}
+
+/** Results without elements need no computing (which runtimes are not safe at: some crash). */
+function nothing(node: Node): readonly Tensor[] | undefined {
+  return node.outputs.every((t) => isStatic(t.shape) && t.shape.includes(0))
+    ? node.outputs.map((t) => constant(hostTensor(t.dtype, t.shape as readonly number[], [])))
+    : undefined;
 }
 
 function fold(node: Node, inputs: readonly Tensor[]): readonly Tensor[] | undefined {

@@ -13,7 +13,8 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 function parse(size: Size): Polynomial {
   const result: Polynomial = new Map();
   if (typeof size === 'number') {
-    if (!Number.isInteger(size) || size < 0) {
+    // Below zero, too: differences pass through here.
+    if (!Number.isInteger(size)) {
       throw new InkstoneError('size_invalid', `a size is a whole number or a name, not ${size}`, {
         kind: 'usage',
       });
@@ -140,6 +141,11 @@ export function bindShape(shape: Shape, sizes: Readonly<Record<string, number>>)
 
 export function isStatic(shape: Shape): shape is readonly number[] {
   return shape.every((size) => typeof size === 'number');
+}
+
+/** Whether an axis is 0, or may turn out to be. */
+export function mayBeEmpty(shape: Shape): boolean {
+  return shape.some((size) => size === 0 || typeof size === 'string');
 }
 
 export function sameShape(a: Shape, b: Shape): boolean {

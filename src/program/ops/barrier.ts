@@ -1,5 +1,6 @@
 /** A value that may not be computed before another is there: keeps rematerialised work late. */
 import { define, type ReferenceValue } from '../operation.ts';
+import { mayBeEmpty } from '../size.ts';
 import type { Tensor, TensorType } from '../types.ts';
 
 const barrierCall = define<Record<string, never>>({
@@ -16,8 +17,11 @@ const barrierCall = define<Record<string, never>>({
       integers([0]),
       integers([1]),
     ]);
-    const zero = emit('Mul', [emit('Cast', [emit('IsNaN', [first])], { to: 7 }), integers([0])]);
-    return emit('Reshape', [inputs[0] as string, emit('Add', [shape(x.shape), zero])]);
+    const bit = emit('Cast', [emit('IsNaN', [first])], { to: 7 });
+    // Of a tensor that turns out empty there is no first element, but a sum.
+    const one = mayBeEmpty(after.shape) ? emit('ReduceSum', [bit, integers([0])], { keepdims: 1 }) : bit;
+    const target = emit('Add', [shape(x.shape), emit('Mul', [one, integers([0])])]);
+    return emit('Reshape', [inputs[0] as string, target], { allowzero: mayBeEmpty(x.shape) ? 1 : undefined });
   },
   reference: ({ inputs: [x] }) => [(x as ReferenceValue).data],
 });

@@ -3,7 +3,7 @@
  * Knows no single op.
  */
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
-import { sameShape } from '../size.ts';
+import { mayBeEmpty, sameShape } from '../size.ts';
 import type { Shape, Size, Tensor, TensorType } from '../types.ts';
 
 /** The common shape; sizes must be equal or 1. */
@@ -100,7 +100,7 @@ export const applyReshape: Apply<{ shape: Shape }> = define<{ shape: Shape }>({
   vjp: ({ inputs: [x], cotangents: [g] }) => [applyReshape([g as Tensor], { shape: (x as Tensor).shape })[0]],
   onnx: ({ emit, inputs, shape, attributes }) =>
     emit('Reshape', [inputs[0] as string, shape(attributes.shape)], {
-      allowzero: attributes.shape.includes(0) ? 1 : undefined,
+      allowzero: mayBeEmpty(attributes.shape) ? 1 : undefined,
     }),
   reference: ({ inputs: [x] }) => [(x as ReferenceValue).data],
 });

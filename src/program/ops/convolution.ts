@@ -3,6 +3,7 @@
  * products again, so they can be differentiated twice (R1 and path length penalties need that).
  */
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
+import { multiplySizes } from '../size.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { product, stridesOf } from './broadcast.ts';
 import { matmul } from './linear.ts';
@@ -38,6 +39,8 @@ const convCall = define<Attributes>({
       );
     const [, channels] = x.shape as readonly [Size, number];
     const [out, own] = w.shape as readonly [number, number];
+    if (w.shape.includes(0))
+      shapeError('conv', 'weights need at least one channel on each side and one tap', types);
     if (own * groups !== channels || out % groups !== 0)
       shapeError('conv', `${channels} channels in ${groups} groups do not fit weights for ${own}`, types);
     const spatial = pads.map(([before, after], i) => {
@@ -196,7 +199,8 @@ function weightGradient(
   const rank = spatial.length;
   // [groups, out/groups, batch·places]
   const byChannel = [1, 0, ...Array.from({ length: rank }, (_, i) => i + 2)];
-  const flow = reshape(transpose(g, byChannel), [groups, out / groups, -1]);
+  const count = multiplySizes(x.shape[0] as Size, product(spatial));
+  const flow = reshape(transpose(g, byChannel), [groups, out / groups, count]);
   const taps: Tensor[] = [];
   for (let tap = 0; tap < product(kernel); tap++) {
     let rest = tap;
@@ -213,7 +217,7 @@ function weightGradient(
         step: stride,
       });
     }
-    const rows = reshape(transpose(window, byChannel), [groups, own, -1]);
+    const rows = reshape(transpose(window, byChannel), [groups, own, count]);
     taps.push(reshape(matmul(flow, swapAxes(rows)), [out, own, 1]));
   }
   return reshape(concat(taps, 2), shape);

@@ -86,6 +86,7 @@ const layerNormCall = define<{ epsilon: number }>({
     if (types.slice(1).some((t) => t.shape.length !== 1 || t.shape[0] !== x.shape.at(-1))) {
       shapeError('layerNorm', 'scale and bias must be as long as the last axis', types);
     }
+    if (x.shape.at(-1) === 0) shapeError('layerNorm', 'nothing to normalise: the last axis is 0', types);
     if (scale.dtype !== x.dtype) shapeError('layerNorm', 'needs one dtype', types);
     const statistics = { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] };
     return [x, statistics, statistics];

@@ -1,6 +1,6 @@
 /** Ops that pick and place by position: gather, scatter-add, one-hot, top-k and sorting. */
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
-import { countOf } from '../size.ts';
+import { countOf, mayBeEmpty } from '../size.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { product } from './broadcast.ts';
 import { iota } from './constant.ts';
@@ -122,19 +122,24 @@ const scatterCall = define<{ axis: number; size: Size; rank: number }>({
         ],
         { axis: 0 },
       );
-      const flat = emit('Reshape', [inputs[0] as string, shape([countOf(indices.shape), countOf(inner)])]);
-      return emit('Reshape', [emit('MatMul', [hot, flat]), shape(target)]);
+      const rows = [countOf(indices.shape), countOf(inner)];
+      const flat = emit('Reshape', [inputs[0] as string, shape(rows)], {
+        allowzero: mayBeEmpty(rows) ? 1 : undefined,
+      });
+      return emit('Reshape', [emit('MatMul', [hot, flat]), shape(target)], {
+        allowzero: mayBeEmpty(target) ? 1 : undefined,
+      });
     }
     // ScatterND with add is a race when positions repeat; ScatterElements is right and repeatable.
     const count = countOf(indices.shape);
     const flatShape = [...outer, count, ...inner];
     const flat = emit('Reshape', [inputs[0] as string, shape(flatShape)], {
-      allowzero: flatShape.includes(0) ? 1 : undefined,
+      allowzero: mayBeEmpty(flatShape) ? 1 : undefined,
     });
     const lifted = emit(
       'Reshape',
       [flatIndex, shape([...outer.map(() => 1), count, ...inner.map(() => 1)])],
-      { allowzero: count === 0 ? 1 : undefined },
+      { allowzero: mayBeEmpty([count]) ? 1 : undefined },
     );
     const wide = emit('Expand', [lifted, shape(flatShape)]);
     const zero = emit('Expand', [scalar(0, updates.dtype), shape(target)]);
@@ -273,13 +278,28 @@ const topKCall = define<{ k: number; axis: number; largest: boolean }>({
       ? undefined
       : scatterElements(g, outputs[1] as Tensor, (x as Tensor).shape[axis] as Size, axis),
   ],
-  onnx: ({ emit, emitMany, inputs, integers, attributes: { k, axis, largest } }) => {
-    const [values, places] = emitMany('TopK', [inputs[0] as string, integers([k])], 2, {
+  onnx: ({ emit, emitMany, inputs, integers, scalar, size, types, attributes: { k, axis, largest } }) => {
+    const { dtype, shape } = types[0] as TensorType;
+    // ONNX Runtime divides by the number of rows, and takes the process down where there is none: axes whose
+    // size only the run tells get one more.
+    const open = shape.flatMap((s, i) => (i !== axis && typeof s === 'string' ? [i] : []));
+    const none = shape.map(() => 0);
+    const more = shape.map((_, i) => (open.includes(i) ? 1 : 0));
+    const safe =
+      open.length === 0
+        ? (inputs[0] as string)
+        : emit('Pad', [inputs[0] as string, integers([...none, ...more]), scalar(0, dtype)]);
+    const [values, places] = emitMany('TopK', [safe, integers([k])], 2, {
       axis,
       largest: largest ? 1 : 0,
       sorted: 1,
     });
-    return [values as string, emit('Cast', [places as string], { to: 6 })];
+    const cut = (name: string): string =>
+      open.reduce(
+        (whole, i) => emit('Slice', [whole, integers([0]), size(shape[i] as Size), integers([i])]),
+        name,
+      );
+    return [cut(values as string), emit('Cast', [cut(places as string)], { to: 6 })];
   },
   reference: ({ inputs: [x], attributes: { k, axis, largest } }) => {
     const { shape, data } = x as ReferenceValue;

@@ -1,6 +1,6 @@
 /** The matrix product, batched and broadcast as NumPy's matmul. */
 import { define, type OnnxCall, type ReferenceValue, shapeError } from '../operation.ts';
-import { isStatic } from '../size.ts';
+import { countOf, isStatic } from '../size.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { broadcastIndex, broadcastShapes, product, unbroadcast } from './broadcast.ts';
 import { reshape, swapAxes } from './shape.ts';
@@ -35,8 +35,9 @@ const matmulCall = define<Record<string, never>>({
     if (needed[1] !== true) return [ga, undefined];
     if (b.shape.length === 2 && a.shape.length > 2) {
       // One product over all rows instead of a batch of products that is summed afterwards.
-      const rows = reshape(a, [-1, a.shape.at(-1) as Size]);
-      return [ga, matmul(swapAxes(rows), reshape(flow, [-1, flow.shape.at(-1) as Size]))];
+      const count = countOf(a.shape.slice(0, -1));
+      const rows = reshape(a, [count, a.shape.at(-1) as Size]);
+      return [ga, matmul(swapAxes(rows), reshape(flow, [count, flow.shape.at(-1) as Size]))];
     }
     return [ga, unbroadcast(matmul(swapAxes(a), flow), b.shape)];
   },

@@ -22,6 +22,7 @@ export function resize(x: Tensor, sizes: readonly number[], mode: 'nearest' | 'l
     const from = result.shape[axis];
     if (typeof from !== 'number') shapeError('resize', 'spatial sizes must be known', [x]);
     if (from === to) return;
+    if (from === 0) shapeError('resize', 'nothing to take samples of: an axis of size 0', [x]);
     result =
       mode === 'nearest' ? gather(result, nearest(from, to), axis) : interpolate(result, axis, from, to);
   });

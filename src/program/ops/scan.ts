@@ -84,7 +84,16 @@ const scanCall: (inputs: readonly Tensor[], attributes: Attributes) => readonly 
         .map((t) => (flows(t) ? back[next++] : undefined));
       return [...carryBack, ...sequenceBack, ...constantBack];
     },
-    onnx: ({ emitMany, inputs, subgraph, attributes: { body, carries, sequences, reverse, history } }) => {
+    onnx: (call) => {
+      const { emit, emitMany, inputs, outputTypes, subgraph, types } = call;
+      const { body, carries, sequences, reverse, history } = call.attributes;
+      // ONNX Runtime's loop refuses to run no step at all.
+      if (types[carries]?.shape[0] === 0)
+        return outputTypes.map(({ dtype, shape }, i) =>
+          i < carries
+            ? emit('Identity', [inputs[i] as string])
+            : emit('Expand', [call.scalar(0, dtype), call.shape(shape)]),
+        );
       const captured = Object.fromEntries(
         body.inputs
           .slice(carries + sequences)

@@ -22,7 +22,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
       (total, size, i) => (i === open ? total : multiplySizes(total, size)),
       1,
     );
-    const rest = divideSizes(countOf(x.shape), known);
+    const rest = known === 0 ? undefined : divideSizes(countOf(x.shape), known);
     if (rest === undefined || shape.indexOf(-1, open + 1) >= 0) {
       shapeError('reshape', 'the open size does not come out even', [x, { dtype: x.dtype, shape }]);
     }
