@@ -90,6 +90,16 @@ const cases: Case[] = [
     shapes: { x: [2, 0, 3], a: [3], b: [3] },
     fn: ({ x, a, b }) => P.layerNorm(x, a, b),
   },
+  {
+    name: 'rmsNorm of no rows',
+    shapes: { x: [2, 0, 3], a: [3] },
+    fn: ({ x, a }) => P.rmsNorm(x, a),
+  },
+  {
+    name: 'crossEntropy of no rows',
+    shapes: { x: [0, 3] },
+    fn: ({ x }) => P.crossEntropyRows(x, ids([], [0])),
+  },
   one('reshape', (x) => [P.reshape(x, [0]), P.reshape(x, [4, 0, 7]), P.reshape(x, [-1, 5])]),
   one('transpose', (x) => P.transpose(x, [1, 2, 0])),
   one('broadcastTo', (x) => P.broadcastTo(x, [4, 2, 0, 3])),
@@ -190,6 +200,7 @@ const refused: [string, Case][] = [
   ['argmin', one('', (x) => P.argmin(x, 1))],
   ['max', one('logSumExp', (x) => P.logSumExp(x))],
   ['layerNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.layerNorm(x, a) }],
+  ['rmsNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.rmsNorm(x, a) }],
   ['topK', one('', (x) => P.topK(x, 1, { axis: 1 }).values)],
   ['conv', two('', P.conv, [1, 2, 0], [4, 2, 1])],
   ['conv', two('no taps', P.conv, [1, 2, 3], [4, 2, 0])],
@@ -214,7 +225,11 @@ const KNOWN = new Set([
   'scatterAdd nothing to nothing',
   'scatterAdd nothing to many rows',
   'scatterElements',
+  'crossEntropy of no rows',
 ]);
+
+/** ONNX Runtime leaves a product's memory unwritten if only the run tells that its inner size is 0. */
+const UNWRITTEN = new Set(['attention of nothing']);
 
 /** Where ONNX Runtime has no answer if only the run tells that the size is 0: an error, and nothing worse. */
 const FAILING = new Set(['matmul, batches broadcast to nothing', 'scan of no steps']);
@@ -305,7 +320,7 @@ describe('an axis of size 0', () => {
     await agree(c, exact, programOf(c, 'f32'));
   });
 
-  it.each(cases.filter((c) => !KNOWN.has(c.name)).map((c) => [c.name, c] as const))(
+  it.each(cases.filter((c) => !KNOWN.has(c.name) && !UNWRITTEN.has(c.name)).map((c) => [c.name, c] as const))(
     '%s, as only the run tells',
     async (_, c) => {
       const exact = programOf(c, 'f64', true);

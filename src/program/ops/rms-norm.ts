@@ -21,6 +21,7 @@ const rmsNormCall = define<Attributes>({
     const [x, scale] = types as readonly [TensorType, TensorType];
     if (scale.shape.length !== 1 || scale.shape[0] !== x.shape.at(-1))
       shapeError('rmsNorm', 'the scale must be as long as the last axis', types);
+    if (x.shape.at(-1) === 0) shapeError('rmsNorm', 'nothing to normalise: the last axis is 0', types);
     if (scale.dtype !== x.dtype) shapeError('rmsNorm', 'needs one dtype', types);
     return [x, { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] }];
   },
