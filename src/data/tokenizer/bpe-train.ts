@@ -40,18 +40,39 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
     sequences.push(Array.from(encoder.encode(word), (byte) => byteId[byte] as number));
     counts.push(count);
   }
+  const merges = learnMerges(sequences, counts, {
+    more: () => tokens.length < size - 1,
+    add: (left, right) => {
+      tokens.push(Uint8Array.from([...(tokens[left] as Uint8Array), ...(tokens[right] as Uint8Array)]));
+      return tokens.length - 1;
+    },
+  });
+  const endOfText = tokens.length;
+  tokens.push(new TextEncoder().encode('<|endoftext|>'));
+  return new BpeTokenizer({ tokens, merges, endOfText });
+}
+
+/**
+ * Merges the most frequent pair again and again, in place.
+ * @param sequences the words, as ids @param counts how often each word comes
+ * @param vocabulary says whether there is room for `more`, and takes a pair up as a new id
+ */
+export function learnMerges(
+  sequences: readonly number[][],
+  counts: readonly number[],
+  vocabulary: { more(): boolean; add(left: number, right: number): number },
+): [left: number, right: number, merged: number][] {
   const pairs = new PairTable();
   sequences.forEach((ids, word) => {
     for (let i = 0; i + 1 < ids.length; i++)
       pairs.change(ids[i] as number, ids[i + 1] as number, counts[word] as number, word);
   });
   const merges: [number, number, number][] = [];
-  while (tokens.length < size - 1) {
+  while (vocabulary.more()) {
     const best = pairs.takeBest();
     if (best === undefined) break;
     const { left, right, holders } = best;
-    const id = tokens.length;
-    tokens.push(Uint8Array.from([...(tokens[left] as Uint8Array), ...(tokens[right] as Uint8Array)]));
+    const id = vocabulary.add(left, right);
     merges.push([left, right, id]);
     for (const word of holders)
       mergeIn(sequences[word] as number[], left, right, id, (a, b, sign) =>
@@ -59,9 +80,7 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
       );
     pairs.flush();
   }
-  const endOfText = tokens.length;
-  tokens.push(new TextEncoder().encode('<|endoftext|>'));
-  return new BpeTokenizer({ tokens, merges, endOfText });
+  return merges;
 }
 
 /** Merges a pair in one word and reports the neighbours that come and go. */

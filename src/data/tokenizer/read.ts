@@ -1,5 +1,6 @@
 /**
- * Reads a Hugging Face `tokenizer.json`: byte-level BPE (GPT-2 and its kin) and our character vocabularies.
+ * Reads a Hugging Face `tokenizer.json`: byte-level BPE (GPT-2 and its kin), WordPiece (BERT), and our character
+ * vocabularies.
  * @throws InkstoneError `tokenizer_invalid`, `tokenizer_unsupported`
  */
 import { z } from 'zod';
@@ -8,6 +9,7 @@ import { BpeTokenizer, END_OF_TEXT } from './bpe.ts';
 import { characterToByte } from './byte-alphabet.ts';
 import { CharacterTokenizer } from './characters.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { WordPieceTokenizer } from './wordpiece.ts';
 
 const model = z.object({
   type: z.string().default('BPE'),
@@ -42,10 +44,12 @@ export function readTokenizer(json: string): Tokenizer {
       kind: 'data',
     });
   const { model, normalizer, pre_tokenizer: pre, added_tokens: added } = read.data;
+  if (model.type === 'WordPiece')
+    return wordPiece(vocabularyOf(model.vocab), normalizer, model.continuing_subword_prefix);
   if (model.type !== 'BPE')
     throw unsupported(
       `a tokenizer of the type ${model.type}`,
-      'byte-level BPE and character tokenizers can be read',
+      'byte-level BPE, WordPiece and character tokenizers can be read',
     );
   // Whatever would give other ids than its makers meant is refused, not passed over.
   if (normalizer !== null && normalizer !== undefined) throw unsupported('a tokenizer with a normalizer');
@@ -101,6 +105,24 @@ function characters(vocab: Vocabulary, merges: number): CharacterTokenizer {
   if (merges > 0 || tokens.some((t) => [...t].length !== 1))
     throw unsupported('BPE without a byte-level pre-tokenizer');
   return new CharacterTokenizer(tokens);
+}
+
+const bertNormalizer = z.object({
+  type: z.literal('BertNormalizer'),
+  lowercase: z.boolean(),
+  strip_accents: z.boolean().nullish(),
+});
+
+function wordPiece(
+  vocab: Vocabulary,
+  normalizer: unknown,
+  prefix: string | null | undefined,
+): WordPieceTokenizer {
+  const read = bertNormalizer.safeParse(normalizer);
+  if (!read.success || (read.data.strip_accents ?? read.data.lowercase) !== read.data.lowercase)
+    throw unsupported('WordPiece with another normalizer', 'BertNormalizer as BERT has it is known');
+  if (prefix !== '##') throw unsupported('WordPiece that marks the parts of words in another way');
+  return new WordPieceTokenizer(byId(vocab), read.data.lowercase);
 }
 
 function byteLevel(

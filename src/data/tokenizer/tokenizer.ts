@@ -1,7 +1,7 @@
 /** What a tokenizer is, and how ids become text piece by piece. Knows no vocabulary. */
 
 export interface Tokenizer {
-  readonly kind: 'characters' | 'bpe';
+  readonly kind: 'characters' | 'bpe' | 'wordpiece';
   readonly vocabularySize: number;
   /** Ends a document; undefined where the vocabulary has no such token. */
   readonly endOfText: number | undefined;
