@@ -4,6 +4,7 @@ export * from './text/architecture.ts';
 export * from './text/architectures.ts';
 export * from './text/bert.ts';
 export * from './text/bert-programs.ts';
+export * from './text/gguf.ts';
 export * from './text/gpt2.ts';
 export * from './text/gpt3.ts';
 export * from './text/llama.ts';

@@ -6,7 +6,8 @@ import type { TensorType } from '../program/types.ts';
 export type Initialiser =
   | { name: 'zeros' }
   | { name: 'ones' }
-  | { name: 'normal'; deviation: number }
+  /** `stream` names another parameter whose random numbers this one takes, too. */
+  | { name: 'normal'; deviation: number; stream?: string }
   | { name: 'uniform'; bound: number };
 
 export interface ParameterSpec {
@@ -36,7 +37,8 @@ export function initialise(specs: readonly ParameterSpec[], seed: number): HostT
 
 function start({ name, shape, initialiser }: ParameterSpec, seed: number): HostTensor {
   const made = zeros('f32', shape);
-  const random = new Random(seed, `parameter ${name}`);
+  const stream = (initialiser.name === 'normal' ? initialiser.stream : undefined) ?? name;
+  const random = new Random(seed, `parameter ${stream}`);
   const { data } = made;
   switch (initialiser.name) {
     case 'zeros':

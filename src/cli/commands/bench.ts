@@ -11,7 +11,7 @@ import { command } from '../command.ts';
 const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js'] as const;
 
 const schema = z.object({
-  benchmark: z.enum(['train-text', 'decode', 'gemm', 'text-quality']).describe('what to measure'),
+  benchmark: z.enum(['train-text', 'decode', 'gemm', 'text-quality', 'bert']).describe('what to measure'),
   data: z
     .string()
     .optional()
@@ -78,6 +78,7 @@ const FUNCTIONS = {
   decode: 'benchDecode',
   gemm: 'benchGemm',
   'text-quality': 'benchTextQuality',
+  bert: 'benchBert',
 } as const;
 
 export const bench = command({

@@ -5,9 +5,11 @@ import { exists, facts, freeSpace, makeFolder, writeAtomically } from '../../bas
 import { bytes as showBytes } from '../../base/progress.ts';
 import { z } from '../../base/schema.ts';
 import { codeVersion } from '../../base/version.ts';
+import { ggufPieces } from '../../formats/gguf.ts';
 import { writeOnnx } from '../../formats/onnx.ts';
 import { safetensorsPieces } from '../../formats/safetensors.ts';
 import { textLogits } from '../../models/text/architectures.ts';
+import { type GgufPrecision, toGguf } from '../../models/text/gguf.ts';
 import { huggingFaceLayout } from '../../models/text/hugging-face.ts';
 import { loadTextModel, type TextModel } from '../../models/text/load.ts';
 import { findModel } from '../../operate/registry.ts';
@@ -19,13 +21,20 @@ const own = { environment: false } as const;
 const schema = z.object({
   model: z.string().min(1).describe('a run folder, a model folder or a registered name'),
   format: z
-    .enum(['onnx', 'safetensors'])
-    .describe('onnx: tokens [batch, time] to logits; safetensors: GPT-2 as Hugging Face has it')
+    .enum(['onnx', 'safetensors', 'gguf'])
+    .describe(
+      'onnx: tokens [batch, time] to logits; safetensors: as Hugging Face has it; gguf: for llama.cpp',
+    )
     .meta(own),
   out: z
     .string()
     .min(1)
     .describe('the file; for safetensors a name without .safetensors is a folder with config and tokenizer')
+    .meta(own),
+  precision: z
+    .enum(['f32', 'f16', 'q8_0', 'q4_0'])
+    .default('f16')
+    .describe('gguf: how matrices are kept')
     .meta(own),
   force: z.boolean().default(false).describe('replace what is there').meta(own),
 });
@@ -98,6 +107,10 @@ function safetensorsFiles(model: TextModel, single: boolean): Files {
   ]);
 }
 
+function ggufFiles(model: TextModel, name: string, precision: GgufPrecision): Files {
+  return new Map([['', ggufPieces(toGguf({ ...model, name }, precision))]]);
+}
+
 const sizeOfPiece = (piece: Piece): number =>
   typeof piece === 'string' ? Buffer.byteLength(piece) : piece.length;
 
@@ -134,7 +147,12 @@ async function run(settings: Settings): Promise<ExportResult> {
     });
   }
   const model = await loadTextModel(place);
-  const files = format === 'onnx' ? await onnxFiles(model, id) : safetensorsFiles(model, !folder);
+  const files =
+    format === 'onnx'
+      ? await onnxFiles(model, id)
+      : format === 'gguf'
+        ? ggufFiles(model, id, settings.precision)
+        : safetensorsFiles(model, !folder);
   const size = [...files.values()].flat().reduce((total, piece) => total + sizeOfPiece(piece), 0);
   const parent = folder ? out : path.dirname(path.resolve(out));
   await makeFolder(parent);
@@ -160,16 +178,17 @@ async function run(settings: Settings): Promise<ExportResult> {
 
 export const exportCommand = command({
   name: 'export',
-  summary: 'write a model for other software: ONNX, or Hugging Face safetensors',
+  summary: 'write a model for other software: ONNX, Hugging Face safetensors, or GGUF',
   description:
     'The ONNX graph uses standard operators only (opset 20): input tokens [batch, time] int32, output logits [batch, time, vocabulary]. ' +
-    'The safetensors layout is GPT-2’s; biases that the model lacks are written as zeros.',
+    'The safetensors layout is Hugging Face’s; biases that its GPT-2 has and the model lacks are written as zeros. GGUF is for llama.cpp.',
   schema,
   positionals: ['model'],
   examples: [
     'export runs-out/first --format onnx --out first.onnx',
     'export starter --format safetensors --out starter-hf',
     'export runs-out/first --format safetensors --out first.safetensors',
+    'export starter --format gguf --precision q8_0 --out starter.gguf',
   ],
   run: (settings) => run(settings),
   show: (result) => `wrote ${result.out}: ${result.files.join(', ')} (${showBytes(result.bytes)})`,

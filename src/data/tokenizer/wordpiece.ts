@@ -9,12 +9,20 @@ import type { Tokenizer } from './tokenizer.ts';
 
 export const WORDPIECE_SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
 const LONGEST_WORD = 100;
+const CACHED_WORDS = 50_000;
 
 /** What BERT's normaliser drops, spaces out or splits off. */
 const CONTROL = /[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/u;
 const CHINESE =
   /[\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]/u;
 const PUNCTUATION = /[\p{P}!-/:-@[-`{-~]/u;
+
+/** Most texts are mostly these. */
+const ASCII: readonly (string | undefined)[] = Array.from({ length: 128 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  if (/[A-Za-z0-9]/.test(character)) return 'letter';
+  return PUNCTUATION.test(character) ? 'mark' : undefined;
+});
 
 /** Words and punctuation marks of a text, lower case and without accents where `lowercase` is set. */
 export function basicWords(text: string, lowercase = true): string[] {
@@ -31,7 +39,12 @@ export function basicWords(text: string, lowercase = true): string[] {
     word = '';
   };
   for (const character of normal) {
-    if (/\s/u.test(character)) end();
+    const kind = ASCII[character.charCodeAt(0)];
+    if (kind === 'letter') word += character;
+    else if (kind === 'mark') {
+      end();
+      result.push(character);
+    } else if (/\s/u.test(character)) end();
     else if (character === '\0' || character === '\ufffd' || CONTROL.test(character)) continue;
     else if (PUNCTUATION.test(character) || CHINESE.test(character)) {
       end();
@@ -50,6 +63,7 @@ export class WordPieceTokenizer implements Tokenizer {
   private readonly pieces: readonly string[];
   private readonly ids: ReadonlyMap<string, number>;
   private readonly longest: number;
+  private readonly cache = new Map<string, readonly number[]>();
 
   constructor(pieces: readonly string[], lowercase = true) {
     this.pieces = pieces;
@@ -71,7 +85,15 @@ export class WordPieceTokenizer implements Tokenizer {
     return basicWords(text, this.lowercase).flatMap((word) => this.encodeWord(word));
   }
 
-  private encodeWord(word: string): number[] {
+  private encodeWord(word: string): readonly number[] {
+    const known = this.cache.get(word);
+    if (known !== undefined) return known;
+    const found = this.piecesOf(word);
+    if (this.cache.size < CACHED_WORDS) this.cache.set(word, found);
+    return found;
+  }
+
+  private piecesOf(word: string): number[] {
     const unknown = this.special('[UNK]');
     if ([...word].length > LONGEST_WORD) return [unknown];
     const found: number[] = [];

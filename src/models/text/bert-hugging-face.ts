@@ -76,6 +76,7 @@ function readConfig(raw: Record<string, unknown>): BertConfig {
     vocabulary: c.vocab_size,
     segments: c.type_vocab_size,
     epsilon: c.layer_norm_eps,
+    mimetic: false,
     ...headsOf(c.architectures?.[0] ?? 'BertModel', Object.keys(c.id2label ?? { 0: '', 1: '' }).length),
   };
 }

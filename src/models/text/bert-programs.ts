@@ -109,7 +109,7 @@ export function bertPretrainingEvaluate(config: BertConfig, sizes: PretrainingSi
   return trace('bert_evaluate', inputs, (x) => {
     const { tokens, follows } = pretrainingParts(config, x);
     const counted = x.counted as Tensor;
-    const right = cast(equal(argmax(follows, 1), cast(x.next as Tensor, 'i64')), 'f32');
+    const right = cast(equal(argmax(follows, 1), x.next as Tensor), 'f32');
     return {
       total: sum(tokens),
       next_total: sum(mul(crossEntropyRows(follows, x.next as Tensor), counted)),

@@ -35,6 +35,11 @@ const sizes = z.object({
   /** Kinds of segments. */
   segments: z.number().int().min(1).max(16).default(2),
   epsilon: z.number().gt(0).default(1e-12),
+  /**
+   * Starts attention at what is alike: keys begin as the queries do, and larger (mimetic initialisation, Trockman and
+   * Kolter 2023, section 3). False starts as BERT did.
+   */
+  mimetic: z.boolean().default(false),
   pooler: z.boolean().default(true),
   /** The head that names masked tokens. */
   masked: z.boolean().default(true),
@@ -66,8 +71,14 @@ export function bertParameters(config: BertConfig): ParameterSpec[] {
     vector(`${name}.weight`, width, 'ones');
     vector(`${name}.bias`, width, 'zeros');
   };
-  const dense = (name: string, out: number, size: number, role: ParameterSpec['role'] = 'matrix'): void => {
-    specs.push({ name: `${name}.weight`, shape: [out, size], initialiser: small, role });
+  const dense = (
+    name: string,
+    out: number,
+    size: number,
+    role: ParameterSpec['role'] = 'matrix',
+    initialiser: ParameterSpec['initialiser'] = small,
+  ): void => {
+    specs.push({ name: `${name}.weight`, shape: [out, size], initialiser, role });
     vector(`${name}.bias`, out, 'zeros');
   };
   embedding('bert.embeddings.word_embeddings', vocabulary);
@@ -76,7 +87,15 @@ export function bertParameters(config: BertConfig): ParameterSpec[] {
   normed('bert.embeddings.LayerNorm');
   for (let layer = 0; layer < layers; layer++) {
     const at = `bert.encoder.layer.${layer}`;
-    for (const name of ['query', 'key', 'value']) dense(`${at}.attention.self.${name}`, width, width);
+    const alike = { name: 'normal', deviation: 0.7 / Math.sqrt(width), stream: `${at} alike` } as const;
+    for (const name of ['query', 'key', 'value'])
+      dense(
+        `${at}.attention.self.${name}`,
+        width,
+        width,
+        'matrix',
+        config.mimetic && name !== 'value' ? alike : small,
+      );
     dense(`${at}.attention.output.dense`, width, width);
     normed(`${at}.attention.output.LayerNorm`);
     dense(`${at}.intermediate.dense`, hidden, width);
