@@ -1,4 +1,7 @@
 /** Parameters, losses, optimisers and what trains them. */
+
+export * from './attention.ts';
+export * from './lora.ts';
 export * from './loss.ts';
 export * from './optimiser.ts';
 export * from './parameters.ts';

@@ -26,6 +26,8 @@ export type Dropout = (x: Tensor) => Tensor;
 
 export interface LossProgram {
   specs: readonly ParameterSpec[];
+  /** Parameters that take part and do not learn, by name. */
+  frozen?: Readonly<Record<string, TensorType>>;
   /** What a batch brings, by name. */
   inputs: Readonly<Record<string, TensorType>>;
   /** A scalar. */
@@ -50,7 +52,7 @@ type Settings = Pick<TrainingConfig, 'optimiser' | 'clip' | 'ema' | 'accumulatio
 export function trainPrograms(name: string, model: LossProgram, settings: Settings): TrainPrograms {
   const { specs } = model;
   const names = specs.map((s) => s.name);
-  const parameters = parameterTypes(specs);
+  const parameters = { ...parameterTypes(specs), ...model.frozen };
   const moments = optimiserState(specs, settings.optimiser);
   const averages: Record<string, TensorType> =
     settings.ema === 0

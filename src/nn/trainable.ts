@@ -22,6 +22,8 @@ export interface TrainableOptions {
   config: TrainingConfig;
   /** Starting values; default: initialised from the seed. */
   parameters?: HostTensors;
+  /** Values of the model's frozen parameters. */
+  frozen?: HostTensors;
   profile?: boolean;
 }
 
@@ -57,7 +59,8 @@ export async function createTrainable(options: TrainableOptions): Promise<Profil
     backend.compile(program, { profile: options.profile ?? false });
   const main = await compile((programs.step ?? programs.accumulate) as Program);
   const apply = programs.apply === undefined ? undefined : await compile(programs.apply);
-  return new OneLossTrainable(options, programs, main, apply, await backend.resident(state));
+  const frozen = options.frozen === undefined ? [] : [await backend.resident(options.frozen)];
+  return new OneLossTrainable(options, programs, main, apply, await backend.resident(state), frozen);
 }
 
 class OneLossTrainable implements ProfiledTrainable {
@@ -65,6 +68,7 @@ class OneLossTrainable implements ProfiledTrainable {
   private readonly options: TrainableOptions;
   private readonly apply: Executable | undefined;
   private readonly resident: Resident;
+  private readonly frozen: readonly Resident[];
   private readonly updates: { main: Record<string, string>; apply: Record<string, string> };
   private evaluation: Executable | undefined;
 
@@ -74,11 +78,13 @@ class OneLossTrainable implements ProfiledTrainable {
     main: Executable,
     apply: Executable | undefined,
     resident: Resident,
+    frozen: readonly Resident[],
   ) {
     this.options = options;
     this.stepExecutable = main;
     this.apply = apply;
     this.resident = resident;
+    this.frozen = frozen;
     const updatesOf = (program: Program | undefined): Record<string, string> =>
       Object.fromEntries(
         (program?.outputs ?? [])
@@ -134,7 +140,7 @@ class OneLossTrainable implements ProfiledTrainable {
       };
       const result = await this.stepExecutable.run({
         inputs,
-        resident: [this.resident],
+        resident: [this.resident, ...this.frozen],
         update: this.updates.main,
       });
       loss += Number(result.loss?.data[0]) / parts;
@@ -164,7 +170,7 @@ class OneLossTrainable implements ProfiledTrainable {
     const judged = config.ema === 0 ? {} : await this.parameters();
     const { total } = await this.evaluation.run({
       inputs: { ...judged, ...batch },
-      resident: [this.resident],
+      resident: [this.resident, ...this.frozen],
     });
     let count = 0;
     for (const weight of (batch.weights as HostTensor<'f32'>).data) count += weight;
@@ -176,6 +182,7 @@ class OneLossTrainable implements ProfiledTrainable {
     await this.apply?.free();
     await this.evaluation?.free();
     await this.resident.free();
+    for (const one of this.frozen) await one.free();
   }
 }
 

@@ -33,7 +33,7 @@ export function describe(info: TextModelInfo, id: string): ModelDescription {
     context: info.config.context,
     consumes: ['text'],
     produces: ['text'],
-    chat: false,
+    chat: info.chat,
   };
 }
 

@@ -10,6 +10,8 @@ import {
   decoderEvaluate,
   decoderLogits,
   decoderLoss,
+  decoderPackedEvaluate,
+  decoderPackedLoss,
   decoderPrefill,
   decoderStep,
 } from './decoder-programs.ts';
@@ -63,6 +65,10 @@ export const textLoss = (config: TextConfig, batch: number, time: number): LossP
   decoderLoss(architectureOf(config), config, batch, time);
 export const textEvaluate = (config: TextConfig, batch: number, time: number): Program =>
   decoderEvaluate(architectureOf(config), config, batch, time);
+export const textPackedLoss = (config: TextConfig, batch: number, time: number): LossProgram =>
+  decoderPackedLoss(architectureOf(config), config, batch, time);
+export const textPackedEvaluate = (config: TextConfig, batch: number, time: number): Program =>
+  decoderPackedEvaluate(architectureOf(config), config, batch, time);
 export const textLogits = (config: TextConfig): Program => decoderLogits(architectureOf(config), config);
 
 /** What generate/ needs of a model, without the backend that runs it. */

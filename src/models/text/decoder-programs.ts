@@ -17,8 +17,10 @@ import type { Dropout, LossProgram } from '../../nn/train-step.ts';
 import {
   add,
   cast,
+  div,
   gather,
   iota,
+  maximum,
   mean,
   mul,
   type Program,
@@ -111,6 +113,74 @@ export function decoderEvaluate(
     const rows = lossRows(architecture, config, x);
     return { total: sum(mul(rows, reshape(x.weights as Tensor, [-1]))) };
   });
+}
+
+/** Several texts side by side in one row: none sees another, each counts its own positions. */
+function packedTypes(batch: number, time: number): Record<string, TensorType> {
+  return {
+    tokens: whole(batch, time),
+    targets: whole(batch, time),
+    /** Which text of its row a token is of. */
+    segments: whole(batch, time),
+    positions: whole(batch, time),
+    weights: { dtype: 'f32', shape: [batch, time] },
+  };
+}
+
+/** Loss of each position times its weight, `[batch·time]`. */
+function packedRows(
+  architecture: Architecture,
+  config: TextSizes,
+  x: Parameters,
+  dropout: Dropout = noDropout,
+): Tensor {
+  const [batch, time] = (x.tokens as Tensor).shape as readonly [number, number];
+  const block = { kind: 'block', segments: x.segments as Tensor } as const;
+  const masks = new Map<unknown, Tensor | undefined>();
+  const hidden = architecture.network(config, x, {
+    tokens: x.tokens as Tensor,
+    positions: x.positions as Tensor,
+    dropout,
+    attend: ({ q, k, v, mask }) => {
+      const key = maskKey(mask);
+      if (!masks.has(key)) masks.set(key, additiveMask({ kind: 'both', masks: [mask, block] }, time));
+      return groupedAttention(q, k, v, masks.get(key));
+    },
+  });
+  const logits = architecture.head(config, x, reshape(hidden, [batch * time, config.width]));
+  return mul(
+    crossEntropyRows(logits, reshape(x.targets as Tensor, [-1])),
+    reshape(x.weights as Tensor, [-1]),
+  );
+}
+
+/** Mean loss over the positions that have weight: of a chat, the answers (Ouyang et al. 2022, section 3.5). */
+export function decoderPackedLoss(
+  architecture: Architecture,
+  config: TextSizes,
+  batch: number,
+  time: number,
+): LossProgram {
+  return {
+    specs: architecture.parameters(config),
+    inputs: packedTypes(batch, time),
+    loss: (x, dropout) =>
+      div(sum(packedRows(architecture, config, x, dropout)), maximum(sum(x.weights as Tensor), 1)),
+    dropped: (1 + 2 * config.layers) * batch * time * config.width,
+  };
+}
+
+/** `total`: the sum of the weighted losses. */
+export function decoderPackedEvaluate(
+  architecture: Architecture,
+  config: TextSizes,
+  batch: number,
+  time: number,
+): Program {
+  const inputs = { ...parameterTypes(architecture.parameters(config)), ...packedTypes(batch, time) };
+  return trace(`${architecture.name}_evaluate_packed`, inputs, (x) => ({
+    total: sum(packedRows(architecture, config, x)),
+  }));
 }
 
 /** `tokens` `[batch, time]` → `logits` `[batch, time, vocabulary]`; both sizes open. The file that `export` writes. */

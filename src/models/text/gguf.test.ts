@@ -22,7 +22,7 @@ test('a Llama has llama.cpp’s names, and its queries turn neighbours instead o
   const { metadata, tensors } = toGguf(model, 'q8_0');
   expect(metadata['general.architecture']?.value).toBe('llama');
   expect(metadata['llama.attention.head_count_kv']?.value).toBe(2);
-  expect((metadata['tokenizer.ggml.tokens']?.value as string[]).length).toBe(sizes.vocabulary);
+  expect(metadata['tokenizer.ggml.tokens']?.value).toHaveLength(sizes.vocabulary);
   expect(metadata['tokenizer.ggml.eos_token_id']?.value).toBe(tokenizer.endOfText);
   const named = new Map(tensors.map((tensor) => [tensor.name, tensor]));
   expect(named.size).toBe(2 * 9 + 3);

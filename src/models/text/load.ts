@@ -30,6 +30,8 @@ export interface TextModelInfo<C extends AnyTextConfig = AnyTextConfig> {
   /** Seconds since 1970. */
   created: number;
   source: 'model' | 'run' | 'hugging-face';
+  /** It was tuned to answer turns (see data/text/chat.ts). */
+  chat: boolean;
   /** Markdown; empty where there is none. */
   card: string;
 }
@@ -44,6 +46,7 @@ const own = z.object({
   architecture: z.string(),
   model: z.record(z.string(), z.unknown()),
   created: z.number().default(0),
+  chat: z.boolean().default(false),
 });
 
 /** What a folder holds, without its weights. @throws InkstoneError `model_missing`, `model_invalid` */
@@ -73,13 +76,14 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
       parameters: anyTextParameterCount(config),
       created: Math.floor(modified / 1000),
       source: 'hugging-face',
+      chat: false,
       card,
     };
   }
   const read = own.safeParse(raw);
   if (!read.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(read.error)}`, { kind: 'data' });
-  const { created, family, architecture } = read.data;
+  const { created, family, architecture, chat } = read.data;
   const model = anyTextConfig.safeParse({ ...read.data.model, architecture });
   if (!model.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(model.error)}`, { kind: 'data' });
@@ -92,6 +96,7 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
     parameters: anyTextParameterCount(model.data),
     created,
     source,
+    chat,
     card,
   };
 }
