@@ -51,6 +51,16 @@ function write(polynomial: Polynomial): Size {
     .join('+');
 }
 
+/** The sizes as programs keep them. @throws InkstoneError `size_invalid` for what is no size */
+export function canonicalShape(shape: Shape): Size[] {
+  return shape.map((size) => {
+    const own = write(parse(size));
+    if (typeof own === 'number' && own < 0)
+      throw new InkstoneError('size_invalid', `a size is not below 0, as ${own} is`, { kind: 'usage' });
+    return own;
+  });
+}
+
 export function addSizes(a: Size, b: Size): Size {
   if (typeof a === 'number' && typeof b === 'number') return a + b;
   const sum = parse(a);
@@ -59,7 +69,7 @@ export function addSizes(a: Size, b: Size): Size {
 }
 
 export function scaleSize(a: Size, factor: number): Size {
-  if (typeof a === 'number') return a * factor;
+  if (typeof a === 'number') return a * factor + 0;
   const scaled: Polynomial = new Map();
   for (const [key, c] of parse(a)) accumulate(scaled, key, c * factor);
   return write(scaled);
@@ -70,7 +80,8 @@ export function subtractSizes(a: Size, b: Size): Size {
 }
 
 export function multiplySizes(a: Size, b: Size): Size {
-  if (typeof a === 'number' && typeof b === 'number') return a * b;
+  // Plus 0: there is one zero only.
+  if (typeof a === 'number' && typeof b === 'number') return a * b + 0;
   const product: Polynomial = new Map();
   for (const [keyA, ca] of parse(a)) {
     for (const [keyB, cb] of parse(b)) {

@@ -2,7 +2,7 @@
 import type { DType, HostTensor } from '../../base/tensor.ts';
 import { tensor as hostTensor } from '../../base/tensor.ts';
 import { define, makeNode } from '../operation.ts';
-import { bindShape, isStatic } from '../size.ts';
+import { canonicalShape } from '../size.ts';
 import type { Shape, Size, Tensor, TensorType } from '../types.ts';
 
 /** A tensor, or a number that takes its neighbour's dtype. */
@@ -39,9 +39,10 @@ export function operands(a: Operand, b: Operand): readonly Tensor[] {
   return [operand(a, dtype), operand(b, dtype)];
 }
 
-/** An input of a program. */
+/** An input of a program. @throws InkstoneError `size_invalid` */
 export function input(name: string, type: TensorType): Tensor {
-  return makeNode('input', [], { name }, [type]).outputs[0] as Tensor;
+  return makeNode('input', [], { name }, [{ dtype: type.dtype, shape: canonicalShape(type.shape) }])
+    .outputs[0] as Tensor;
 }
 
 define<{ name: string }>({
@@ -72,7 +73,7 @@ const iotaCall = define<{ size: Size; dtype: DType }>({
 
 /** 0, 1, … size−1. */
 export function iota(size: Size, dtype: DType = 'i32'): Tensor {
-  return iotaCall([], { size, dtype })[0] as Tensor;
+  return iotaCall([], { size: canonicalShape([size])[0] as Size, dtype })[0] as Tensor;
 }
 
 const fillCall = define<{ value: number; shape: Shape; dtype: DType }>({
@@ -89,7 +90,7 @@ const fillCall = define<{ value: number; shape: Shape; dtype: DType }>({
 
 /** A tensor of one value. */
 export function fill(value: number, shape: Shape, dtype: DType = 'f32'): Tensor {
-  return fillCall([], { value, shape: isStatic(shape) ? shape : bindShape(shape, {}), dtype })[0] as Tensor;
+  return fillCall([], { value, shape: canonicalShape(shape), dtype })[0] as Tensor;
 }
 
 export const zerosLike = (like: TensorType): Tensor => fill(0, like.shape, like.dtype);

@@ -1,6 +1,14 @@
 /** Ops that move elements without changing them: reshape, transpose, broadcast, concat, slice, pad, reverse. */
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
-import { addSizes, countOf, divideSizes, multiplySizes, sameShape, subtractSizes } from '../size.ts';
+import {
+  addSizes,
+  canonicalShape,
+  countOf,
+  divideSizes,
+  multiplySizes,
+  sameShape,
+  subtractSizes,
+} from '../size.ts';
 import type { Shape, Size, Tensor, TensorType } from '../types.ts';
 import { applyBroadcast, applyReshape, product, stridesOf } from './broadcast.ts';
 import { fill } from './constant.ts';
@@ -16,8 +24,9 @@ export function axisOf(op: string, x: TensorType, axis: number): number {
 /** One size may be −1: it takes what is left. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const open = shape.indexOf(-1);
-  let target = shape;
-  if (open >= 0) {
+  let target: readonly Size[];
+  if (open < 0) target = canonicalShape(shape);
+  else {
     const known = shape.reduce<Size>(
       (total, size, i) => (i === open ? total : multiplySizes(total, size)),
       1,
@@ -26,7 +35,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
     if (rest === undefined || shape.indexOf(-1, open + 1) >= 0) {
       shapeError('reshape', 'the open size does not come out even', [x, { dtype: x.dtype, shape }]);
     }
-    target = shape.map((size, i) => (i === open ? rest : size));
+    target = canonicalShape(shape.map((size, i) => (i === open ? rest : size)));
   }
   if (sameShape(target, x.shape)) return x;
   if (countOf(target) !== countOf(x.shape)) {
@@ -37,7 +46,8 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 
 /** NumPy broadcasting to a target shape. */
 export function broadcastTo(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : (applyBroadcast([x], { shape })[0] as Tensor);
+  const target = canonicalShape(shape);
+  return sameShape(x.shape, target) ? x : (applyBroadcast([x], { shape: target })[0] as Tensor);
 }
 
 const transposeCall = define<{ permutation: readonly number[] }>({
