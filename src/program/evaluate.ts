@@ -4,6 +4,7 @@
  */
 import { InkstoneError } from '../base/errors.ts';
 import type { HostTensor } from '../base/tensor.ts';
+import { numbersOf } from './host-value.ts';
 import { operationOf, type ReferenceValue } from './operation.ts';
 import { isStatic, showShape } from './size.ts';
 import type { Node, Program, Tensor } from './types.ts';
@@ -52,5 +53,5 @@ export function evaluate(program: Program, inputs: readonly ReferenceValue[]): R
 }
 
 export function toReference(value: HostTensor): ReferenceValue {
-  return { shape: value.shape, data: Float64Array.from(value.data as ArrayLike<number>, Number) };
+  return { shape: value.shape, data: numbersOf(value) };
 }

@@ -18,6 +18,7 @@ import {
   type OnnxNode,
   writeOnnx,
 } from '../formats/onnx.ts';
+import { hostOf } from './host-value.ts';
 import { type OnnxAttributes, type OnnxCall, operationOf } from './operation.ts';
 import { simplify } from './simplify.ts';
 import { isStatic, namesIn, termsOf } from './size.ts';
@@ -283,7 +284,7 @@ class Lowering {
       emitMany: (op, inputs, outputs, attributes, domain) =>
         this.emitMany(op, inputs, outputs, attributes, domain),
       integers: (values) => this.constant(hostTensor('i64', [values.length], values)),
-      scalar: (value: number, dtype: DType) => this.constant(hostTensor(dtype, [], [value])),
+      scalar: (value: number, dtype: DType) => this.constant(hostOf(dtype, [], [value])),
       shape: (shape) => this.shapeName(shape),
       size: (size) => this.size(size),
       lookup: (tensor) => this.nameOf(tensor),

@@ -1,5 +1,6 @@
 /** Writes a program as text, one line a node, for people and for inline snapshots. */
 import type { HostTensor } from '../base/tensor.ts';
+import { numbersOf } from './host-value.ts';
 import { showShape } from './size.ts';
 import { isProgram } from './trace.ts';
 import type { Attribute, Program, Tensor } from './types.ts';
@@ -50,7 +51,7 @@ export function print(program: Program, indent = ''): string {
 }
 
 function scalarOf(value: HostTensor): string | undefined {
-  return value.data.length === 1 && value.shape.length === 0 ? String(value.data[0]) : undefined;
+  return value.data.length === 1 && value.shape.length === 0 ? String(numbersOf(value)[0]) : undefined;
 }
 
 function show(value: Attribute): string {

@@ -2,8 +2,9 @@
  * Makes a program smaller without changing what it means: folds constants, drops identities and explicit
  * broadcasts that the next op does by itself, shares equal nodes, forgets dead ones.
  */
-import { type HostTensor, tensor as hostTensor } from '../base/tensor.ts';
+import type { HostTensor } from '../base/tensor.ts';
 import { evaluateNode, toReference } from './evaluate.ts';
+import { hostOf, numbersOf } from './host-value.ts';
 import { remake } from './operation.ts';
 import { constant, input } from './ops/constant.ts';
 import { isStatic, sameShape } from './size.ts';
@@ -162,14 +163,14 @@ function scalarOf(x: Tensor): number | undefined {
   if (x.node.op === 'fill') return x.node.attributes.value as number;
   if (x.node.op === 'broadcastTo' || x.node.op === 'reshape') return scalarOf(x.node.inputs[0] as Tensor);
   if (x.node.op !== 'constant') return undefined;
-  const { data } = x.node.attributes.value as HostTensor;
-  return data.length === 1 ? Number(data[0]) : undefined;
+  const value = x.node.attributes.value as HostTensor;
+  return value.data.length === 1 ? numbersOf(value)[0] : undefined;
 }
 
 /** Results without elements need no computing (which runtimes are not safe at: some crash). */
 function nothing(node: Node): readonly Tensor[] | undefined {
   return node.outputs.every((t) => isStatic(t.shape) && t.shape.includes(0))
-    ? node.outputs.map((t) => constant(hostTensor(t.dtype, t.shape as readonly number[], [])))
+    ? node.outputs.map((t) => constant(hostOf(t.dtype, t.shape as readonly number[], [])))
     : undefined;
 }
 
@@ -186,7 +187,7 @@ function fold(node: Node, inputs: readonly Tensor[]): readonly Tensor[] | undefi
     inputs.map((t) => toReference(t.node.attributes.value as HostTensor)),
   );
   return results.map((value, i) =>
-    constant(hostTensor((node.outputs[i] as Tensor).dtype, value.shape, Array.from(value.data))),
+    constant(hostOf((node.outputs[i] as Tensor).dtype, value.shape, Array.from(value.data))),
   );
 }
 

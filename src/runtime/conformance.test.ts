@@ -1,7 +1,8 @@
 /** What every backend must do: one suite for the reference, ONNX Runtime inline and in its thread. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tensor, zeros } from '../base/tensor.ts';
-import { add, mul, trace } from '../program/index.ts';
+import { floatsToHalves, halvesToFloats } from '../formats/float16.ts';
+import { add, cast, constant, mul, type Tensor, trace } from '../program/index.ts';
 import { type Backend, createBackend } from './index.ts';
 
 const f32 = (shape: (number | string)[]) => ({ dtype: 'f32' as const, shape });
@@ -100,6 +101,21 @@ describe.each([
     await expect(
       program.run({ inputs: { x: tensor('f32', [3], [1, 2, 3]), by: tensor('f32', [], [1]) } }),
     ).rejects.toMatchObject({ code: 'input_mismatch' });
+  });
+
+  it('computes with half floats: inputs, constants and results', async () => {
+    const type = { dtype: 'f16' as const, shape: [3] };
+    const program = await backend.compile(
+      trace('half', { x: type }, ({ x }) => {
+        const scaled = mul(x as Tensor, 1.5);
+        return { y: add(scaled, mul(constant(0.25, 'f16'), 3)), wide: cast(scaled, 'f32') };
+      }),
+    );
+    const x = { ...type, data: floatsToHalves([1, -2, 0.5]) };
+    const { y, wide } = await program.run({ inputs: { x } });
+    expect(Array.from(halvesToFloats(y?.data as Uint16Array))).toEqual([2.25, -2.25, 1.5]);
+    expect(Array.from(wide?.data as Float32Array)).toEqual([1.5, -3, 0.75]);
+    await program.free();
   });
 
   it('answers calls made at once, each its own', async () => {

@@ -1,7 +1,8 @@
 /** The float64 oracle as a backend: slow, exact, for tests. Resident tensors keep their float64 values. */
 import { InkstoneError } from '../base/errors.ts';
-import { allocate, type DType, type HostTensor, type HostTensors, sizeOf } from '../base/tensor.ts';
+import { type DType, type HostTensor, type HostTensors, sizeOf } from '../base/tensor.ts';
 import { evaluate, toReference } from '../program/evaluate.ts';
+import { hostOf } from '../program/host-value.ts';
 import type { ReferenceValue } from '../program/operation.ts';
 import { bindSizes } from '../program/trace.ts';
 import type { Program } from '../program/types.ts';
@@ -21,12 +22,7 @@ interface Value extends ReferenceValue {
   readonly dtype: DType;
 }
 
-const toHost = ({ dtype, shape, data }: Value): HostTensor => {
-  const made = allocate(dtype, data.length);
-  for (let i = 0; i < data.length; i++)
-    made[i] = (dtype === 'i64' ? BigInt(data[i] as number) : data[i]) as never;
-  return { dtype, shape, data: made } as HostTensor;
-};
+const toHost = ({ dtype, shape, data }: Value): HostTensor => hostOf(dtype, shape, Array.from(data));
 
 class ReferenceResident implements Resident {
   readonly names: readonly string[];

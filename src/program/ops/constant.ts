@@ -1,6 +1,6 @@
 /** Values that come from nowhere: inputs, constants, counting. Numbers stand for scalar constants. */
 import type { DType, HostTensor } from '../../base/tensor.ts';
-import { tensor as hostTensor } from '../../base/tensor.ts';
+import { hostOf, numbersOf } from '../host-value.ts';
 import { define, makeNode } from '../operation.ts';
 import { canonicalShape } from '../size.ts';
 import type { Shape, Size, Tensor, TensorType } from '../types.ts';
@@ -17,12 +17,12 @@ const constantCall = define<{ value: HostTensor }>({
   infer: (_, { value }) => [{ dtype: value.dtype, shape: value.shape }],
   vjp: null,
   onnx: () => '',
-  reference: ({ attributes: { value } }) => [Float64Array.from(value.data as ArrayLike<number>, Number)],
+  reference: ({ attributes: { value } }) => [numbersOf(value)],
 });
 
 /** A constant: a number, or a host tensor. */
 export function constant(value: HostTensor | number, dtype: DType = 'f32'): Tensor {
-  const host = typeof value === 'number' ? hostTensor(dtype, [], [value]) : value;
+  const host = typeof value === 'number' ? hostOf(dtype, [], [value]) : value;
   return constantCall([], { value: host })[0] as Tensor;
 }
 
