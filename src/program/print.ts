@@ -51,7 +51,9 @@ export function print(program: Program, indent = ''): string {
 }
 
 function scalarOf(value: HostTensor): string | undefined {
-  return value.data.length === 1 && value.shape.length === 0 ? String(numbersOf(value)[0]) : undefined;
+  if (value.shape.length !== 0) return undefined;
+  const [only] = numbersOf(value);
+  return Object.is(only, -0) ? '-0' : String(only);
 }
 
 function show(value: Attribute): string {

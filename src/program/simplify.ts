@@ -206,7 +206,7 @@ function keyOf(node: Node, inputs: readonly Tensor[]): string {
         if (!bodyIds.has(view)) bodyIds.set(view, bodies++);
         return `data ${bodyIds.get(view)}`;
       }
-      return Array.from(view, String).join();
+      return Array.from(view, (v) => (Object.is(v, -0) ? '-0' : String(v))).join();
     }
     return Object.is(value, -0) ? '-0' : value;
   });
