@@ -41,12 +41,15 @@ const attentionCall = define<Attributes>({
         types,
         'shapes are [.., time, dim], [.., keys, dim], [.., keys, value]',
       );
-    if (mask !== undefined && (mask.shape.length > q.shape.length || mask.shape.at(-1) !== k.shape.at(-2)))
-      shapeError('attention', 'the mask does not fit', types);
     const lead = q.shape.slice(0, -1);
+    const scores = [...lead, k.shape.at(-2) as Size];
+    const above = scores.length - (mask?.shape.length ?? 0);
+    const covers = mask?.shape.every((size, i) => size === 1 || size === scores[above + i]) ?? true;
+    if (above < 0 || !covers || (mask !== undefined && mask.dtype !== q.dtype))
+      shapeError('attention', 'the mask does not fit', types, 'it is broadcast to [.., time, keys]');
     return [
       { dtype: q.dtype, shape: [...lead, v.shape.at(-1) as Size] },
-      { dtype: q.dtype, shape: [...lead, k.shape.at(-2) as Size] },
+      { dtype: q.dtype, shape: scores },
     ];
   },
   vjp: ({ inputs, outputs, cotangents, attributes: { scale } }) => {
