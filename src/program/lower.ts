@@ -68,6 +68,8 @@ class Lowering {
   private readonly shared = new Map<string, string>();
   private readonly sources = new Map<string, { name: string; axis: number }>();
   private readonly prefix: string;
+  /** Names that the program gives itself. */
+  private readonly reserved = new Set<string>();
   private next = 0;
 
   constructor(portable: boolean, outer?: Lowering, prefix = '') {
@@ -81,6 +83,14 @@ class Lowering {
     constants: HostTensors,
     captured: Readonly<Record<string, string>> = {},
   ): OnnxGraph {
+    for (const { name } of [...program.inputs, ...program.outputs]) {
+      if (this.reserved.has(this.prefix + name))
+        throw new InkstoneError('name_taken', `${program.name} has two inputs or outputs named "${name}"`, {
+          kind: 'usage',
+          hint: 'a graph knows its values by their names: give each its own',
+        });
+      this.reserved.add(this.prefix + name);
+    }
     for (const { name, tensor } of program.inputs) {
       this.names.set(tensor, captured[name] ?? this.prefix + name);
       tensor.shape.forEach((size, axis) => {
@@ -172,7 +182,10 @@ class Lowering {
   }
 
   private fresh(op: string): string {
-    return `${this.prefix}${op}_${this.next++}`;
+    let name: string;
+    do name = `${this.prefix}${op}_${this.next++}`;
+    while (this.reserved.has(name));
+    return name;
   }
 
   private constant(value: HostTensor): string {
