@@ -9,6 +9,25 @@ export interface TrainingOrder {
   preset: string;
   steps?: number | undefined;
   seed?: number | undefined;
+  /** Tunes a model on conversations instead of training one from a preset. */
+  tune?: TuningOrder | undefined;
+}
+
+export interface TuningOrder {
+  /** The model to tune: its name, and its folder. */
+  from: string;
+  folder: string;
+  /** The name under which the result answers. */
+  model: string;
+  trainingFile: string;
+  validationFile?: string | undefined;
+  /** Path of what it is judged by. */
+  validation?: string | undefined;
+  epochs?: number | undefined;
+  batch?: number | undefined;
+  learningRate?: number | undefined;
+  suffix?: string | undefined;
+  metadata?: Record<string, string> | undefined;
 }
 
 export interface TrainingEnd {
@@ -27,7 +46,8 @@ export class TrainingProcess {
   private asked = false;
 
   constructor(order: TrainingOrder, folder: string, resume: boolean) {
-    const args = ['train', 'text', '--preset', order.preset, '--data', order.file, '--out', folder, '--json'];
+    const args = order.tune === undefined ? trainArguments(order) : tuneArguments(order.tune);
+    args.push('--data', order.file, '--out', folder, '--json');
     if (order.steps !== undefined) args.push('--steps', String(order.steps));
     if (order.seed !== undefined) args.push('--seed', String(order.seed));
     if (resume) args.push('--resume');
@@ -59,6 +79,20 @@ export class TrainingProcess {
   kill(): void {
     this.child.kill('SIGKILL');
   }
+}
+
+const trainArguments = ({ preset }: TrainingOrder): string[] => ['train', 'text', '--preset', preset];
+
+function tuneArguments({ folder, validation, epochs, batch, learningRate }: TuningOrder): string[] {
+  const args = ['train', 'chat', '--from', folder];
+  const put = (flag: string, value: string | number | undefined): void => {
+    if (value !== undefined) args.push(flag, String(value));
+  };
+  put('--validation', validation);
+  put('--epochs', epochs);
+  put('--batch', batch);
+  put('--learning-rate', learningRate);
+  return args;
 }
 
 /** A training that an earlier server started: only its id is known. */

@@ -27,7 +27,7 @@ afterEach(async () => {
 });
 
 function make(finished: string[] = []): Trainings {
-  const trainings = new Trainings({ home, store, finished: (name) => finished.push(name) });
+  const trainings = new Trainings({ home, store, finished: (row) => void finished.push(row.name) });
   open.push(trainings);
   return trainings;
 }

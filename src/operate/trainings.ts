@@ -27,8 +27,8 @@ export interface TrainingStatus extends JobStatus {
 export interface TrainingsOptions {
   home: string;
   store: Store;
-  /** Called when a training ends, with its name: what it left can be used. */
-  finished?(name: string): void;
+  /** Called when a training ends, before its end is told: what it left can be used. */
+  finished?(row: TrainingRow): void | Promise<void>;
   /** Milliseconds that trainings have to write their checkpoint when the server ends. */
   grace?: number;
 }
@@ -84,7 +84,7 @@ export class Trainings {
   create(order: TrainingOrder): Promise<TrainingRow> {
     return this.inTurn(async () => {
       await this.check(order);
-      const id = `train-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`;
+      const id = `${order.tune === undefined ? 'train' : 'ftjob'}-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`;
       const folder = this.folderOf(order.name);
       await this.save({ ...order, id, state: 'queued', created: Math.floor(now() / 1000), folder });
       await this.startNext();
@@ -155,9 +155,9 @@ export class Trainings {
     this.running.delete(id);
     const row = await this.concluded(await this.row(id), end);
     this.stopping.delete(id);
+    if (!this.closed) await this.options.finished?.(row);
     await this.save(row);
     if (this.closed) return;
-    this.options.finished?.(row.name);
     await this.startNext();
   }
 
@@ -206,6 +206,12 @@ export class Trainings {
       }
       return this.row(id);
     });
+  }
+
+  /** Tuning jobs, the newest first. */
+  async tunings(): Promise<TrainingRow[]> {
+    const rows = (await this.rows()).filter((row) => row.tune !== undefined);
+    return rows.sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
   }
 
   /** The newest first. */

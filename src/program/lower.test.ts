@@ -94,6 +94,24 @@ const fused: Fused[] = [
     inputs: { x: floats([5, 8]), s: floats([8]) },
     fn: ({ x, s }) => P.layerNorm(t(x), t(s), undefined, 0.1),
   },
+  ...[floats([5, 8]), floats([2, 3, 16], 2), floats([2, 1, 1, 4], 100)].map((x) => ({
+    op: 'rmsNorm',
+    inputs: { x, s: floats([x.shape.at(-1) as number]) },
+    fn: ({ x, s }: Tensors) => P.rmsNorm(t(x), t(s)),
+  })),
+  {
+    op: 'crossEntropy',
+    inputs: { x: floats([5, 8], 4) },
+    fn: ({ x }) => P.crossEntropyRows(t(x), P.constant(tensor('i32', [5], [0, 7, 3, 3, 1]))),
+  },
+  {
+    op: 'crossEntropySlope',
+    inputs: { x: floats([5, 8], 4) },
+    fn: ({ x }) => {
+      const loss = P.sum(P.crossEntropyRows(t(x), P.constant(tensor('i32', [5], [0, 7, 3, 3, 1]))));
+      return P.gradients(loss, [t(x)])[0] as P.Tensor;
+    },
+  },
   { op: 'attention', inputs: { q, k, v }, fn: ({ q, k, v }) => P.attention(t(q), t(k), t(v)) },
   {
     op: 'attention',

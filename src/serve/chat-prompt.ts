@@ -3,6 +3,7 @@
  * an empty line between turns, and nothing behind the last, so that a base model goes on from the user's words.
  */
 import { InkstoneError } from '../base/errors.ts';
+import type { Turn } from '../data/text/chat.ts';
 import type { ChatMessage } from './schemas.ts';
 
 /** @throws InkstoneError `unsupported_parameter` for content that is not text */
@@ -11,6 +12,15 @@ export function promptOfTurns(messages: readonly ChatMessage[]): string {
     .map(textOf)
     .filter((text) => text !== '')
     .join('\n\n');
+}
+
+/** The same turns for a model that was tuned to a template: who said what. */
+export function turnsOf(messages: readonly ChatMessage[]): Turn[] {
+  return messages.map((message, index) => ({
+    role:
+      message.role === 'assistant' ? 'assistant' : /system|developer/.test(message.role) ? 'system' : 'user',
+    content: textOf(message, index),
+  }));
 }
 
 function textOf({ content }: ChatMessage, index: number): string {

@@ -4,7 +4,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { FinishReason, SamplingSettings, TextToken } from '../base/contracts/generator.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { now } from '../base/host.ts';
-import { promptOfTurns } from './chat-prompt.ts';
+import { CHAT_STOP, chatPrompt } from '../data/text/chat.ts';
+import { promptOfTurns, turnsOf } from './chat-prompt.ts';
 import { parse } from './errors.ts';
 import { type Choice, type ChoiceEvent, type GenerationServices, openGeneration } from './generation.ts';
 import { type ChatBody, type CompletionBody, chatBody, completionBody } from './schemas.ts';
@@ -32,7 +33,10 @@ export async function chatCompletions(
     body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     services,
   );
-  const prompt = promptOfTurns(body.messages);
+  // Before anything else, so that a model that is not there is named first.
+  const { chat } = (await services.replica(body.model)).model;
+  const prompt = chat ? chatPrompt(turnsOf(body.messages)) : promptOfTurns(body.messages);
+  if (chat) settings.stop = [...settings.stop, ...CHAT_STOP];
   return answer(
     services,
     request,

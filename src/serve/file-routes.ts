@@ -9,10 +9,12 @@ import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { fileQuery } from './schemas.ts';
 
-interface FileRow extends Row {
+export interface FileRow extends Row {
   name: string;
   bytes: number;
   created: number;
+  /** What an OpenAI client uploaded it for. */
+  purpose?: string;
 }
 
 /** Bytes of an uploaded file. */
@@ -21,51 +23,63 @@ const LARGEST_FILE = 4 * 2 ** 30;
 const SPARE = 16 * 2 ** 20;
 
 export function addFileRoutes(app: FastifyInstance, { home, store }: ServerContext): void {
-  const folder = path.join(home, 'files');
-
   app.post('/api/files', { bodyLimit: LARGEST_FILE }, async (request) => {
-    const name = safeName(parse(fileQuery, request.query).name);
-    const pieces = piecesOf(request.body);
-    await makeFolder(folder);
-    await requireSpace(folder, Number(request.headers['content-length'] ?? 0));
-    const id = `file-${now().toString(36)}-${randomUUID().slice(0, 8)}`;
-    const own = path.join(folder, id);
-    await makeFolder(own);
-    const target = path.join(own, name);
-    const file = await openFile(`${target}.part`, 'write');
-    let bytes = 0;
-    try {
-      for await (const piece of pieces) {
-        bytes += piece.length;
-        if (bytes > LARGEST_FILE)
-          throw new InkstoneError('body_too_large', 'the file is larger than this server takes', {
-            kind: 'usage',
-            hint: 'train from the command line: inkstone train text --data FILE',
-            details: { httpStatus: 413 },
-          });
-        await file.write(piece);
-      }
-      await file.sync();
-    } catch (thrown) {
-      await file.close();
-      await removeFile(own);
-      throw thrown;
-    }
-    await file.close();
-    if (bytes === 0) {
-      await removeFile(own);
-      throw new InkstoneError('file_empty', 'the file is empty', {
-        kind: 'data',
-        hint: 'choose a file with text in it',
-      });
-    }
-    await renameFile(`${target}.part`, target);
-    const row: FileRow = { id, name, bytes, created: Math.floor(now() / 1000) };
-    await store.rows.put('files', row);
-    return row;
+    const { name } = parse(fileQuery, request.query);
+    const length = Number(request.headers['content-length'] ?? 0);
+    return keepFile({ home, store }, { name, pieces: piecesOf(request.body), length });
   });
 
   app.get('/api/files', async () => ({ data: await store.rows.list<FileRow>('files') }));
+}
+
+/** Receives a file in pieces; what is cut short leaves nothing. @throws InkstoneError `body_too_large`, `file_empty`, `disk_full` */
+export async function keepFile(
+  { home, store }: Pick<ServerContext, 'home' | 'store'>,
+  given: { name: string; pieces: AsyncIterable<Uint8Array>; length: number; purpose?: string },
+): Promise<FileRow> {
+  const folder = path.join(home, 'files');
+  const name = safeName(given.name);
+  await makeFolder(folder);
+  await requireSpace(folder, given.length);
+  const id = `file-${now().toString(36)}-${randomUUID().slice(0, 8)}`;
+  const own = path.join(folder, id);
+  await makeFolder(own);
+  const target = path.join(own, name);
+  const file = await openFile(`${target}.part`, 'write');
+  let bytes = 0;
+  try {
+    for await (const piece of given.pieces) {
+      bytes += piece.length;
+      if (bytes > LARGEST_FILE)
+        throw new InkstoneError('body_too_large', 'the file is larger than this server takes', {
+          kind: 'usage',
+          hint: 'train from the command line: inkstone train text --data FILE',
+          details: { httpStatus: 413 },
+        });
+      await file.write(piece);
+    }
+    await file.sync();
+  } catch (thrown) {
+    await file.close();
+    await removeFile(own);
+    throw thrown;
+  }
+  await file.close();
+  if (bytes === 0) {
+    await removeFile(own);
+    throw new InkstoneError('file_empty', 'the file is empty', {
+      kind: 'data',
+      hint: 'choose a file with text in it',
+      details: { param: 'file' },
+    });
+  }
+  await renameFile(`${target}.part`, target);
+  const row: FileRow = {
+    ...{ id, name, bytes, created: Math.floor(now() / 1000) },
+    ...(given.purpose === undefined ? {} : { purpose: given.purpose }),
+  };
+  await store.rows.put('files', row);
+  return row;
 }
 
 /** What a file may be called here: no way out of its folder, nothing hidden, its ending kept. */
@@ -98,7 +112,10 @@ async function requireSpace(folder: string, bytes: number): Promise<void> {
 }
 
 /** @throws InkstoneError `file_missing` */
-export async function pathOfFile({ home, store }: ServerContext, id: string): Promise<string> {
+export async function pathOfFile(
+  { home, store }: Pick<ServerContext, 'home' | 'store'>,
+  id: string,
+): Promise<string> {
   const row = await store.rows.get<FileRow>('files', id);
   const file = row === undefined ? undefined : path.join(home, 'files', row.id, row.name);
   if (file === undefined || !(await exists(file)))

@@ -61,3 +61,40 @@ export const trainingBody = z.object({
 });
 
 export const fileQuery = z.object({ name: z.string().min(1).max(255) });
+
+export const listQuery = z.object({
+  after: z.string().optional(),
+  limit: z.coerce.number().int().min(1).max(10_000).optional(),
+  purpose: z.string().optional(),
+  order: z.enum(['asc', 'desc']).optional(),
+});
+
+const auto = (least: number, most: number) =>
+  z.union([z.literal('auto'), z.number().min(least).max(most)]).nullish();
+const hyperparameters = z.looseObject({
+  n_epochs: auto(1, 1000),
+  batch_size: auto(1, 1024),
+  learning_rate_multiplier: auto(1e-6, 1000),
+});
+
+export const fineTuningBody = z.looseObject({
+  model: z.string().min(1),
+  training_file: z.string().min(1),
+  validation_file: z.string().nullish(),
+  suffix: z
+    .string()
+    .min(1)
+    .max(64)
+    .regex(/^[A-Za-z0-9_-]+$/, 'must be letters, digits, dashes and underscores')
+    .nullish(),
+  seed: z.int().min(0).max(2_147_483_647).nullish(),
+  hyperparameters: hyperparameters.nullish(),
+  method: z
+    .looseObject({
+      type: z.string(),
+      supervised: z.looseObject({ hyperparameters: hyperparameters.nullish() }).nullish(),
+    })
+    .nullish(),
+  metadata: z.record(z.string(), z.string()).nullish(),
+});
+export type FineTuningBody = z.infer<typeof fineTuningBody>;

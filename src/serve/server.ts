@@ -13,12 +13,14 @@ import { openFileStore } from '../store/index.ts';
 import { chatCompletions, completions } from './completions.ts';
 import type { ServerContext } from './context.ts';
 import { answerOf } from './errors.ts';
+import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
 import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
 import { addPages } from './pages.ts';
 import { addStudioRoutes } from './studio-routes.ts';
+import { addUploads } from './uploads.ts';
 
 export interface ServerOptions {
   host?: string;
@@ -82,7 +84,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     home,
     store,
     // What was loaded while the run went on has older weights.
-    finished: (name) => void pool.forget(name),
+    finished: async (row) => {
+      void pool.forget(row.name);
+      // A tuned model answers under its own name before its job is called done.
+      if (row.tune === undefined || row.state !== 'succeeded') return;
+      await registry.register(row.tune.model, row.folder);
+      void pool.forget(row.tune.model);
+    },
   });
   const context: ServerContext = {
     home,
@@ -150,6 +158,8 @@ async function buildApp(
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
   const version = await codeVersion();
   app.get('/openapi.json', async () => openApi(version));
+  await addUploads(app, context);
+  addFineTuning(app, context);
   addStudioRoutes(app, context);
   await addPages(app);
   return app;
