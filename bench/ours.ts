@@ -6,7 +6,7 @@ import { InkstoneError, invariant } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { type HostTensor, type HostTensors, sizeOf, tensor, viewOf } from '../src/base/tensor.ts';
 import { createDecoder } from '../src/generate/index.ts';
-import { decodingOf } from '../src/models/text/architectures.ts';
+import { decodingOf, textConfig } from '../src/models/text/architectures.ts';
 import { createTextTrainable } from '../src/models/text/trainable.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import { matmul, sum, trace } from '../src/program/index.ts';
@@ -163,6 +163,48 @@ async function decoding(
   };
 }
 
+/** As the model host does it, many streams at once. */
+async function serving(threads: number, work: WorkOf<'serve'>): Promise<Prepared> {
+  const backend = await createBackend('cpu', { threads, inline: true });
+  const decoder = await createDecoder(
+    {
+      backend,
+      ...decodingOf(textConfig.parse(work.model)),
+      parameters: await readTensors(work.parameters),
+    },
+    { maxBatch: work.slots, prefixBytes: 0, batching: work.batching },
+  );
+  let first: number[] = [];
+  return {
+    run: async (count) => {
+      const waits: number[] = [];
+      const answer = await timed(count, async () => {
+        const start = host.monotonic();
+        const made = await Promise.all(
+          work.streams.map(({ prompt, tokens }) => {
+            let begun = false;
+            return decoder.submit({
+              ...{ tokens: prompt, maxTokens: tokens, temperature: 0, topK: 0, topP: 1, seed: 1 },
+              onToken: () => {
+                if (!begun) waits.push((host.monotonic() - start) / 1000);
+                begun = true;
+                return true;
+              },
+            });
+          }),
+        );
+        first = made[0]?.tokens ?? [];
+        return undefined;
+      });
+      return { ...answer, waits, tokens: first };
+    },
+    free: async () => {
+      await decoder.close();
+      await backend.close();
+    },
+  };
+}
+
 async function prepare(backend: Backend, work: Work, threads: number): Promise<Prepared> {
   switch (work.work) {
     case 'train-text':
@@ -173,6 +215,8 @@ async function prepare(backend: Backend, work: Work, threads: number): Promise<P
       return bandwidth(backend, work);
     case 'decode':
       return decoding(threads, work);
+    case 'serve':
+      return serving(threads, work);
   }
 }
 

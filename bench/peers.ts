@@ -8,7 +8,7 @@ import * as host from '../src/base/host.ts';
 import { Peer } from './peer.ts';
 import type { Description } from './protocol.ts';
 
-export const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js'] as const;
+export const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp'] as const;
 export type PeerId = (typeof PEERS)[number];
 
 export const PEER_NAMES: Record<PeerId, string> = {
@@ -16,6 +16,7 @@ export const PEER_NAMES: Record<PeerId, string> = {
   'pytorch-compile': 'PyTorch torch.compile',
   tfjs: 'TensorFlow.js wasm',
   'jax-js': 'jax-js wasm',
+  'llama.cpp': 'llama.cpp',
 };
 
 export interface Absent {
@@ -119,6 +120,32 @@ async function startJavascript(id: PeerId, threads: number): Promise<OpenPeer> {
   return { id, peer, description: await describe(peer) };
 }
 
+// llama.cpp
+
+const LLAMA = '3.22.1';
+
+async function startLlama(threads: number, { install, note }: PeerOptions): Promise<OpenPeer> {
+  const place = folder('llama');
+  if (!(await host.exists(path.join(place, 'node_modules', 'node-llama-cpp')))) {
+    if (!install) throw new InkstoneError('peer_absent', 'not installed');
+    note('installing llama.cpp for the comparison (once, 85 MB)');
+    await host.makeFolder(place);
+    await host.writeFile(path.join(place, 'package.json'), '{"private":true,"type":"module"}');
+    const { platform, architecture } = host.machine();
+    // Without its optional packages, which bring CUDA and Vulkan; the one for this processor is named.
+    const names = [`node-llama-cpp@${LLAMA}`, `@node-llama-cpp/${platform}-${architecture}@${LLAMA}`];
+    await runProgram(
+      'npm',
+      ['install', '--ignore-scripts', '--omit=optional', '--no-audit', '--no-fund', ...names],
+      place,
+      note,
+    );
+  }
+  for (const name of ['lines.mjs', 'llama.mjs']) await host.copyFile(own(name), path.join(place, name));
+  const peer = startNode('llama.cpp', path.join(place, 'llama.mjs'), threads);
+  return { id: 'llama.cpp', peer, description: await describe(peer) };
+}
+
 // Python peers
 
 /** Where a Python with PyTorch may be, the likeliest first. */
@@ -209,7 +236,12 @@ export async function openPeers(
   for (const id of wanted) {
     const isPython = id.startsWith('pytorch');
     try {
-      if (!isPython && trouble !== undefined) throw new InkstoneError('peer_absent', trouble);
+      if (!isPython && id !== 'llama.cpp' && trouble !== undefined)
+        throw new InkstoneError('peer_absent', trouble);
+      if (id === 'llama.cpp') {
+        open.push(await startLlama(options.threads, options));
+        continue;
+      }
       open.push(
         isPython ? await startPython(id, options.threads) : await startJavascript(id, options.threads),
       );

@@ -51,6 +51,19 @@ export type Work =
       prompt: readonly (readonly number[])[];
       tokens: number;
     }
+  | {
+      /** Greedy streams that all ask at once; one run serves them all. */
+      work: 'serve';
+      /** Ours: configuration and parameters; llama.cpp: the same model as a file. */
+      model: Record<string, unknown>;
+      parameters: TensorList;
+      gguf: string;
+      context: number;
+      /** Streams decoded together; the others wait. */
+      slots: number;
+      streams: readonly { prompt: readonly number[]; tokens: number }[];
+      batching: 'continuous' | 'static';
+    }
   /** A float32 product of m×k by k×n. */
   | { work: 'gemm'; shape: readonly [number, number, number] }
   /** `read`: the sum of an array, 4 bytes an element. `triad`: a + s·b into c, 12 bytes an element. */
@@ -74,6 +87,8 @@ export interface RunAnswer {
   /** One for each run, in order. */
   seconds: number[];
   losses?: number[];
+  /** Seconds until each stream had its first token. */
+  waits?: number[];
   /** Greedy tokens of the first sequence. */
   tokens?: number[];
 }

@@ -8,10 +8,12 @@ import { entry, exists } from '../../base/host.ts';
 import { z } from '../../base/schema.ts';
 import { command } from '../command.ts';
 
-const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js'] as const;
+const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp'] as const;
 
 const schema = z.object({
-  benchmark: z.enum(['train-text', 'decode', 'gemm', 'text-quality', 'bert']).describe('what to measure'),
+  benchmark: z
+    .enum(['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text'])
+    .describe('what to measure'),
   data: z
     .string()
     .optional()
@@ -79,6 +81,7 @@ const FUNCTIONS = {
   gemm: 'benchGemm',
   'text-quality': 'benchTextQuality',
   bert: 'benchBert',
+  'serve-text': 'benchServeText',
 } as const;
 
 export const bench = command({
