@@ -80,7 +80,7 @@ export const trainTextSchema = z.object({
 export type TrainTextSettings = z.output<typeof trainTextSchema>;
 
 /** The preset by name. @throws InkstoneError `preset_unknown`, with the nearest name */
-function presetOf(id: string): TextPreset {
+export function presetOf(id: string): TextPreset {
   const close = nearest(
     id,
     textPresets.map((preset) => preset.id),

@@ -36,6 +36,10 @@ export interface TextRunOptions {
   force?: boolean;
   /** Starting values and their tokenizer, from another run. */
   from?: { parameters: HostTensors; tokenizer: Tokenizer };
+  /** A tokenizer that is there already, in place of the preset's, and a folder of tokens that runs share. */
+  shared?: { tokenizer?: Tokenizer; folder: string };
+  /** Pauses at this step; see trainer.ts. */
+  until?: number;
   signal?: AbortSignal;
   report?(progress: TrainProgress): void;
   /** Says what is being prepared. */
@@ -158,9 +162,9 @@ async function prepare(
   const resumed = before !== undefined && options.resume === true;
   const given = resumed
     ? readTokenizer(await readText(folder.file('tokenizer.json')))
-    : options.from?.tokenizer;
+    : (options.from?.tokenizer ?? options.shared?.tokenizer);
   const prepared = await prepareText(options.data, {
-    folder: folder.file('data'),
+    folder: options.shared?.folder ?? folder.file('data'),
     tokenizer: given === undefined ? options.preset.tokenizer : { name: 'given', tokenizer: given },
     validation: options.validation ?? before?.data.validation ?? 0.1,
     ...(options.field === undefined ? {} : { field: options.field }),
@@ -306,6 +310,7 @@ async function runTrainer(
       trainable,
       config: training,
       resume: options.resume ?? false,
+      until: options.until,
       tokensPerStep: training.batch * training.accumulation * training.context,
       batch: (step) =>
         trainBatch(prepared.tokens, trainRange, {

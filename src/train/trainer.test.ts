@@ -89,6 +89,20 @@ const metrics = async (): Promise<Record<string, unknown>[]> =>
     .map((line) => JSON.parse(line));
 
 describe('train', () => {
+  test('pauses where it is told, judged and saved, and goes on from there', async () => {
+    const [parts, whole] = [new Counter(), new Counter()];
+    const first = await run(parts, () => 3, {}, { until: 7 });
+    expect(first).toMatchObject({ state: 'stopped', early: 'until', steps: 7, validationLoss: 3 });
+    expect(await folder.readCheckpoint('last')).toMatchObject({ step: 7, record: { lastLoss: 3 } });
+    // Asked for the same place again it does nothing.
+    const again = await run(new Counter(), () => 99, {}, { until: 7, resume: true });
+    expect(again).toMatchObject({ early: 'until', steps: 7, validationLoss: 3 });
+    const end = await run(parts, () => 2, {}, { until: 20, resume: true });
+    expect(end).toMatchObject({ state: 'succeeded', steps: 20, validationLoss: 2 });
+    await run(whole, () => 2);
+    expect(parts.value).toBe(whole.value);
+  });
+
   test('keeps the last and the best, and says when what happened', async () => {
     const losses = [3, 1, 2, 1.5];
     const outcome = await run(new Counter(), () => losses.shift() as number);

@@ -24,6 +24,8 @@ export interface TrainerOptions {
   /** Tokens of one step, for the speed. */
   tokensPerStep: number;
   resume: boolean;
+  /** Pauses here, judged and saved, though there are more steps to take: a resumed run goes on from it. */
+  until?: number | undefined;
   /** Set from outside to stop after the current step. */
   signal?: AbortSignal;
   report?(progress: TrainProgress): void;
@@ -43,7 +45,7 @@ export interface TrainProgress {
 export interface TrainOutcome {
   state: 'succeeded' | 'stopped';
   /** Why it ended before the last step. */
-  early?: 'patience' | 'signal';
+  early?: 'patience' | 'signal' | 'until';
   steps: number;
   /** Of the weights of the last step; of a stopped run, the newest there is (NaN for none). */
   validationLoss: number;
@@ -102,7 +104,7 @@ class Run {
     }
     // A stopped run is not judged: it would make its owner wait, and the resumed run judges where it should.
     if (early === 'signal') await this.save();
-    const state = early === 'signal' ? 'stopped' : 'succeeded';
+    const state = early === undefined || early === 'patience' ? 'succeeded' : 'stopped';
     folder.metric({ type: 'state', state, step: this.step, seconds: round(this.seconds()) });
     return {
       state,
@@ -118,18 +120,20 @@ class Run {
 
   /** Why the run ends here, before its last step or with an evaluation still due. */
   private end(): TrainOutcome['early'] {
-    const { config, signal } = this.options;
+    const { config, signal, until } = this.options;
     const unfinished = this.step < config.steps || this.record.due === true;
-    if (unfinished && signal?.aborted === true) return 'signal';
+    const paused = until !== undefined && this.step >= until && this.record.due !== true;
+    if (unfinished && !paused && signal?.aborted === true) return 'signal';
+    if (paused && this.step < config.steps) return 'until';
     const patient = config.patience === 0 || this.record.stale < config.patience;
     return this.step < config.steps && !patient ? 'patience' : undefined;
   }
 
   /** Evaluation, sample and checkpoint, where this step has them. */
   private async closeStep(): Promise<void> {
-    const { config, signal } = this.options;
+    const { config, signal, until } = this.options;
     const last = this.step === config.steps;
-    const judged = last || this.step % config.evaluateEvery === 0;
+    const judged = last || this.step === until || this.step % config.evaluateEvery === 0;
     if (judged) {
       try {
         await this.judge();
