@@ -1,5 +1,11 @@
 /** A generator: what turns a request into pieces of content, one at a time. Types only. */
 
+/** What the whole answer must be. A regular expression is to match all of it. */
+export type TextConstraint =
+  | { type: 'json_schema'; schema: unknown }
+  | { type: 'json_object' }
+  | { type: 'regex'; pattern: string };
+
 /** Settings of one text request. All are optional on the wire; defaults are filled in by the schema. */
 export interface SamplingSettings {
   /** At most this many new tokens. */
