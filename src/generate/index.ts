@@ -1,3 +1,4 @@
 /** Sampling and decoding. */
 export * from './decoder.ts';
+export * from './embedder.ts';
 export * from './sampler.ts';

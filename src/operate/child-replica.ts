@@ -2,6 +2,7 @@
  * A replica in a child process: started, watched, started again after a crash. A crash costs only the
  * requests inside it, and they are told.
  */
+import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
@@ -22,7 +23,8 @@ interface Call {
   event(event: TextEvent): void;
   end(): void;
   fail(error: InkstoneError): void;
-  counted(count: number): void;
+  /** Of a call that is answered at once. */
+  answer(value: unknown): void;
 }
 
 /**
@@ -98,7 +100,10 @@ export class ChildReplica implements Replica {
         this.calls.get(message.call)?.event(message.event);
         break;
       case 'counted':
-        this.calls.get(message.call)?.counted(message.count);
+        this.calls.get(message.call)?.answer(message.count);
+        break;
+      case 'embedded':
+        this.calls.get(message.call)?.answer(message.embeddings);
         break;
       case 'done':
         this.calls.get(message.call)?.end();
@@ -215,7 +220,7 @@ export class ChildReplica implements Replica {
       event: (event) => change(() => events.push(event)),
       end: () => change(() => (ended = true)),
       fail: (error) => change(() => (failure = error)),
-      counted: () => undefined,
+      answer: () => undefined,
     });
     const cancel = (): void => this.send({ type: 'cancel', call: id });
     signal.addEventListener('abort', cancel, { once: true });
@@ -239,12 +244,30 @@ export class ChildReplica implements Replica {
   }
 
   async countTokens(text: string): Promise<number> {
+    return (await this.ask((call) => ({ type: 'count', call, text }))) as number;
+  }
+
+  /** @throws InkstoneError `model_loading`, `replica_crashed`, `replica_stopped`, and what the host throws */
+  async embed(request: EmbeddingRequest, signal: AbortSignal): Promise<TextEmbedding[]> {
+    return (await this.ask((call) => ({ type: 'embed', call, request }), signal)) as TextEmbedding[];
+  }
+
+  /** A call with one answer. */
+  private async ask(message: (call: number) => ToHost, signal?: AbortSignal): Promise<unknown> {
     this.requireReady();
     const id = this.nextCall++;
-    return new Promise<number>((resolve, reject) => {
-      this.calls.set(id, { event: () => undefined, end: () => undefined, fail: reject, counted: resolve });
-      this.send({ type: 'count', call: id, text });
-    }).finally(() => this.finish(id));
+    const cancel = (): void => this.send({ type: 'cancel', call: id });
+    try {
+      return await new Promise((resolve, reject) => {
+        this.calls.set(id, { event: () => undefined, end: () => undefined, fail: reject, answer: resolve });
+        signal?.addEventListener('abort', cancel, { once: true });
+        this.send(message(id));
+        if (signal?.aborted === true) cancel();
+      });
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+      this.finish(id);
+    }
   }
 
   private finish(call: number): void {

@@ -1,4 +1,5 @@
 /** What a model host and its server say to each other. Types only. */
+import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { ModelDescription } from '../base/contracts/replica.ts';
 
@@ -13,6 +14,7 @@ export interface SentError {
 export type ToHost =
   | { type: 'open'; folder: string; id: string; maxBatch: number; threads: number }
   | { type: 'generate'; call: number; request: TextRequest }
+  | { type: 'embed'; call: number; request: EmbeddingRequest }
   | { type: 'cancel'; call: number }
   | { type: 'count'; call: number; text: string }
   | { type: 'close' };
@@ -24,5 +26,6 @@ export type FromHost =
   | { type: 'event'; call: number; event: TextEvent }
   | { type: 'done'; call: number }
   | { type: 'counted'; call: number; count: number }
+  | { type: 'embedded'; call: number; embeddings: TextEmbedding[] }
   | { type: 'error'; call: number; error: SentError }
   | { type: 'alive'; memory: number };

@@ -4,14 +4,44 @@
  */
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 import { exit, memoryUse, parentChannel } from '../base/host.ts';
+import { isBert } from '../models/text/any.ts';
+import { describeTextModel } from '../models/text/load.ts';
+import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
+import { TextEmbedder } from './text-embedder.ts';
 import { describe, TextGenerator } from './text-generator.ts';
 
 const channel = parentChannel();
 const send = (message: FromHost): void => channel?.send(message);
 const running = new Map<number, AbortController>();
 let generator: TextGenerator | undefined;
+/** Made when first asked for, where the model also writes. */
+let embedder: Promise<TextEmbedder> | undefined;
+let openEmbedder: () => Promise<TextEmbedder> = () => Promise.reject(notOpen());
+
+function notOpen(): InkstoneError {
+  return new InkstoneError('model_loading', 'the model is being loaded', { kind: 'resource' });
+}
+
+function writer(): TextGenerator {
+  if (generator !== undefined) return generator;
+  throw embedder === undefined
+    ? notOpen()
+    : new InkstoneError('model_writes_nothing', 'this model gives embeddings and writes no text', {
+        kind: 'unsupported',
+        hint: 'send it to /v1/embeddings',
+      });
+}
+
+/** A failure is not kept: memory may be there the next time. */
+function embedding(): Promise<TextEmbedder> {
+  embedder ??= openEmbedder().catch((thrown: unknown) => {
+    embedder = undefined;
+    throw thrown;
+  });
+  return embedder;
+}
 
 function sent(thrown: unknown): SentError {
   const { code, message, kind, hint, details } = InkstoneError.from(thrown, 'generation_failed');
@@ -21,6 +51,20 @@ function sent(thrown: unknown): SentError {
 async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
   send({ type: 'progress', progress: 0.1 });
   const backend = await createBackend('cpu', { inline: true, threads: message.threads });
+  openEmbedder = () => TextEmbedder.open(message.folder, backend);
+  const info = await describeTextModel(message.folder);
+  if (isBert(info.config)) await warmEmbedder();
+  else await openWriter(message, backend);
+  send({ type: 'ready', model: describe(info, message.id) });
+}
+
+async function warmEmbedder(): Promise<void> {
+  const opened = await embedding();
+  send({ type: 'progress', progress: 0.9 });
+  await opened.embed({ id: 'warm-up', texts: ['a'] });
+}
+
+async function openWriter(message: Extract<ToHost, { type: 'open' }>, backend: Backend): Promise<void> {
   generator = await TextGenerator.open(message.folder, backend, { maxBatch: message.maxBatch });
   send({ type: 'progress', progress: 0.9 });
   // The first run of a session allocates; nobody should wait for that.
@@ -30,22 +74,33 @@ async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
     sampling: { maxTokens: 2, temperature: 0, topK: 0, topP: 1, seed: 0, stop: [] },
   };
   for await (const event of generator.generate(warm)) void event;
-  send({ type: 'ready', model: describe(generator.info, message.id) });
 }
 
-async function generate({ call, request }: Extract<ToHost, { type: 'generate' }>): Promise<void> {
+/** Runs until done or cancelled; what it throws goes back. */
+async function work(call: number, run: (signal: AbortSignal) => Promise<FromHost>): Promise<void> {
   const abort = new AbortController();
   running.set(call, abort);
   try {
-    for await (const event of (generator as TextGenerator).generate(request, abort.signal))
-      send({ type: 'event', call, event });
-    send({ type: 'done', call });
+    send(await run(abort.signal));
   } catch (thrown) {
     send({ type: 'error', call, error: sent(thrown) });
   } finally {
     running.delete(call);
   }
 }
+
+const generate = ({ call, request }: Extract<ToHost, { type: 'generate' }>): Promise<void> =>
+  work(call, async (signal) => {
+    for await (const event of writer().generate(request, signal)) send({ type: 'event', call, event });
+    return { type: 'done', call };
+  });
+
+const embed = ({ call, request }: Extract<ToHost, { type: 'embed' }>): Promise<void> =>
+  work(call, async (signal) => ({
+    type: 'embedded',
+    call,
+    embeddings: await (await embedding()).embed(request, signal),
+  }));
 
 channel?.onMessage((raw) => {
   const message = raw as ToHost;
@@ -56,22 +111,21 @@ channel?.onMessage((raw) => {
     case 'generate':
       void generate(message);
       break;
+    case 'embed':
+      void embed(message);
+      break;
     case 'cancel':
       running.get(message.call)?.abort();
       break;
     case 'count':
-      try {
-        send({
-          type: 'counted',
-          call: message.call,
-          count: (generator as TextGenerator).countTokens(message.text),
-        });
-      } catch (thrown) {
-        send({ type: 'error', call: message.call, error: sent(thrown) });
-      }
+      void work(message.call, async () => ({
+        type: 'counted',
+        call: message.call,
+        count: writer().countTokens(message.text),
+      }));
       break;
     case 'close':
-      void generator?.close().finally(() => exit(0));
+      void Promise.allSettled([generator?.close(), embedder?.then((one) => one.close())]).then(() => exit(0));
       break;
   }
 });

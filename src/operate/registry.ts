@@ -123,8 +123,16 @@ async function readable(place: Place): Promise<RegisteredModel | undefined> {
   }
 }
 
+/** What a folder with weights has one of: a file, an index of shards, a run's checkpoints. */
+const WEIGHTS = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'checkpoints/best.safetensors',
+  'checkpoints/last.safetensors',
+];
+
 async function hasWeights(folder: string): Promise<boolean> {
-  for (const name of ['model.safetensors', 'checkpoints/best.safetensors', 'checkpoints/last.safetensors']) {
+  for (const name of WEIGHTS) {
     if (await exists(path.join(folder, name))) return true;
   }
   return false;

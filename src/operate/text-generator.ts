@@ -19,6 +19,7 @@ import {
   type Decoder,
   type TokenLogprob,
 } from '../generate/index.ts';
+import { isBert } from '../models/text/any.ts';
 import { decodingOf } from '../models/text/architectures.ts';
 import { loadTextModel, type TextModelInfo } from '../models/text/load.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -32,7 +33,7 @@ export function describe(info: TextModelInfo, id: string): ModelDescription {
     parameters: info.parameters,
     context: info.config.context,
     consumes: ['text'],
-    produces: ['text'],
+    produces: isBert(info.config) ? ['embedding'] : ['text', 'embedding'],
     chat: info.chat,
   };
 }

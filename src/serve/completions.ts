@@ -7,7 +7,13 @@ import { now } from '../base/host.ts';
 import { CHAT_STOP, chatPrompt } from '../data/text/chat.ts';
 import { promptOfTurns, turnsOf } from './chat-prompt.ts';
 import { parse } from './errors.ts';
-import { type Choice, type ChoiceEvent, type GenerationServices, openGeneration } from './generation.ts';
+import {
+  type Choice,
+  type ChoiceEvent,
+  type GenerationServices,
+  openGeneration,
+  requireGives,
+} from './generation.ts';
 import { type ChatBody, type CompletionBody, chatBody, completionBody } from './schemas.ts';
 import { chatShape, completionShape, type Shape } from './shapes.ts';
 import { EventStream, hangUp } from './sse.ts';
@@ -34,7 +40,9 @@ export async function chatCompletions(
     services,
   );
   // Before anything else, so that a model that is not there is named first.
-  const { chat } = (await services.replica(body.model)).model;
+  const replica = await services.replica(body.model);
+  requireGives(replica, 'text');
+  const { chat } = replica.model;
   const prompt = chat ? chatPrompt(turnsOf(body.messages)) : promptOfTurns(body.messages);
   if (chat) settings.stop = [...settings.stop, ...CHAT_STOP];
   return answer(

@@ -56,6 +56,55 @@ export async function openGeneration(
   },
   signal: AbortSignal,
 ): Promise<Opened> {
+  const { replica, context, release } = await openReplica(services, { ...request, gives: 'text' }, signal);
+  try {
+    const checked: Choice[] = [];
+    for (const choice of request.choices)
+      checked.push(await admit(services.guard, replica, choice, context, request.param));
+    const events = merge(
+      checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)),
+    );
+    return { events, close: release };
+  } catch (thrown) {
+    release();
+    throw thrown;
+  }
+}
+
+export interface OpenedReplica {
+  replica: Replica;
+  context: GuardContext;
+  /** Gives the place in the queue back; always called, also after errors. */
+  release(): void;
+}
+
+/** What a model must give, and what to say of one that does not. */
+const GIVES = {
+  text: ['model_writes_nothing', 'writes no text', 'send it to /v1/embeddings'],
+  embedding: ['model_embeds_nothing', 'gives no embeddings', 'choose a model that does'],
+} as const;
+
+/** @throws InkstoneError `model_writes_nothing`, `model_embeds_nothing` */
+export function requireGives(replica: Replica, gives: keyof typeof GIVES): void {
+  const { produces, id } = replica.model;
+  if (produces.includes(gives)) return;
+  const [code, what, hint] = GIVES[gives];
+  throw new InkstoneError(code, `the model '${id}' ${what}`, {
+    kind: 'unsupported',
+    hint: gives === 'text' && !produces.includes('embedding') ? `it gives ${produces.join(', ')}` : hint,
+    details: { param: 'model' },
+  });
+}
+
+/**
+ * A place in the queue and a model that is ready.
+ * @throws InkstoneError `queue_full`, `model_not_found`, `model_loading`, and what `requireGives` throws
+ */
+export async function openReplica(
+  services: GenerationServices,
+  request: { id: string; model: string; key: string | undefined; gives: keyof typeof GIVES },
+  signal: AbortSignal,
+): Promise<OpenedReplica> {
   const ticket = services.queue.enter({
     id: request.id,
     signal,
@@ -63,7 +112,7 @@ export async function openGeneration(
   });
   try {
     // Asked for twice: what cannot be served is refused before the wait, and a replica may be replaced during it.
-    await services.replica(request.model);
+    requireGives(await services.replica(request.model), request.gives);
     await ticket.turn();
     const replica = await services.replica(request.model);
     await loaded(replica, services.loadWait, signal);
@@ -72,13 +121,7 @@ export async function openGeneration(
       model: request.model,
       ...(request.key === undefined ? {} : { key: request.key }),
     };
-    const checked: Choice[] = [];
-    for (const choice of request.choices)
-      checked.push(await admit(services.guard, replica, choice, context, request.param));
-    const events = merge(
-      checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)),
-    );
-    return { events, close: () => ticket.release() };
+    return { replica, context, release: () => ticket.release() };
   } catch (thrown) {
     ticket.release();
     throw thrown;

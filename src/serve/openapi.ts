@@ -1,6 +1,6 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
-import { chatBody, completionBody, trainingBody } from './schemas.ts';
+import { chatBody, completionBody, embeddingBody, trainingBody } from './schemas.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
 const body = (schema: z.ZodType): object => ({
@@ -46,6 +46,7 @@ export function openApi(version: string): object {
       '/v1/models/{id}': { get: operation('One model', byId) },
       '/v1/completions': { post: operation('Continues a text', { requestBody: body(completionBody) }) },
       '/v1/chat/completions': { post: operation('Answers a conversation', { requestBody: body(chatBody) }) },
+      '/v1/embeddings': { post: operation('Vectors of texts', { requestBody: body(embeddingBody) }) },
       '/health': { get: operation('Whether the server is well') },
       '/health/ready': { get: operation('Whether the server takes work') },
       '/api/system': { get: operation('Version, machine, memory') },

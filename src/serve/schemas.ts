@@ -51,6 +51,17 @@ export const chatBody = z.looseObject({
 });
 export type ChatBody = z.infer<typeof chatBody>;
 
+const embedded = z.string().min(1, 'an empty text has no embedding');
+export const embeddingBody = z.looseObject({
+  model: z.string().min(1),
+  input: z.union([embedded, z.array(embedded).min(1).max(2048)], {
+    error: 'must be a text or a list of 1 to 2048 texts, none of them empty',
+  }),
+  encoding_format: z.enum(['float', 'base64']).nullish(),
+  dimensions: z.int().min(1).nullish(),
+  user: z.string().nullish(),
+});
+
 export const trainingBody = z.object({
   name: z.string().min(1).max(64),
   /** Id of an uploaded file. */

@@ -12,6 +12,7 @@ import { passThrough } from '../safeguard/pass-through.ts';
 import { openFileStore } from '../store/index.ts';
 import { chatCompletions, completions } from './completions.ts';
 import type { ServerContext } from './context.ts';
+import { addEmbeddings } from './embeddings.ts';
 import { answerOf } from './errors.ts';
 import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
@@ -156,6 +157,7 @@ async function buildApp(
   addModelRoutes(app, context);
   app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
+  addEmbeddings(app, context);
   const version = await codeVersion();
   app.get('/openapi.json', async () => openApi(version));
   await addUploads(app, context);

@@ -2,6 +2,7 @@
  * A replica: one running copy of a model, wherever it lives (a child process here, another machine
  * later). Types only.
  */
+import type { Embedder } from './embedder.ts';
 import type { Generator, TextEvent, TextRequest } from './generator.ts';
 
 export type ReplicaState = 'starting' | 'ready' | 'draining' | 'stopped' | 'failed';
@@ -27,14 +28,14 @@ export interface ModelDescription {
   parameters: number;
   /** Longest prompt plus answer, in tokens. */
   context: number;
-  /** What it takes and gives: `text`, `image`, `speech`. */
+  /** What it takes and gives: `text`, `image`, `speech`; gives `embedding` where `embed` is there. */
   consumes: readonly string[];
   produces: readonly string[];
   /** True for a model that follows chat templates; a base model gets the turns as plain text. */
   chat: boolean;
 }
 
-export interface Replica extends Generator<TextRequest, TextEvent> {
+export interface Replica extends Generator<TextRequest, TextEvent>, Partial<Embedder> {
   readonly model: ModelDescription;
   status(): ReplicaStatus;
   /** Resolves when ready. @throws InkstoneError `replica_failed` */

@@ -12,8 +12,6 @@ import {
   div,
   equal,
   gather,
-  iota,
-  less,
   maximum,
   mean,
   mul,
@@ -21,7 +19,6 @@ import {
   reshape,
   type Size,
   slice,
-  sqrt,
   sum,
   type Tensor,
   type TensorType,
@@ -164,17 +161,5 @@ export function bertAnswers(config: BertConfig): Program {
       ...(config.classes > 0 ? { classes: bertClassHead(x, pooled as Tensor) } : {}),
       ...(config.span ? { span: bertSpanHead(x, hidden) } : {}),
     };
-  });
-}
-
-/** `embedding` `[batch, width]`: the mean of the tokens that count, of length 1 (Reimers and Gurevych 2019). */
-export function bertEmbedding(config: BertConfig): Program {
-  const inputs = { ...parameterTypes(bertParameters(config)), ...sentenceTypes('batch', 'time') };
-  return trace('bert_embedding', inputs, (x) => {
-    const hidden = bertHidden(config, x, sentences(x));
-    const counted = less(reshape(iota('time'), [1, 'time', 1]), reshape(x.length as Tensor, ['batch', 1, 1]));
-    const total = sum(mul(hidden, cast(counted, 'f32')), { axes: [1] });
-    const norm = sqrt(sum(mul(total, total), { axes: [1], keep: true }));
-    return { embedding: div(total, maximum(norm, 1e-12)) };
   });
 }

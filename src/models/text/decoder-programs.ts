@@ -51,7 +51,7 @@ function overWindow(time: Size, seen?: (call: AttendCall) => void): (call: Atten
 }
 
 /** `[batch, time] i32 → [batch, time, width]`, nothing but the window itself being seen. */
-function hiddenOf(
+export function decoderHidden(
   architecture: Architecture,
   config: TextSizes,
   parameters: Parameters,
@@ -74,7 +74,7 @@ function lossRows(
   x: Parameters,
   dropout: Dropout = noDropout,
 ): Tensor {
-  const hidden = hiddenOf(architecture, config, x, x.tokens as Tensor, { dropout });
+  const hidden = decoderHidden(architecture, config, x, x.tokens as Tensor, { dropout });
   const logits = architecture.head(config, x, reshape(hidden, [-1, config.width]));
   return crossEntropyRows(logits, reshape(x.targets as Tensor, [-1]));
 }
@@ -190,7 +190,7 @@ export function decoderLogits(architecture: Architecture, config: TextSizes): Pr
     tokens: whole('batch', 'time'),
   };
   return trace(`${architecture.name}_logits`, inputs, (x) => ({
-    logits: architecture.head(config, x, hiddenOf(architecture, config, x, x.tokens as Tensor)),
+    logits: architecture.head(config, x, decoderHidden(architecture, config, x, x.tokens as Tensor)),
   }));
 }
 
@@ -211,7 +211,7 @@ export function decoderPrefill(architecture: Architecture, config: TextSizes): P
   return trace(`${architecture.name}_prefill`, inputs, (x) => {
     const out: Record<string, Tensor> = {};
     const tokens = x.tokens as Tensor;
-    const hidden = hiddenOf(architecture, config, x, tokens, {
+    const hidden = decoderHidden(architecture, config, x, tokens, {
       seen: ({ layer, k, v }) => {
         out[`keys.${layer}`] = k;
         out[`values.${layer}`] = v;

@@ -19,6 +19,7 @@ import {
 import type { TextConfig } from './architectures.ts';
 import { parametersOf } from './checkpoint.ts';
 import { fromHuggingFace, huggingFaceLayout } from './hugging-face.ts';
+import { type Pooling, poolingName, readPooling } from './pooling.ts';
 import { readWeights } from './weights.ts';
 
 export interface TextModelInfo<C extends AnyTextConfig = AnyTextConfig> {
@@ -32,6 +33,8 @@ export interface TextModelInfo<C extends AnyTextConfig = AnyTextConfig> {
   source: 'model' | 'run' | 'hugging-face';
   /** It was tuned to answer turns (see data/text/chat.ts). */
   chat: boolean;
+  /** How its hidden states become a vector. */
+  pooling: Pooling;
   /** Markdown; empty where there is none. */
   card: string;
 }
@@ -47,6 +50,7 @@ const own = z.object({
   model: z.record(z.string(), z.unknown()),
   created: z.number().default(0),
   chat: z.boolean().default(false),
+  pooling: poolingName.default('mean'),
 });
 
 /** What a folder holds, without its weights. @throws InkstoneError `model_missing`, `model_invalid` */
@@ -77,13 +81,14 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
       created: Math.floor(modified / 1000),
       source: 'hugging-face',
       chat: false,
+      pooling: await readPooling(folder),
       card,
     };
   }
   const read = own.safeParse(raw);
   if (!read.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(read.error)}`, { kind: 'data' });
-  const { created, family, architecture, chat } = read.data;
+  const { created, family, architecture, chat, pooling } = read.data;
   const model = anyTextConfig.safeParse({ ...read.data.model, architecture });
   if (!model.success)
     throw new InkstoneError('model_invalid', `${file}: ${z.prettifyError(model.error)}`, { kind: 'data' });
@@ -97,6 +102,7 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
     created,
     source,
     chat,
+    pooling,
     card,
   };
 }

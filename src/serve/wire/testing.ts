@@ -1,0 +1,92 @@
+/** What the wire's tests share: a home with a model in it, servers that end with their test, both SDKs, plain requests. */
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createOpenAI, type OpenAIProvider } from '@ai-sdk/openai';
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import OpenAI from 'openai';
+import { afterAll, afterEach, beforeAll } from 'vitest';
+import type { Replica } from '../../base/contracts/replica.ts';
+import { type RunningServer, type ServerOptions, startServer } from '../index.ts';
+
+export interface Asked {
+  status: number;
+  headers: Headers;
+  body: unknown;
+}
+
+export interface Wire {
+  server: RunningServer;
+  client: OpenAI;
+  ai: OpenAIProvider;
+  compatible: ReturnType<typeof createOpenAICompatible>;
+  /** Sends a body as it is. */
+  post(route: string, body: unknown, headers?: Record<string, string>): Promise<Asked>;
+}
+
+export interface WireHome {
+  readonly folder: string;
+  /** `replica` answers for every model; without one models run in processes of their own. */
+  start(replica?: Replica, options?: ServerOptions): Promise<Wire>;
+}
+
+/** A folder that is there while the tests of a file run; `models` are empty ones by name. */
+export function wireHome(models: readonly string[] = ['letters']): WireHome {
+  let folder = '';
+  let servers: RunningServer[] = [];
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'inkstone-wire-'));
+    for (const name of models) {
+      const run = path.join(folder, 'runs', name);
+      await mkdir(run, { recursive: true });
+      const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
+      const config = { family: 'text', architecture: 'gpt2', model, created: 7 };
+      await writeFile(path.join(run, 'config.json'), JSON.stringify(config));
+      await writeFile(path.join(run, 'model.safetensors'), '');
+    }
+  });
+  afterEach(async () => {
+    await Promise.all(servers.map((server) => server.close()));
+    servers = [];
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+  return {
+    get folder() {
+      return folder;
+    },
+    async start(replica, options = {}) {
+      const server = await startServer({
+        ...{ port: 0, home: folder, ...(models[0] === undefined ? {} : { model: models[0] }) },
+        ...(replica === undefined ? {} : { startReplica: () => replica }),
+        ...options,
+      });
+      servers.push(server);
+      return connect(server);
+    },
+  };
+}
+
+/** Both SDKs on a server. */
+export function connect(server: RunningServer): Wire {
+  const baseURL = `${server.address}/v1`;
+  return {
+    server,
+    client: new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0 }),
+    ai: createOpenAI({ baseURL, apiKey: 'none' }),
+    compatible: createOpenAICompatible({
+      ...{ name: 'inkstone', baseURL, includeUsage: true, supportsStructuredOutputs: true },
+    }),
+    async post(route, body, headers = {}) {
+      const response = await fetch(`${server.address}${route}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      });
+      return { status: response.status, headers: response.headers, body: await response.json() };
+    },
+  };
+}
+
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
