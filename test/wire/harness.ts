@@ -6,8 +6,8 @@ import { createOpenAI, type OpenAIProvider } from '@ai-sdk/openai';
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll } from 'vitest';
-import type { Replica } from '../../base/contracts/replica.ts';
-import { type RunningServer, type ServerOptions, startServer } from '../index.ts';
+import type { Replica } from '../../src/base/contracts/replica.ts';
+import { type RunningServer, type ServerOptions, startServer } from '../../src/serve/index.ts';
 
 export interface Asked {
   status: number;

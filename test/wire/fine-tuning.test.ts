@@ -6,10 +6,10 @@ import { createOpenAI } from '@ai-sdk/openai';
 import { generateText } from 'ai';
 import OpenAI, { toFile } from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { textPreset } from '../../models/text/presets.ts';
-import { createBackend } from '../../runtime/index.ts';
-import { trainText } from '../../train/text-run.ts';
-import { type RunningServer, startServer } from '../index.ts';
+import { textPreset } from '../../src/models/text/presets.ts';
+import { createBackend } from '../../src/runtime/index.ts';
+import { type RunningServer, startServer } from '../../src/serve/index.ts';
+import { trainText } from '../../src/train/text-run.ts';
 
 let home: string;
 let server: RunningServer;
