@@ -8,6 +8,7 @@ export * from './text/embedding-programs.ts';
 export * from './text/gguf.ts';
 export * from './text/gpt2.ts';
 export * from './text/gpt3.ts';
+export * from './text/inspect-programs.ts';
 export * from './text/llama.ts';
 export * from './text/load.ts';
 export * from './text/pangu.ts';

@@ -146,6 +146,17 @@ export function groupedAttention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor |
 }
 
 /**
+ * What `groupedAttention` weighs the values with, for who wants to look: `[B, H, T, T]`, each row adds up to 1.
+ * @param q `[B, H, T, D]` @param k `[B, G, T, D]`
+ */
+export function attentionWeights(q: Tensor, k: Tensor, mask: Tensor | undefined): Tensor {
+  const [batch, heads, time, dim] = q.shape as readonly [Size, number, Size, number];
+  const scaled = grouped(mul(q, 1 / Math.sqrt(dim)), k.shape[1] as number);
+  const scores = reshape(matmul(scaled, swapAxes(k)), [batch, heads, time, time]);
+  return softmax(mask === undefined ? scores : add(scores, mask));
+}
+
+/**
  * One new position against a cache and itself, without writing the cache.
  * @param q `[B, H, 1, D]` @param k,v `[B, G, 1, D]`, the new position's own
  * @param past keys and values `[B, G, L, D]` @param mask `[B, 1, 1, L]` @returns `[B, H, 1, D]`

@@ -4,6 +4,7 @@
  */
 import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
+import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
 import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 import { type ChildProcess, cpuCount, forkEntry, monotonic } from '../base/host.ts';
@@ -101,6 +102,9 @@ export class ChildReplica implements Replica {
         break;
       case 'counted':
         this.calls.get(message.call)?.answer(message.count);
+        break;
+      case 'inspected':
+        this.calls.get(message.call)?.answer(message.inspection);
         break;
       case 'embedded':
         this.calls.get(message.call)?.answer(message.embeddings);
@@ -250,6 +254,11 @@ export class ChildReplica implements Replica {
   /** @throws InkstoneError `model_loading`, `replica_crashed`, `replica_stopped`, and what the host throws */
   async embed(request: EmbeddingRequest, signal: AbortSignal): Promise<TextEmbedding[]> {
     return (await this.ask((call) => ({ type: 'embed', call, request }), signal)) as TextEmbedding[];
+  }
+
+  /** @throws InkstoneError `text_empty`, `text_too_long`, and as `embed` */
+  async inspect(request: InspectionRequest, signal: AbortSignal): Promise<TextInspection> {
+    return (await this.ask((call) => ({ type: 'inspect', call, request }), signal)) as TextInspection;
   }
 
   /** A call with one answer. */

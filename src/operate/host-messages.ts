@@ -1,6 +1,7 @@
 /** What a model host and its server say to each other. Types only. */
 import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
+import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
 import type { ModelDescription } from '../base/contracts/replica.ts';
 
 export interface SentError {
@@ -17,6 +18,7 @@ export type ToHost =
   | { type: 'embed'; call: number; request: EmbeddingRequest }
   | { type: 'cancel'; call: number }
   | { type: 'count'; call: number; text: string }
+  | { type: 'inspect'; call: number; request: InspectionRequest }
   | { type: 'close' };
 
 export type FromHost =
@@ -26,6 +28,7 @@ export type FromHost =
   | { type: 'event'; call: number; event: TextEvent }
   | { type: 'done'; call: number }
   | { type: 'counted'; call: number; count: number }
+  | { type: 'inspected'; call: number; inspection: TextInspection }
   | { type: 'embedded'; call: number; embeddings: TextEmbedding[] }
   | { type: 'error'; call: number; error: SentError }
   | { type: 'alive'; memory: number };

@@ -9,8 +9,10 @@ import { describeTextModel } from '../models/text/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
+import { IdleInspector } from './idle-inspector.ts';
 import { TextEmbedder } from './text-embedder.ts';
 import { describe, TextGenerator } from './text-generator.ts';
+import { TextInspector } from './text-inspector.ts';
 
 const channel = parentChannel();
 const send = (message: FromHost): void => channel?.send(message);
@@ -18,6 +20,7 @@ const running = new Map<number, AbortController>();
 let generator: TextGenerator | undefined;
 /** Made when first asked for, where the model also writes. */
 let embedder: Promise<TextEmbedder> | undefined;
+let inspector: IdleInspector | undefined;
 let openEmbedder: () => Promise<TextEmbedder> = () => Promise.reject(notOpen());
 
 function notOpen(): InkstoneError {
@@ -52,6 +55,7 @@ async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
   send({ type: 'progress', progress: 0.1 });
   const backend = await createBackend('cpu', { inline: true, threads: message.threads });
   openEmbedder = () => TextEmbedder.open(message.folder, backend);
+  inspector = new IdleInspector(() => TextInspector.open(message.folder, backend));
   const info = await describeTextModel(message.folder);
   if (isBert(info.config)) await warmEmbedder();
   else await openWriter(message, backend);
@@ -102,6 +106,12 @@ const embed = ({ call, request }: Extract<ToHost, { type: 'embed' }>): Promise<v
     embeddings: await (await embedding()).embed(request, signal),
   }));
 
+const inspect = ({ call, request }: Extract<ToHost, { type: 'inspect' }>): Promise<void> =>
+  work(call, async (signal) => {
+    if (inspector === undefined) throw notOpen();
+    return { type: 'inspected', call, inspection: await inspector.inspect(request, signal) };
+  });
+
 channel?.onMessage((raw) => {
   const message = raw as ToHost;
   switch (message.type) {
@@ -113,6 +123,9 @@ channel?.onMessage((raw) => {
       break;
     case 'embed':
       void embed(message);
+      break;
+    case 'inspect':
+      void inspect(message);
       break;
     case 'cancel':
       running.get(message.call)?.abort();

@@ -102,7 +102,13 @@ export function requireGives(replica: Replica, gives: keyof typeof GIVES): void 
  */
 export async function openReplica(
   services: GenerationServices,
-  request: { id: string; model: string; key: string | undefined; gives: keyof typeof GIVES },
+  request: {
+    id: string;
+    model: string;
+    key: string | undefined;
+    /** Left out where any model will do. */
+    gives?: keyof typeof GIVES;
+  },
   signal: AbortSignal,
 ): Promise<OpenedReplica> {
   const ticket = services.queue.enter({
@@ -112,7 +118,8 @@ export async function openReplica(
   });
   try {
     // Asked for twice: what cannot be served is refused before the wait, and a replica may be replaced during it.
-    requireGives(await services.replica(request.model), request.gives);
+    const first = await services.replica(request.model);
+    if (request.gives !== undefined) requireGives(first, request.gives);
     await ticket.turn();
     const replica = await services.replica(request.model);
     await loaded(replica, services.loadWait, signal);

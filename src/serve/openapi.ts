@@ -1,6 +1,6 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
-import { chatBody, completionBody, embeddingBody, trainingBody } from './schemas.ts';
+import { chatBody, completionBody, embeddingBody, inspectBody, trainingBody } from './schemas.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
 const body = (schema: z.ZodType): object => ({
@@ -52,6 +52,11 @@ export function openApi(version: string): object {
       '/api/system': { get: operation('Version, machine, memory') },
       '/api/models': { get: operation('Models with their cards') },
       '/api/presets': { get: operation('Trainings that can be started') },
+      '/api/inspect': {
+        post: operation('How each token surprises a model, and where its heads look', {
+          requestBody: body(inspectBody),
+        }),
+      },
       '/api/files': {
         get: operation('Uploaded files'),
         post: operation('Uploads a file', {

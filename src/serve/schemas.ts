@@ -71,6 +71,20 @@ export const trainingBody = z.object({
   seed: z.int().min(0).optional(),
 });
 
+export const inspectBody = z.object({
+  model: z.string().min(1),
+  text: z.string(),
+  /** Likeliest tokens to name at each place. */
+  top: z.int().min(0).max(10).default(5),
+  /** Of every layer, or of those that are named, counted from 0. */
+  attention: z.union([z.boolean(), z.array(z.int().min(0)).min(1).max(256)]).default(false),
+  /** Tokens from one window to the next, where the text is longer than the model's context. */
+  stride: z.int().min(1).optional(),
+  /** How maps are written: nested lists, or base64 of float32, `[heads, tokens, tokens]`. */
+  format: z.enum(['numbers', 'base64']).default('numbers'),
+});
+export type InspectBody = z.infer<typeof inspectBody>;
+
 export const fileQuery = z.object({ name: z.string().min(1).max(255) });
 
 export const listQuery = z.object({

@@ -16,6 +16,7 @@ import { addEmbeddings } from './embeddings.ts';
 import { answerOf } from './errors.ts';
 import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
+import { addInspection } from './inspect-routes.ts';
 import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
@@ -163,6 +164,7 @@ async function buildApp(
   await addUploads(app, context);
   addFineTuning(app, context);
   addStudioRoutes(app, context);
+  addInspection(app, context);
   await addPages(app);
   return app;
 }

@@ -4,6 +4,7 @@
  */
 import type { Embedder } from './embedder.ts';
 import type { Generator, TextEvent, TextRequest } from './generator.ts';
+import type { InspectionRequest, TextInspection } from './inspection.ts';
 
 export type ReplicaState = 'starting' | 'ready' | 'draining' | 'stopped' | 'failed';
 
@@ -42,6 +43,8 @@ export interface Replica extends Generator<TextRequest, TextEvent>, Partial<Embe
   ready(): Promise<void>;
   /** How many tokens a text has, in this model's tokens. */
   countTokens(text: string): Promise<number>;
+  /** Looks inside; only replicas whose weights are at hand can. @throws InkstoneError `text_empty`, `text_too_long` */
+  inspect?(request: InspectionRequest, signal: AbortSignal): Promise<TextInspection>;
   /** Finishes what runs, takes nothing new, then ends. */
   drain(): Promise<void>;
   /** Ends now; running requests fail. */

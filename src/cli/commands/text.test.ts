@@ -397,3 +397,48 @@ describe('export', () => {
     expect((await inkstone('export', model, '--format', 'pickle', '--out', 'x', '--json')).status).toBe(2);
   });
 });
+
+describe('inspect', () => {
+  test('counts what evaluate counts, window by window', async () => {
+    const file = path.join(folder, 'passage.txt');
+    await fs.writeFile(file, text.slice(0, 900));
+    const score = await inkstone('evaluate', model, '--data', file, '--split', 'all', '--json');
+    const config = JSON.parse(await fs.readFile(path.join(model, 'config.json'), 'utf8'));
+    const stride = String(config.model.context);
+    const found = await inkstone(
+      'inspect',
+      model,
+      '--text',
+      text.slice(0, 900),
+      '--stride',
+      stride,
+      '--json',
+    );
+    expect(found.status).toBe(0);
+    expect(score.json.predictions).toBe(found.json.predictions);
+    expect(found.json.perplexity as number).toBeCloseTo(score.json.perplexity_per_token as number, 4);
+    // Windows that overlap see more.
+    const overlapping = await inkstone('inspect', model, '--text', text.slice(0, 900), '--json');
+    expect(overlapping.json.nats).not.toBe(found.json.nats);
+  });
+
+  test('shows every token to people, and maps to machines', async () => {
+    const shown = await inkstone('inspect', model, '--text', 'The cat sat.');
+    expect(shown.out).toMatch(/surprise \(nats\)/);
+    expect(shown.out.trim().split('\n').at(-1)).toMatch(/^mean \d\.\d+ nats, perplexity .* bits per byte$/);
+    const { json } = await inkstone('inspect', model, '--text', 'The cat sat.', '--layer', '0', '--json');
+    const [{ heads }] = json.attention as [{ heads: number[][][] }];
+    const time = (json.tokens as unknown[]).length;
+    for (const row of heads.flat()) {
+      expect(row).toHaveLength(time);
+      expect(row.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
+    }
+  });
+
+  test('says what is wrong with a text', async () => {
+    const empty = await inkstone('inspect', model, '--text', '', '--json');
+    expect([empty.status, (empty.json.error as { code: string }).code]).toEqual([2, 'text_empty']);
+    const layer = await inkstone('inspect', model, '--text', 'The', '--layer', '99', '--json');
+    expect([layer.status, (layer.json.error as { code: string }).code]).toEqual([2, 'layer_invalid']);
+  });
+});

@@ -132,6 +132,8 @@ export function bertHidden(
   parameters: Parameters,
   { tokens, segments, length }: BertInputs,
   dropout: Dropout = (x) => x,
+  /** Told of each layer's queries and keys, and of what is added to their scores. */
+  looked?: (layer: number, q: Tensor, k: Tensor, mask: Tensor | undefined) => void,
 ): Tensor {
   const { layers, heads, width, epsilon } = config;
   const time = tokens.shape[1] as Size;
@@ -145,6 +147,7 @@ export function bertHidden(
     const [q, k, v] = ['query', 'key', 'value'].map((name) =>
       splitHeads(linear(parameters, `${at}.attention.self.${name}`, x), heads, width / heads),
     ) as [Tensor, Tensor, Tensor];
+    looked?.(layer, q, k, mask);
     const seen = joinHeads(groupedAttention(q, k, v, mask));
     const mixed = add(x, dropout(linear(parameters, `${at}.attention.output.dense`, seen)));
     const y = norm(parameters, `${at}.attention.output.LayerNorm`, mixed, epsilon);

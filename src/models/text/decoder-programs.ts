@@ -39,13 +39,16 @@ type Architecture = TextArchitecture<TextSizes>;
 
 const noDropout: Dropout = (x) => x;
 
+/** Told of each layer's attention as it is traced; `mask` is what is added to its scores. */
+type Seen = (call: AttendCall, mask: Tensor | undefined) => void;
+
 /** Attention over the window itself; masks are made once for each kind. */
-function overWindow(time: Size, seen?: (call: AttendCall) => void): (call: AttendCall) => Tensor {
+function overWindow(time: Size, seen?: Seen): (call: AttendCall) => Tensor {
   const masks = new Map<unknown, Tensor | undefined>();
   return (call) => {
     const key = maskKey(call.mask);
     if (!masks.has(key)) masks.set(key, additiveMask(call.mask, time));
-    seen?.(call);
+    seen?.(call, masks.get(key));
     return groupedAttention(call.q, call.k, call.v, masks.get(key));
   };
 }
@@ -56,7 +59,7 @@ export function decoderHidden(
   config: TextSizes,
   parameters: Parameters,
   tokens: Tensor,
-  options: { dropout?: Dropout; seen?(call: AttendCall): void } = {},
+  options: { dropout?: Dropout; seen?: Seen } = {},
 ): Tensor {
   const time = tokens.shape[1] as Size;
   return architecture.network(config, parameters, {
