@@ -1,0 +1,84 @@
+/**
+ * A classifier of small grey pictures after LeCun et al. 1998: two convolutions with pooling, two layers. Its features are
+ * what the scores of pictures are computed on. Knows no score.
+ */
+import { z } from 'zod';
+import type { ParameterSpec } from '../../nn/parameters.ts';
+import { kaiming } from '../../nn/parameters.ts';
+import {
+  add,
+  conv,
+  matmul,
+  maxPool,
+  type Program,
+  relu,
+  reshape,
+  type Size,
+  swapAxes,
+  type Tensor,
+  trace,
+} from '../../program/index.ts';
+import { perChannel } from './layers.ts';
+
+export const lenetConfig = z.object({
+  architecture: z.literal('lenet'),
+  size: z.number().int().min(16).default(28),
+  channels: z.number().int().min(1).default(1),
+  classes: z.number().int().min(2).default(10),
+  /** Channels of the two convolutions, and the width of the features. */
+  first: z.number().int().min(1).default(20),
+  second: z.number().int().min(1).default(50),
+  features: z.number().int().min(1).default(500),
+});
+export type LenetConfig = z.infer<typeof lenetConfig>;
+
+/** The side of the last feature map. */
+const sideOf = (size: number): number => Math.floor((Math.floor((size - 4) / 2) - 4) / 2);
+
+/** Names and shapes as PyTorch keeps them. */
+export function lenetParameters(config: LenetConfig): ParameterSpec[] {
+  const { size, channels, classes, first, second, features } = config;
+  const flat = second * sideOf(size) ** 2;
+  const layer = (name: string, shape: readonly number[]): ParameterSpec[] => [
+    {
+      name: `${name}.weight`,
+      shape,
+      initialiser: kaiming(shape.slice(1).reduce((a, b) => a * b, 1)),
+      role: 'matrix',
+    },
+    { name: `${name}.bias`, shape: [shape[0] as number], initialiser: { name: 'zeros' }, role: 'vector' },
+  ];
+  return [
+    ...layer('conv1', [first, channels, 5, 5]),
+    ...layer('conv2', [second, first, 5, 5]),
+    ...layer('fc1', [features, flat]),
+    ...layer('fc2', [classes, features]),
+  ];
+}
+
+/** `[batch, channels, size, size]` of 0 … 1 → `features` `[batch, 500]` after the rectifier, and `logits`. */
+export function lenet(
+  p: Readonly<Record<string, Tensor>>,
+  images: Tensor,
+): { features: Tensor; logits: Tensor } {
+  const get = (name: string): Tensor => p[name] as Tensor;
+  const block = (name: string, x: Tensor): Tensor =>
+    maxPool(relu(add(conv(x, get(`${name}.weight`)), perChannel(get(`${name}.bias`)))), 2);
+  const line = (name: string, x: Tensor): Tensor =>
+    add(matmul(x, swapAxes(get(`${name}.weight`))), get(`${name}.bias`));
+  const maps = block('conv2', block('conv1', images));
+  const flat = reshape(maps, [images.shape[0] as Size, get('fc1.weight').shape[1] as number]);
+  const features = relu(line('fc1', flat));
+  return { features, logits: line('fc2', features) };
+}
+
+/** `images` `[batch, channels, size, size] f32` → `features`, `logits`; the batch is open. */
+export function lenetProgram(config: LenetConfig): Program {
+  const parameters = Object.fromEntries(
+    lenetParameters(config).map(({ name, shape }) => [name, { dtype: 'f32' as const, shape }]),
+  );
+  const shape = ['batch', config.channels, config.size, config.size];
+  return trace('lenet', { ...parameters, images: { dtype: 'f32', shape } }, (x) => ({
+    ...lenet(x, x.images as Tensor),
+  }));
+}
