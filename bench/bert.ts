@@ -5,21 +5,18 @@
  */
 import path from 'node:path';
 import * as host from '../src/base/host.ts';
-import type { HostTensor, HostTensors } from '../src/base/tensor.ts';
-import { readPieces } from '../src/data/text/pieces.ts';
-import type { PairKind, PretrainingPairs, PretrainingShape } from '../src/data/text/pretraining.ts';
-import { type Book, SentenceCorpus } from '../src/data/text/sentences.ts';
+import { pretrainingPairs, pretrainingShape } from '../src/data/text/pretraining.ts';
+import { type Book, readBooks, SentenceCorpus } from '../src/data/text/sentences.ts';
 import {
   trainWordPiece,
   WordPieceCounter,
   type WordPieceTokenizer,
 } from '../src/data/tokenizer/wordpiece.ts';
-import { proportion } from '../src/evaluate/index.ts';
+import { proportion, scoreMasked } from '../src/evaluate/index.ts';
 import { type BertConfig, bertConfig } from '../src/models/text/bert.ts';
-import { bertPretrainingEvaluate } from '../src/models/text/bert-programs.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
-import { type Backend, createBackend } from '../src/runtime/index.ts';
-import { pretrainingPairs, pretrainingShape, trainBert } from '../src/train/bert-run.ts';
+import { createBackend } from '../src/runtime/index.ts';
+import { trainBert } from '../src/train/bert-run.ts';
 import { authorship } from './bert-authorship.ts';
 import { bigramLoss } from './bert-references.ts';
 import { dataFile } from './data.ts';
@@ -44,45 +41,12 @@ export function bertModel(vocabulary: number, small: boolean): BertConfig {
   });
 }
 
-export async function readBooks(file: string): Promise<{ learning: Book[]; unseen: Book[] }> {
-  const texts = new Map<string, string>();
-  for await (const piece of readPieces(file))
-    texts.set(piece.source, (texts.get(piece.source) ?? '') + piece.text);
-  const books = [...texts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, text]) => ({ name, text }));
+export async function splitBooks(file: string): Promise<{ learning: Book[]; unseen: Book[] }> {
+  const { books } = await readBooks(file);
   return {
     learning: books.filter((_, i) => i % 8 !== 7),
     unseen: books.filter((_, i) => i % 8 === 7),
   };
-}
-
-interface Judged {
-  /** Nats per masked token, over all kinds of pairs. */
-  masked: number;
-  right: Record<PairKind, number>;
-}
-
-async function judge(
-  backend: Backend,
-  model: BertConfig,
-  weights: HostTensors,
-  pairs: PretrainingPairs,
-  shape: PretrainingShape,
-  judged: number,
-): Promise<Judged> {
-  const program = await backend.compile(bertPretrainingEvaluate(model, shape), { constants: weights });
-  const right: Record<PairKind, number> = { follows: 0, 'other book': 0, 'same book': 0 };
-  let [total, count] = [0, 0];
-  for (const kind of Object.keys(right) as PairKind[]) {
-    for (let number = 0; number * shape.batch < judged; number++) {
-      const batch = pairs.judging(shape, 7, number, kind);
-      const result = await program.run({ inputs: batch });
-      total += result.total?.data[0] as number;
-      right[kind] += result.next_right?.data[0] as number;
-      for (const weight of (batch.weights as HostTensor<'f32'>).data) count += weight;
-    }
-  }
-  await program.free();
-  return { masked: total / count, right };
 }
 
 const caseOf = (
@@ -117,7 +81,7 @@ export async function benchBert(
   const started = host.monotonic();
   const small = options.effort < 1;
   options.show('reading the novels');
-  const { learning, unseen } = await readBooks(await dataFile(options.data, 'novels.tar.gz'));
+  const { learning, unseen } = await splitBooks(await dataFile(options.data, 'novels.tar.gz'));
   const tokenizer = tokenizerOf(learning);
   const encode = (sentence: string): number[] => tokenizer.encode(sentence);
   const [known, judging] = [new SentenceCorpus(learning, encode), new SentenceCorpus(unseen, encode)];
@@ -147,7 +111,9 @@ export async function benchBert(
             `seed ${seed}: step ${step}/${steps}, loss ${loss.toFixed(3)}, ${Math.round(remaining)} s left`,
           ),
       });
-      const { masked, right } = await judge(backend, model, result.weights, pairs, shape, judged);
+      const { masked, right } = await scoreMasked({
+        ...{ backend, model, weights: result.weights, pairs, shape, judged, seed: 7 },
+      });
       const name = `seed ${seed}`;
       const note = `${result.parameters} parameters, ${steps} steps, ${Math.round(result.seconds)} s`;
       cases.push(

@@ -1,11 +1,13 @@
 /**
- * Scores a text model on tokens by the protocol (docs/protocol-text.md): windows that do not overlap, every
- * position predicted once. Knows no files' formats and no training.
+ * Scores a text model on tokens by the protocol (docs/protocol-text.md): windows of the model's context, every position
+ * predicted once; windows may overlap, so that every position has much before it. Knows no files' formats and no training.
  */
-import type { HostTensors } from '../base/tensor.ts';
-import { evaluationBatches, type Range } from '../data/text/batches.ts';
+import { InkstoneError } from '../base/errors.ts';
+import type { HostTensor, HostTensors } from '../base/tensor.ts';
+import { evaluationRows, evaluationWindows, type Range } from '../data/text/batches.ts';
 import type { TokenFile } from '../data/text/token-file.ts';
-import { type TextConfig, textEvaluate } from '../models/text/architectures.ts';
+import type { Tokenizer } from '../data/tokenizer/tokenizer.ts';
+import { type TextConfig, textScores } from '../models/text/architectures.ts';
 import type { Backend } from '../runtime/contract.ts';
 
 export interface TextScore {
@@ -13,6 +15,8 @@ export interface TextScore {
   nats: number;
   /** Predictions: one for each token but the first. */
   predictions: number;
+  /** Neighbouring predictions together, in order: nats and how many, for an interval. */
+  blocks: { nats: number[]; counts: number[] };
 }
 
 export interface TextScoreOptions {
@@ -23,6 +27,8 @@ export interface TextScoreOptions {
   range: Range;
   /** Tokens of a window; default: the model's context. */
   context?: number;
+  /** Tokens from one window to the next; default: the context, so that none overlap. */
+  stride?: number;
   signal?: AbortSignal;
   /** The part that is done, 0 to 1. */
   progress?(part: number): void;
@@ -30,26 +36,63 @@ export interface TextScoreOptions {
 
 /** Tokens that one run of the program scores: enough to keep the cores busy, few enough for any memory. */
 const TOKENS_PER_RUN = 4096;
+/** Parts that a score is cut into for its interval, where it is long enough. */
+const BLOCKS = 100;
 
-/** @throws DOMException `AbortError` when the signal ends it */
+/** @throws InkstoneError `stride_invalid`; DOMException `AbortError` when the signal ends it */
 export async function scoreText(options: TextScoreOptions): Promise<TextScore> {
   const { backend, model, weights, tokens, range } = options;
   const context = options.context ?? model.context;
+  const stride = options.stride ?? context;
+  if (!Number.isInteger(stride) || stride < 1 || stride > context)
+    throw new InkstoneError('stride_invalid', `a stride of ${stride} does not fit windows of ${context}`, {
+      kind: 'usage',
+      hint: `windows are 1 to ${context} tokens apart`,
+    });
   const batch = Math.max(1, Math.floor(TOKENS_PER_RUN / context));
-  const program = await backend.compile(textEvaluate(model, batch, context), { constants: weights });
-  const windows = Math.ceil((range.length - 1) / context);
-  let nats = 0;
+  const predictions = range.length - 1;
+  const size = Math.max(1, Math.min(context, Math.ceil(predictions / BLOCKS)));
+  const blocks: TextScore['blocks'] = { nats: [], counts: [] };
+  let windows = 0;
+  for (const _ of evaluationWindows(predictions, context, stride)) windows++;
+  const program = await backend.compile(textScores(model), { constants: weights });
   let done = 0;
   try {
-    for await (const inputs of evaluationBatches(tokens, range, { batch, context })) {
+    for await (const { inputs, windows: rows } of evaluationRows(tokens, range, { batch, context, stride })) {
       options.signal?.throwIfAborted();
-      const { total } = await program.run({ inputs });
-      nats += Number(total?.data[0]);
-      done += batch;
-      options.progress?.(Math.min(1, done / windows));
+      const { tokens: ids, targets } = inputs as { tokens: HostTensor; targets: HostTensor };
+      const { nats } = await program.run({ inputs: { tokens: ids, targets } });
+      const each = (nats as HostTensor<'f32'>).data;
+      for (const [row, { at, count, skip }] of rows.entries()) {
+        for (let i = skip; i < count; i++) {
+          const block = Math.floor((at + i) / size);
+          blocks.nats[block] = (blocks.nats[block] ?? 0) + (each[row * context + i] as number);
+          blocks.counts[block] = (blocks.counts[block] ?? 0) + 1;
+        }
+      }
+      done += rows.length;
+      options.progress?.(done / windows);
     }
   } finally {
     await program.free();
   }
-  return { nats, predictions: range.length - 1 };
+  return { nats: blocks.nats.reduce((a, b) => a + b, 0), predictions, blocks };
+}
+
+/** UTF-8 bytes that tokens of a range stand for; the end of a text stands for none. */
+export async function countBytes(tokens: TokenFile, tokenizer: Tokenizer, range: Range): Promise<number> {
+  const sizes = new Map<number, number>();
+  let bytes = 0;
+  for (let at = 0; at < range.length; at += 65_536) {
+    const ids = await tokens.read(range.start + at, Math.min(65_536, range.length - at));
+    for (const id of ids) {
+      let size = sizes.get(id);
+      if (size === undefined) {
+        size = tokenizer.bytes(id).length;
+        sizes.set(id, size);
+      }
+      bytes += size;
+    }
+  }
+  return bytes;
 }

@@ -4,7 +4,7 @@
  */
 import { now } from '../base/host.ts';
 import type { HostTensors } from '../base/tensor.ts';
-import { type PairKind, PretrainingPairs, type PretrainingShape } from '../data/text/pretraining.ts';
+import { type PairKind, pretrainingPairs, pretrainingShape } from '../data/text/pretraining.ts';
 import type { SentenceCorpus } from '../data/text/sentences.ts';
 import type { WordPieceTokenizer } from '../data/tokenizer/wordpiece.ts';
 import { type BertConfig, bertParameterCount } from '../models/text/bert.ts';
@@ -38,23 +38,6 @@ export interface BertRunResult extends TrainOutcome {
 
 /** Pairs of each kind that every evaluation looks at. */
 const JUDGED = 128;
-
-export function pretrainingPairs(corpus: SentenceCorpus, tokenizer: WordPieceTokenizer): PretrainingPairs {
-  return new PretrainingPairs(corpus, {
-    cls: tokenizer.special('[CLS]'),
-    sep: tokenizer.special('[SEP]'),
-    mask: tokenizer.special('[MASK]'),
-    firstOrdinary: 5,
-    vocabulary: tokenizer.vocabularySize,
-  });
-}
-
-/** 15 % of the window's tokens and a little room. */
-export const pretrainingShape = (batch: number, time: number): PretrainingShape => ({
-  batch,
-  time,
-  masked: Math.ceil(0.16 * time),
-});
 
 /** The loss that `val_loss` gives is nats per masked token on the judging books. */
 export async function trainBert(options: BertRunOptions): Promise<BertRunResult> {

@@ -1,18 +1,23 @@
-/** `inkstone evaluate`: a model's score on a text, by the protocol that every training uses. */
+/** `inkstone evaluate`: a model's score on a text, by the protocol that every training uses, and a card of it. */
 import path from 'node:path';
 import { InkstoneError } from '../../base/errors.ts';
-import { exists, makeTemporaryFolder, monotonic, readText, removeFile } from '../../base/host.ts';
+import { exists, makeTemporaryFolder, readText, removeFile } from '../../base/host.ts';
 import { duration } from '../../base/progress.ts';
 import { z } from '../../base/schema.ts';
-import { requireWindow } from '../../data/text/batches.ts';
-import { type PreparedText, prepareText } from '../../data/text/prepare.ts';
-import { scoreText } from '../../evaluate/text.ts';
-import { loadTextModel, type TextModel } from '../../models/text/load.ts';
+import { prepareText } from '../../data/text/prepare.ts';
+import { isBert } from '../../models/text/any.ts';
+import type { BertConfig } from '../../models/text/bert.ts';
+import { loadAnyTextModel, type TextModel } from '../../models/text/load.ts';
 import { findModel } from '../../operate/registry.ts';
+import type { Backend } from '../../runtime/contract.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { type CommandContext, command } from '../command.ts';
+import { type BertEvaluation, evaluateBert } from '../evaluate-bert.ts';
+import { evaluateText, type TextEvaluation } from '../evaluate-text.ts';
+import { writeEvaluationCard } from '../evaluation-card.ts';
 
 const own = { environment: false } as const;
+const whole = z.number().int();
 
 const schema = z.object({
   model: z.string().min(1).describe('a run folder, a model folder or a registered name'),
@@ -20,7 +25,7 @@ const schema = z.object({
   split: z
     .enum(['validation', 'all'])
     .default('validation')
-    .describe('the last part of the characters, or all of them')
+    .describe('the last part of the characters, or all of them (a BERT always takes all)')
     .meta(own),
   validation: z
     .number()
@@ -29,26 +34,30 @@ const schema = z.object({
     .optional()
     .describe("size of the validation part; default the run's own, else 0.1")
     .meta(own),
+  stride: whole
+    .min(1)
+    .optional()
+    .describe("tokens from one window to the next; default the model's context: windows do not overlap")
+    .meta(own),
+  pairs: whole
+    .min(16)
+    .max(100_000)
+    .default(256)
+    .describe('BERT: pairs of passages of each kind that are judged')
+    .meta(own),
   field: z.string().min(1).optional().describe('JSON lines: the field with the text').meta(own),
+  out: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('where card.md and card.json go; default runs-out/evaluate-MODEL-N')
+    .meta(own),
   device: z.enum(['cpu', 'webgpu']).default('cpu').describe('where the arithmetic runs'),
-  threads: z.number().int().min(1).max(1024).optional().describe('compute threads; default: one per core'),
+  threads: whole.min(1).max(1024).optional().describe('compute threads; default: one per core'),
 });
 type Settings = z.output<typeof schema>;
 
-interface EvaluateResult {
-  nats_per_character: number;
-  bits_per_character: number;
-  perplexity_per_token: number;
-  characters: number;
-  tokens: number;
-  predictions: number;
-  documents: number;
-  split: string;
-  validation: number;
-  model: string;
-  data_fingerprint: string;
-  seconds: number;
-}
+type EvaluateResult = (TextEvaluation | BertEvaluation) & { card: string; card_json: string };
 
 /** The part of the characters that a run kept for validation. */
 async function ownValidation(folder: string): Promise<number | undefined> {
@@ -71,59 +80,13 @@ function explain(thrown: unknown, model: string): unknown {
   );
 }
 
-async function score(
+async function scoreWriter(
   settings: Settings,
-  { id, model, validation }: { id: string; model: TextModel; validation: number },
-  prepared: PreparedText,
+  model: TextModel & { name: string },
+  backend: Backend,
   context: CommandContext,
-): Promise<EvaluateResult> {
-  const all = settings.split === 'all';
-  const { trainTokens, validationTokens, info } = prepared;
-  const range = all
-    ? { start: 0, length: trainTokens + validationTokens }
-    : { start: trainTokens, length: validationTokens };
-  requireWindow(range, 1, settings.split);
-  const backend = await createBackend(
-    settings.device,
-    settings.threads === undefined ? {} : { threads: settings.threads },
-  );
-  const begun = monotonic();
-  try {
-    const { nats, predictions } = await scoreText({
-      backend,
-      model: model.config,
-      weights: model.weights,
-      tokens: prepared.tokens,
-      range,
-      signal: context.signal,
-      progress: (part) => context.progress.show(`evaluating ${Math.round(part * 100)} %`),
-    });
-    const characters = all ? info.characters : prepared.validationCharacters;
-    // Character tokens: the mean over the predictions. Other tokens are weighed by the characters they stand for.
-    const each = nats / (prepared.tokenizer.kind === 'characters' ? predictions : characters);
-    return {
-      nats_per_character: each,
-      bits_per_character: each / Math.LN2,
-      perplexity_per_token: Math.exp(nats / predictions),
-      characters,
-      tokens: range.length,
-      predictions,
-      documents: info.documents,
-      split: settings.split,
-      validation,
-      model: id,
-      data_fingerprint: info.fingerprint,
-      seconds: Number(((monotonic() - begun) / 1000).toFixed(3)),
-    };
-  } finally {
-    await backend.close();
-  }
-}
-
-async function run(settings: Settings, context: CommandContext): Promise<EvaluateResult> {
-  const { id, folder } = await findModel(settings.model);
-  const model = await loadTextModel(folder);
-  const validation = settings.validation ?? (await ownValidation(folder)) ?? 0.1;
+) {
+  const validation = settings.validation ?? (await ownValidation(model.folder)) ?? 0.1;
   const work = await makeTemporaryFolder('inkstone-evaluate');
   try {
     const prepared = await prepareText(settings.data, {
@@ -135,31 +98,69 @@ async function run(settings: Settings, context: CommandContext): Promise<Evaluat
         context.progress.show(`preparing data: ${phase}${part > 0 ? ` ${Math.round(part * 100)} %` : ''}`),
     });
     try {
-      return await score(settings, { id, model, validation }, prepared, context);
+      return await evaluateText(model, { ...settings, validation }, prepared, backend, context);
     } finally {
       await prepared.tokens.close();
     }
   } catch (thrown) {
-    throw explain(thrown, id);
+    throw explain(thrown, model.name);
   } finally {
     await removeFile(work);
   }
 }
 
+async function run(settings: Settings, context: CommandContext): Promise<EvaluateResult> {
+  const { id, folder } = await findModel(settings.model);
+  const model = { ...(await loadAnyTextModel(folder)), name: id };
+  const backend = await createBackend(
+    settings.device,
+    settings.threads === undefined ? {} : { threads: settings.threads },
+  );
+  try {
+    const { result, facts } = isBert(model.config)
+      ? await evaluateBert(model as TextModel<BertConfig> & { name: string }, settings, backend, context)
+      : await scoreWriter(settings, model as TextModel & { name: string }, backend, context);
+    return { ...result, ...(await writeEvaluationCard(model, facts, settings.out)) };
+  } finally {
+    await backend.close();
+  }
+}
+
+const between = ([lower, upper]: readonly [number, number], digits: number): string =>
+  `95 % from ${lower.toFixed(digits)} to ${upper.toFixed(digits)}`;
+
+function lines(result: EvaluateResult): string[] {
+  if ('nats_per_character' in result)
+    return [
+      `${result.nats_per_character.toFixed(4)} nats per character (${between(result.interval, 4)})`,
+      `${result.bits_per_character.toFixed(4)} bits per character, ${result.bits_per_byte.toFixed(4)} bits per byte`,
+      `perplexity ${result.perplexity_per_token.toFixed(2)} per token (${between(result.perplexity_interval, 2)})`,
+      `${result.characters} characters, ${result.tokens} tokens, ${duration(result.seconds)}`,
+    ];
+  const next = Object.entries(result.next_sentence ?? {}).map(
+    ([kind, { accuracy, lower, upper }]) =>
+      `next sentence, negatives of ${kind.replace('_', ' ')}: ${(100 * accuracy).toFixed(1)} % (${between([100 * lower, 100 * upper], 1)})`,
+  );
+  return [
+    `${result.nats_per_masked_token.toFixed(4)} nats per masked token (${between(result.interval, 4)})`,
+    ...next,
+    `${result.masked_tokens} masked tokens, ${result.documents} books, ${duration(result.seconds)}`,
+  ];
+}
+
 export const evaluateCommand = command({
   name: 'evaluate',
-  summary: 'score a model on a text',
+  summary: 'score a model on a text and write a model card',
   description:
-    'Every position of the split is predicted once, in windows of the model’s context that do not overlap; nothing is sampled. ' +
+    'Every position of the split is predicted once, in windows of the model’s context; nothing is sampled. With --stride the windows overlap. ' +
+    'A BERT is asked for masked tokens and whether the next passage follows. The card (Markdown and JSON) names data, weights, code and rules. ' +
     'docs/protocol-text.md has the rules.',
   schema,
   positionals: ['model'],
-  examples: ['evaluate runs-out/first --data my.txt', 'evaluate starter --data book.txt --split all --json'],
+  examples: [
+    'evaluate runs-out/first --data my.txt',
+    'evaluate starter --data book.txt --split all --stride 128 --json',
+  ],
   run,
-  show: (result) =>
-    [
-      `${result.nats_per_character.toFixed(4)} nats per character (${result.bits_per_character.toFixed(4)} bits)`,
-      `perplexity ${result.perplexity_per_token.toFixed(2)} per token`,
-      `${result.characters} characters, ${result.tokens} tokens, ${duration(result.seconds)}`,
-    ].join('\n'),
+  show: (result) => [...lines(result), `card: ${result.card}`].join('\n'),
 });

@@ -1,12 +1,16 @@
+import { createHash } from 'node:crypto';
 import { promises as fs } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import * as ort from 'onnxruntime-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tensor } from '../../base/tensor.ts';
-import { readSafetensors } from '../../formats/safetensors.ts';
+import { trainWordPiece, WordPieceCounter } from '../../data/tokenizer/wordpiece.ts';
+import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
 import { textLogits } from '../../models/text/architectures.ts';
+import { bertConfig, bertParameters } from '../../models/text/bert.ts';
 import { loadTextModel } from '../../models/text/load.ts';
+import { initialise } from '../../nn/parameters.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { folderSource } from '../find.ts';
 import { execute } from '../main.ts';
@@ -325,17 +329,108 @@ describe('generate', () => {
 
 describe('evaluate', () => {
   test('gives the training’s own validation loss', async () => {
-    const { json, status } = await inkstone('evaluate', model, '--data', data, '--json');
+    const out = path.join(folder, 'evaluated');
+    const { json, status } = await inkstone('evaluate', model, '--data', data, '--out', out, '--json');
     expect(status).toBe(0);
     expect(json.nats_per_character).toBeCloseTo(Number(trained.val_loss), 5);
     expect(json.bits_per_character).toBeCloseTo(Number(trained.val_loss) / Math.LN2, 5);
     expect(json.perplexity_per_token).toBeCloseTo(Math.exp(Number(trained.val_loss)), 3);
     expect(json.characters).toBe(text.length - Math.floor(0.9 * text.length));
     expect(json.predictions).toBe(Number(json.characters) - 1);
+    expect(json.bits_per_byte).toBeCloseTo(
+      (Number(json.bits_per_character) * Number(json.predictions)) / Number(json.bytes),
+      6,
+    );
+    const [lower, upper] = json.interval as [number, number];
+    expect(lower).toBeLessThan(Number(json.nats_per_character));
+    expect(upper).toBeGreaterThan(Number(json.nats_per_character));
+    // The card says all of that, and from what.
+    const card = JSON.parse(await fs.readFile(String(json.card_json), 'utf8'));
+    expect(card).toMatchObject({ data: { path: data, fingerprint: json.data_fingerprint, documents: 1 } });
+    expect(card.data.fingerprint).toBe(createHash('sha256').update(text).digest('hex'));
+    expect(card.results[0]).toMatchObject({ value: json.nats_per_character, lower, upper });
+    expect(card.model.weights).toMatch(/^[0-9a-f]{64}$/);
+    expect(card.command).toMatch(/^inkstone/);
+    expect(String(card.commit)).toMatch(/^([0-9a-f]{40}|null)$/);
+    const markdown = await fs.readFile(path.join(out, 'card.md'), 'utf8');
+    for (const said of ['# run, evaluated', card.data.fingerprint, 'do not overlap', '## Limits'])
+      expect(markdown).toContain(said);
+  });
+
+  test('overlapping windows see other things before a token', async () => {
+    const at = async (...words: string[]): Promise<Record<string, unknown>> =>
+      (await inkstone('evaluate', model, '--data', data, '--out', path.join(folder, 'o'), '--json', ...words))
+        .json;
+    const [apart, near] = [await at(), await at('--stride', '4')];
+    expect(near).toMatchObject({ stride: 4, predictions: apart.predictions });
+    expect(near.nats_per_character).not.toBe(apart.nats_per_character);
+    expect(near.nats_per_character).toBeCloseTo(Number(apart.nats_per_character), 1);
+    expect((await at('--stride', '33')).error).toMatchObject({ code: 'stride_invalid' });
+  });
+
+  test('a BERT is asked for masked tokens and for the next sentence', async () => {
+    const bert = path.join(folder, 'bert');
+    const sentence = (i: number): string =>
+      `The ${['cat', 'dog', 'bird'][i % 3]} ${['sat', 'ran', 'slept'][(i >> 2) % 3]} number ${i % 7}. `;
+    const books = path.join(folder, 'books');
+    await fs.mkdir(books);
+    for (const [name, count] of [
+      ['a.txt', 2200],
+      ['b.txt', 300],
+    ] as const)
+      await fs.writeFile(
+        path.join(books, name),
+        Array.from({ length: count }, (_, i) => sentence(i)).join(''),
+      );
+    const counter = new WordPieceCounter();
+    counter.add(Array.from({ length: 60 }, (_, i) => sentence(i)).join(''));
+    const tokenizer = trainWordPiece(counter.counts, 80);
+    const config = bertConfig.parse({
+      ...{ architecture: 'bert', layers: 1, heads: 2, width: 16, hidden: 32, context: 32 },
+      vocabulary: tokenizer.vocabularySize,
+    });
+    await fs.mkdir(bert);
+    const { architecture, ...sizes } = config;
+    await fs.writeFile(
+      path.join(bert, 'config.json'),
+      JSON.stringify({ family: 'text', architecture, model: sizes, created: 1 }),
+    );
+    await fs.writeFile(path.join(bert, 'tokenizer.json'), tokenizer.toJson());
+    await fs.writeFile(
+      path.join(bert, 'model.safetensors'),
+      writeSafetensors(initialise(bertParameters(config), 3)),
+    );
+    const out = path.join(folder, 'bert-card');
+    const { json, status } = await inkstone(
+      ...['evaluate', bert, '--data', books, '--pairs', '32', '--out', out, '--json'],
+    );
+    expect(status).toBe(0);
+    // Untrained, it knows nothing: a token of the vocabulary, a coin.
+    expect(json.nats_per_masked_token).toBeCloseTo(Math.log(config.vocabulary), 0);
+    const next = json.next_sentence as Record<
+      string,
+      { accuracy: number; lower: number; upper: number; count: number }
+    >;
+    for (const { accuracy, lower, upper, count } of Object.values(next)) {
+      expect(count).toBe(64);
+      expect(accuracy).toBeGreaterThan(0.2);
+      expect(lower).toBeLessThan(accuracy);
+      expect(upper).toBeGreaterThan(accuracy);
+    }
+    expect(await fs.readFile(path.join(out, 'card.md'), 'utf8')).toContain(
+      'Next sentence, negatives of the same book',
+    );
+    const one = await inkstone(
+      ...['evaluate', bert, '--data', path.join(books, 'b.txt'), '--pairs', '32', '--out', out, '--json'],
+    );
+    expect(one.json.next_sentence).toBeUndefined();
+    expect(one.json.masked_tokens).toBeGreaterThan(50);
   });
 
   test('all of a text; text in other characters is refused', async () => {
-    const all = await inkstone('evaluate', model, '--data', data, '--split', 'all', '--json');
+    const all = await inkstone(
+      ...['evaluate', model, '--data', data, '--split', 'all', '--out', path.join(folder, 'all'), '--json'],
+    );
     expect(all.json).toMatchObject({ characters: text.length, predictions: text.length - 1, split: 'all' });
     const other = path.join(folder, 'greek.txt');
     await fs.writeFile(other, 'Ωμέγα '.repeat(20));

@@ -49,36 +49,72 @@ export async function trainBatch(
   };
 }
 
+/** What one window of an evaluation predicts: `count` ids after `at`, of which the first `skip` were predicted before. */
+export interface EvaluationWindow {
+  at: number;
+  count: number;
+  skip: number;
+}
+
 /**
- * The whole range in windows that do not overlap: window w predicts ids w·context + 1 … w·context + context
- * from those before them in the window, so every id but the first is predicted once. `weights` is 0 where the
- * last windows are filled up.
+ * The windows over `predictions` ids, `stride` apart: every id but the first is predicted once, in the first window
+ * that holds it, so behind `context − stride` others at least (but for the first window's).
+ */
+export function* evaluationWindows(
+  predictions: number,
+  context: number,
+  stride: number = context,
+): Generator<EvaluationWindow> {
+  for (let at = 0, done = 0; done < predictions; at += stride) {
+    const count = Math.min(context, predictions - at);
+    yield { at, count, skip: done - at };
+    done = at + count;
+  }
+}
+
+/**
+ * The whole range in windows: window w reads ids from w·stride and predicts those one ahead. `weights` is 0 where the
+ * last windows are filled up, and where an earlier window has predicted already; `windows` says what each row is.
+ * @param options `stride` up to `context`, its default: windows that do not overlap
  */
 export async function* evaluationBatches(
   file: TokenFile,
   range: Range,
-  options: { batch: number; context: number },
-): AsyncGenerator<HostTensors> {
+  options: { batch: number; context: number; stride?: number },
+): AsyncGenerator<HostTensors, void> {
+  for await (const { inputs } of evaluationRows(file, range, options)) yield inputs;
+}
+
+/** `evaluationBatches` with the windows that its rows are. */
+export async function* evaluationRows(
+  file: TokenFile,
+  range: Range,
+  options: { batch: number; context: number; stride?: number },
+): AsyncGenerator<{ inputs: HostTensors; windows: readonly EvaluationWindow[] }, void> {
   const { batch, context } = options;
-  const predictions = range.length - 1;
-  const windows = Math.ceil(predictions / context);
-  for (let first = 0; first < windows; first += batch) {
+  let windows: EvaluationWindow[] = [];
+  const fill = async (): Promise<HostTensors> => {
     const tokens = new Int32Array(batch * context);
     const targets = new Int32Array(batch * context);
     const weights = new Float32Array(batch * context);
-    for (let row = 0; row < Math.min(batch, windows - first); row++) {
-      const at = (first + row) * context;
-      const count = Math.min(context, predictions - at);
-      const window = await file.read(range.start + at, count + 1);
-      tokens.set(window.subarray(0, count), row * context);
-      targets.set(window.subarray(1, count + 1), row * context);
-      weights.fill(1, row * context, row * context + count);
+    for (const [row, { at, count, skip }] of windows.entries()) {
+      const ids = await file.read(range.start + at, count + 1);
+      tokens.set(ids.subarray(0, count), row * context);
+      targets.set(ids.subarray(1, count + 1), row * context);
+      weights.fill(1, row * context + skip, row * context + count);
     }
     const shape = [batch, context];
-    yield {
+    return {
       tokens: tensor('i32', shape, tokens),
       targets: tensor('i32', shape, targets),
       weights: tensor('f32', shape, weights),
     };
+  };
+  for (const window of evaluationWindows(range.length - 1, context, options.stride)) {
+    windows.push(window);
+    if (windows.length < batch) continue;
+    yield { inputs: await fill(), windows };
+    windows = [];
   }
+  if (windows.length > 0) yield { inputs: await fill(), windows };
 }

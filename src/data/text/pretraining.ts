@@ -6,6 +6,7 @@
 import { InkstoneError } from '../../base/errors.ts';
 import { Random } from '../../base/rng.ts';
 import { type HostTensors, tensor } from '../../base/tensor.ts';
+import type { WordPieceTokenizer } from '../tokenizer/wordpiece.ts';
 import type { SentenceCorpus } from './sentences.ts';
 
 /** `follows`: the second passage comes next; else it is of another book, or of another place of the same book. */
@@ -27,6 +28,28 @@ export interface PretrainingShape {
   masked: number;
 }
 
+export function pretrainingPairs(
+  corpus: SentenceCorpus,
+  tokenizer: WordPieceTokenizer,
+  negatives = true,
+): PretrainingPairs {
+  const specials = {
+    cls: tokenizer.special('[CLS]'),
+    sep: tokenizer.special('[SEP]'),
+    mask: tokenizer.special('[MASK]'),
+    firstOrdinary: 5,
+    vocabulary: tokenizer.vocabularySize,
+  };
+  return new PretrainingPairs(corpus, specials, negatives);
+}
+
+/** 15 % of the window's tokens and a little room. */
+export const pretrainingShape = (batch: number, time: number): PretrainingShape => ({
+  batch,
+  time,
+  masked: Math.ceil(0.16 * time),
+});
+
 /** Share of tokens that are asked for; of those 80 % are masked and 10 % replaced. */
 const ASKED = 0.15;
 /** Sentences between two places of one book that count as apart. */
@@ -44,10 +67,14 @@ export class PretrainingPairs {
   private readonly corpus: SentenceCorpus;
   private readonly specials: PretrainingSpecials;
 
-  /** @throws InkstoneError `data_too_small` where there is no other book or no place far enough away */
-  constructor(corpus: SentenceCorpus, specials: PretrainingSpecials) {
+  /**
+   * @param negatives false where only pairs that follow each other are asked for: then one book will do
+   * @throws InkstoneError `data_too_small` where there is no other book or no place far enough away
+   */
+  constructor(corpus: SentenceCorpus, specials: PretrainingSpecials, negatives = true) {
     this.corpus = corpus;
     this.specials = specials;
+    if (!negatives) return;
     const sizes = corpus.books.slice(1).map((end, book) => end - (corpus.books[book] as number));
     if (sizes.length < 2 || !sizes.some((size) => size >= LONG))
       throw new InkstoneError(

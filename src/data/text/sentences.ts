@@ -2,7 +2,11 @@
  * Sentences of books as tokens, in order: what next-sentence examples are made of. Knows where sentences end and which
  * book they are of; knows no masks.
  */
+import { createHash } from 'node:crypto';
+import type { CorpusInfo } from '../../base/contracts/dataset.ts';
 import { InkstoneError } from '../../base/errors.ts';
+import { type ReadOptions, readPieces } from './pieces.ts';
+import { countCharacters } from './prepare.ts';
 
 export interface Book {
   name: string;
@@ -17,6 +21,23 @@ export function sentencesOf(text: string): string[] {
   return (text.replace(/\s+/g, ' ').match(SENTENCE) ?? [])
     .map((sentence) => sentence.trim())
     .filter((sentence) => /[\p{L}\p{N}]/u.test(sentence));
+}
+
+/** The files of a folder or an archive, or the one file, as books in order of their names. */
+export async function readBooks(
+  path: string,
+  options: ReadOptions = {},
+): Promise<{ books: Book[]; info: CorpusInfo }> {
+  const texts = new Map<string, string>();
+  const digest = createHash('sha256');
+  let characters = 0;
+  for await (const { source, text } of readPieces(path, options)) {
+    texts.set(source, (texts.get(source) ?? '') + text);
+    digest.update(text);
+    characters += countCharacters(text);
+  }
+  const books = [...texts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, text]) => ({ name, text }));
+  return { books, info: { fingerprint: digest.digest('hex'), documents: books.length, characters } };
 }
 
 export class SentenceCorpus {

@@ -13,6 +13,7 @@ import {
   decoderPackedEvaluate,
   decoderPackedLoss,
   decoderPrefill,
+  decoderScores,
   decoderStep,
 } from './decoder-programs.ts';
 import { type Gpt2Config, gpt2 } from './gpt2.ts';
@@ -69,6 +70,7 @@ export const textPackedLoss = (config: TextConfig, batch: number, time: number):
   decoderPackedLoss(architectureOf(config), config, batch, time);
 export const textPackedEvaluate = (config: TextConfig, batch: number, time: number): Program =>
   decoderPackedEvaluate(architectureOf(config), config, batch, time);
+export const textScores = (config: TextConfig): Program => decoderScores(architectureOf(config), config);
 export const textLogits = (config: TextConfig): Program => decoderLogits(architectureOf(config), config);
 
 /** What generate/ needs of a model, without the backend that runs it. */

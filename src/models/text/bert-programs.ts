@@ -75,19 +75,19 @@ function pretrainingParts(config: BertConfig, x: Parameters, dropout?: Dropout) 
   const hidden = bertHidden(config, x, sentences(x), dropout);
   const rows = gather(reshape(hidden, [-1, config.width]), x.places as Tensor);
   const tokens = crossEntropyRows(bertMaskedHead(config, x, rows), x.labels as Tensor);
-  const follows = bertNextHead(x, bertPooled(config, x, hidden));
+  const follows = config.next ? bertNextHead(x, bertPooled(config, x, hidden)) : undefined;
   return { tokens: mul(tokens, x.weights as Tensor), follows };
 }
 
-/** Mean loss of the masked tokens plus mean loss of the next-sentence question (section 3.1, task 1 and 2). */
+/** Mean loss of the masked tokens plus, with that head, of the next-sentence question (section 3.1, task 1 and 2). */
 export function bertPretrainingLoss(config: BertConfig, sizes: PretrainingSizes): LossProgram {
   return {
     specs: bertParameters(config),
     inputs: pretrainingTypes(sizes),
     loss: (x, dropout) => {
       const { tokens, follows } = pretrainingParts(config, x, dropout);
-      const asked = maximum(sum(x.weights as Tensor), 1);
-      return add(div(sum(tokens), asked), mean(crossEntropyRows(follows, x.next as Tensor)));
+      const named = div(sum(tokens), maximum(sum(x.weights as Tensor), 1));
+      return follows === undefined ? named : add(named, mean(crossEntropyRows(follows, x.next as Tensor)));
     },
     dropped: drops(config, sizes.batch, sizes.time),
   };
@@ -95,7 +95,7 @@ export function bertPretrainingLoss(config: BertConfig, sizes: PretrainingSizes)
 
 /**
  * `total`: nats of all masked tokens; `next_total`: nats of the next-sentence question over rows where `counted` is 1;
- * `next_right`: how many of those were answered right.
+ * `next_right`: how many of those were answered right; both only of a model with that head.
  */
 export function bertPretrainingEvaluate(config: BertConfig, sizes: PretrainingSizes): Program {
   const inputs = {
@@ -105,6 +105,7 @@ export function bertPretrainingEvaluate(config: BertConfig, sizes: PretrainingSi
   };
   return trace('bert_evaluate', inputs, (x) => {
     const { tokens, follows } = pretrainingParts(config, x);
+    if (follows === undefined) return { total: sum(tokens) };
     const counted = x.counted as Tensor;
     const right = cast(equal(argmax(follows, 1), x.next as Tensor), 'f32');
     return {

@@ -16,8 +16,10 @@ import { parameterTypes } from '../../nn/parameters.ts';
 import type { Dropout, LossProgram } from '../../nn/train-step.ts';
 import {
   add,
+  argmax,
   cast,
   div,
+  equal,
   gather,
   iota,
   maximum,
@@ -115,6 +117,27 @@ export function decoderEvaluate(
   return trace(`${architecture.name}_evaluate`, inputs, (x) => {
     const rows = lossRows(architecture, config, x);
     return { total: sum(mul(rows, reshape(x.weights as Tensor, [-1]))) };
+  });
+}
+
+/**
+ * `nats` and `best` `[batch·time]` f32: the loss of each position, and 1 where the target is the likeliest token. Both
+ * sizes open; inputs parameters, `tokens` and `targets` `[batch, time]` i32.
+ */
+export function decoderScores(architecture: Architecture, config: TextSizes): Program {
+  const inputs = {
+    ...parameterTypes(architecture.parameters(config)),
+    tokens: whole('batch', 'time'),
+    targets: whole('batch', 'time'),
+  };
+  return trace(`${architecture.name}_scores`, inputs, (x) => {
+    const hidden = hiddenOf(architecture, config, x, x.tokens as Tensor);
+    const logits = architecture.head(config, x, reshape(hidden, [-1, config.width]));
+    const targets = reshape(x.targets as Tensor, [-1]);
+    return {
+      nats: crossEntropyRows(logits, targets),
+      best: cast(equal(argmax(logits, 1), targets), 'f32'),
+    };
   });
 }
 

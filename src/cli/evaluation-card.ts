@@ -1,0 +1,50 @@
+/** Writes the two files of an evaluation's card. Knows commands' surroundings; measures nothing. */
+import path from 'node:path';
+import { commandArguments, exists, machine, makeFolder, timestamp, writeFile } from '../base/host.ts';
+import type { HostTensors } from '../base/tensor.ts';
+import { codeVersion, commitOf } from '../base/version.ts';
+import { type EvaluationCard, evaluationMarkdown, fingerprintWeights } from '../evaluate/report.ts';
+import type { AnyTextConfig } from '../models/text/any.ts';
+import type { TextModel } from '../models/text/load.ts';
+
+export type CardFacts = Pick<EvaluationCard, 'data' | 'protocol' | 'results' | 'limits'>;
+
+/** `runs-out/evaluate-NAME-N`, with the first number that is free. */
+async function freeFolder(name: string): Promise<string> {
+  const plain = name.replaceAll(/[^\p{L}\p{N}._-]/gu, '-');
+  for (let n = 1; ; n++) {
+    const folder = path.join('runs-out', `evaluate-${plain}-${n}`);
+    if (!(await exists(folder))) return folder;
+  }
+}
+
+/** @returns paths of `card.md` and `card.json` */
+export async function writeEvaluationCard(
+  model: TextModel<AnyTextConfig> & { name: string },
+  facts: CardFacts,
+  out?: string,
+): Promise<{ card: string; card_json: string }> {
+  const folder = out ?? (await freeFolder(model.name));
+  const { cpu, cores, platform, architecture, node } = machine();
+  const weights: HostTensors = model.weights;
+  const card: EvaluationCard = {
+    model: {
+      name: model.name,
+      family: model.family,
+      architecture: model.architecture,
+      parameters: model.parameters,
+      weights: fingerprintWeights(weights),
+    },
+    ...facts,
+    command: ['inkstone', ...commandArguments()].join(' '),
+    version: await codeVersion(),
+    commit: (await commitOf()) ?? null,
+    machine: `${cpu}, ${cores} cores, ${platform} ${architecture}, Node ${node}`,
+    created: timestamp(),
+  };
+  await makeFolder(folder);
+  const [markdown, json] = [path.join(folder, 'card.md'), path.join(folder, 'card.json')];
+  await writeFile(json, `${JSON.stringify(card, null, 2)}\n`);
+  await writeFile(markdown, evaluationMarkdown(card));
+  return { card: markdown, card_json: json };
+}
