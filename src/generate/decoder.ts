@@ -10,6 +10,7 @@ import { InkstoneError } from '../base/errors.ts';
 import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
 import type { Program } from '../program/types.ts';
 import type { Backend, Executable } from '../runtime/contract.ts';
+import { type Adjustments, adjusting, checkAdjustments } from './adjustments.ts';
 import { bucketOf, bytesPerToken, Cache } from './cache.ts';
 import { PrefixCache } from './prefix-cache.ts';
 import {
@@ -54,11 +55,12 @@ export interface DecodedToken extends TokenLogprob {
   top: readonly TokenLogprob[];
 }
 
-export interface DecodeRequest extends SamplingOptions {
+export interface DecodeRequest extends SamplingOptions, Adjustments {
   tokens: readonly number[];
   maxTokens: number;
   /** How many alternatives to report; undefined for no log-probabilities. */
   logprobs?: number | undefined;
+  /** Further changes to the scores, made last. */
   processors?: readonly LogitsProcessor[];
   /** False ends the sequence. */
   onToken?(token: DecodedToken): boolean;
@@ -84,6 +86,7 @@ export interface DecoderStatus {
 /** One sequence at work. */
 interface Sequence {
   request: DecodeRequest;
+  processors: readonly LogitsProcessor[];
   /** Prompt and answer. */
   tokens: number[];
   answer: number[];
@@ -167,6 +170,7 @@ export class Decoder {
   submit(request: DecodeRequest): Promise<DecodeResult> {
     if (this.closed) throw new InkstoneError('decoder_closed', 'this model was unloaded');
     checkSampling(request);
+    checkAdjustments(request, this.model.vocabulary);
     if (request.tokens.length === 0)
       throw new InkstoneError('prompt_empty', 'the prompt has no tokens', {
         kind: 'usage',
@@ -179,8 +183,10 @@ export class Decoder {
         hint: `ids go from 0 to ${this.model.vocabulary - 1}`,
       });
     return new Promise((resolve, reject) => {
+      const own = adjusting(request, request.tokens.length);
       const sequence: Sequence = {
         request,
+        processors: [...(own === undefined ? [] : [own]), ...(request.processors ?? [])],
         tokens: [...request.tokens],
         answer: [],
         cached: 0,
@@ -388,9 +394,9 @@ export class Decoder {
       const { request } = s;
       try {
         let used = own;
-        if (request.processors !== undefined && request.processors.length > 0) {
+        if (s.processors.length > 0) {
           used = own.slice();
-          for (const process of request.processors) process(used, s.tokens);
+          for (const process of s.processors) process(used, s.tokens);
         }
         const id = this.sampler.sample(used, request, s.tokens.length);
         if (id === endOfText) {

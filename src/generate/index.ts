@@ -1,4 +1,6 @@
-/** Sampling and decoding. */
+/** Sampling, decoding, and texts that must fit a schema. */
+export * from './adjustments.ts';
+export * from './constraint/index.ts';
 export * from './decoder.ts';
 export * from './embedder.ts';
 export * from './sampler.ts';

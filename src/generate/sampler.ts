@@ -12,6 +12,8 @@ export interface SamplingOptions {
   topK: number;
   /** Keeps the smallest set of most likely tokens that holds this much probability; 1 keeps all. */
   topP: number;
+  /** Keeps tokens with at least this share of the likeliest one's probability; 0 (default) keeps all. */
+  minP?: number | undefined;
   seed: number;
 }
 
@@ -25,7 +27,7 @@ export interface TokenLogprob {
 }
 
 /** @throws InkstoneError `sampling_invalid` */
-export function checkSampling({ temperature, topK, topP, seed }: SamplingOptions): void {
+export function checkSampling({ temperature, topK, topP, minP = 0, seed }: SamplingOptions): void {
   const fail = (what: string, hint: string): never => {
     throw new InkstoneError('sampling_invalid', what, { kind: 'usage', hint });
   };
@@ -33,6 +35,7 @@ export function checkSampling({ temperature, topK, topP, seed }: SamplingOptions
     fail(`the temperature is ${temperature}`, 'give a number from 0');
   if (!Number.isInteger(topK) || topK < 0) fail(`top-k is ${topK}`, 'give a whole number; 0 keeps all');
   if (!(topP > 0 && topP <= 1)) fail(`top-p is ${topP}`, 'give a number above 0, up to 1');
+  if (!(minP >= 0 && minP <= 1)) fail(`min-p is ${minP}`, 'give a number from 0 to 1; 0 keeps all');
   if (!Number.isSafeInteger(seed) || seed < 0) fail(`the seed is ${seed}`, 'give a whole number from 0');
 }
 
@@ -42,7 +45,7 @@ export class Sampler {
   private weights = new Float64Array(0);
 
   /**
-   * Temperature first, then top-k, then top-p over what is left (Hugging Face's order).
+   * Temperature first, then top-k, top-p over what is left, and min-p (Hugging Face's order).
    * @param logits one row, `[vocabulary]` @param position index of the new token in its sequence
    * @throws InkstoneError `logits_invalid` where no token is possible
    */
@@ -64,8 +67,14 @@ export class Sampler {
     }
     const draw = new Random(options.seed, 'sample', position).uniform();
     const cut = options.topK > 0 && options.topK < size;
-    if (!cut && options.topP >= 1) return pick(size, (i) => i, weights, draw * total);
-    const count = this.keep(size, cut ? options.topK : size, options.topP, total);
+    const share = options.minP ?? 0;
+    if (!cut && options.topP >= 1) {
+      // The likeliest has the weight 1, so a share of it is a weight.
+      if (share > 0) total = atLeast(weights, size, share);
+      return pick(size, (i) => i, weights, draw * total);
+    }
+    let count = this.keep(size, cut ? options.topK : size, options.topP, total);
+    while ((weights[this.order[count - 1] as number] as number) < share) count--;
     let kept = 0;
     for (let i = 0; i < count; i++) kept += weights[this.order[i] as number] as number;
     return pick(count, (i) => this.order[i] as number, weights, draw * kept);
@@ -92,6 +101,16 @@ export class Sampler {
     }
     return topK;
   }
+}
+
+/** Drops weights below `share` and gives the sum of the others. */
+function atLeast(weights: Float64Array, size: number, share: number): number {
+  let total = 0;
+  for (let i = 0; i < size; i++) {
+    if ((weights[i] as number) < share) weights[i] = 0;
+    else total += weights[i] as number;
+  }
+  return total;
 }
 
 function pick(count: number, id: (i: number) => number, weights: Float64Array, target: number): number {

@@ -13,6 +13,7 @@ import type { ModelDescription } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { StreamDecoder, type Tokenizer } from '../data/tokenizer/tokenizer.ts';
 import {
+  Constraints,
   createDecoder,
   type DecodedToken,
   type DecodeResult,
@@ -42,11 +43,17 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
   readonly info: TextModelInfo;
   private readonly tokenizer: Tokenizer;
   private readonly decoder: Decoder;
+  private readonly constraints: Constraints;
 
   private constructor(info: TextModelInfo, tokenizer: Tokenizer, decoder: Decoder) {
     this.info = info;
     this.tokenizer = tokenizer;
     this.decoder = decoder;
+    this.constraints = new Constraints({
+      size: tokenizer.vocabularySize,
+      bytesOf: (id) => tokenizer.bytes(id),
+      endOfText: tokenizer.endOfText,
+    });
   }
 
   /** @throws InkstoneError from loading and compiling */
@@ -77,7 +84,8 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
 
   /**
    * `start`, deltas, `end`. An empty prompt begins a new document (or line, where the model has no such token).
-   * @throws InkstoneError `character_unknown`, `sampling_invalid`
+   * @throws InkstoneError `character_unknown`, `sampling_invalid`, `token_invalid`; for a constraint `schema_invalid`,
+   *   `schema_unsupported`, `schema_unsatisfiable`, `constraint_unwritable`
    */
   async *generate(request: TextRequest, signal?: AbortSignal): AsyncGenerator<TextEvent> {
     const { sampling } = request;
@@ -86,6 +94,10 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
       given.length > 0
         ? given
         : [this.tokenizer.endOfText ?? this.tokenizer.encode('\n', { unknown: 'skip' })[0] ?? 0];
+    const constraint =
+      sampling.constraint === undefined
+        ? undefined
+        : this.constraints.open(sampling.constraint, sampling.maxTokens);
     yield { type: 'start', promptTokens: given.length };
 
     const events = new EventQueue();
@@ -96,18 +108,15 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     const text = new TextStream(this.tokenizer, new StopFinder(sampling.stop));
     const work = this.decoder
       .submit({
+        ...sampling,
         tokens,
-        maxTokens: sampling.maxTokens,
-        temperature: sampling.temperature,
-        topK: sampling.topK,
-        topP: sampling.topP,
-        seed: sampling.seed,
-        logprobs: sampling.logprobs,
+        processors: constraint === undefined ? [] : [(logits) => constraint.process(logits)],
         signal: own.signal,
         onToken: (token) => {
+          constraint?.push(token.id);
           const { event, goOn } = text.push(token, sampling.logprobs !== undefined);
           if (event !== undefined) events.push(event);
-          return goOn;
+          return goOn && constraint?.complete !== true;
         },
       })
       .then(

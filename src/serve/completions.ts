@@ -17,6 +17,7 @@ import {
 import { type ChatBody, type CompletionBody, chatBody, completionBody } from './schemas.ts';
 import { chatShape, completionShape, type Shape } from './shapes.ts';
 import { EventStream, hangUp } from './sse.ts';
+import { constraintOf } from './structured.ts';
 import { refuse, refuseUnsupported } from './unsupported.ts';
 
 const reasonOf = (reason: FinishReason): string => (reason === 'cancelled' ? 'stop' : reason);
@@ -44,7 +45,8 @@ export async function chatCompletions(
   requireGives(replica, 'text');
   const { chat } = replica.model;
   const prompt = chat ? chatPrompt(turnsOf(body.messages)) : promptOfTurns(body.messages);
-  if (chat) settings.stop = [...settings.stop, ...CHAT_STOP];
+  // A document ends by itself, and may hold such words.
+  if (chat && settings.constraint === undefined) settings.stop = [...settings.stop, ...CHAT_STOP];
   return answer(
     services,
     request,
@@ -95,6 +97,7 @@ function samplingOf(
 ): SamplingSettings {
   refuseUnsupported(body);
   const stop = body.stop ?? [];
+  const constraint = constraintOf(body);
   return {
     maxTokens: maxTokens ?? services.defaultMaxTokens,
     temperature: body.temperature ?? 1,
@@ -103,6 +106,12 @@ function samplingOf(
     seed: body.seed === null || body.seed === undefined ? randomInt(2 ** 31) : Math.abs(body.seed) % 2 ** 52,
     stop: typeof stop === 'string' ? [stop] : stop,
     ...(logprobs === undefined ? {} : { logprobs }),
+    minP: body.min_p ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+    presencePenalty: body.presence_penalty ?? 0,
+    frequencyPenalty: body.frequency_penalty ?? 0,
+    logitBias: body.logit_bias ?? {},
+    ...(constraint === undefined ? {} : { constraint }),
   };
 }
 

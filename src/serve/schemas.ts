@@ -1,5 +1,6 @@
 /** Every request body, query and answer of the server, once: validation, OpenAPI and the studio's types come from here. */
 import { z } from 'zod';
+import { responseFormat, structuredOutputs } from './structured.ts';
 
 const stop = z.union([z.string(), z.array(z.string()).max(16)]).nullish();
 
@@ -19,7 +20,15 @@ const sampling = {
   user: z.string().nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
-  logit_bias: z.record(z.string(), z.number()).nullish(),
+  /** By token id of this model. */
+  logit_bias: z
+    .record(z.string().regex(/^\d+$/, 'must be a token id'), z.number().min(-100).max(100))
+    .nullish(),
+  /** Not OpenAI's; vLLM's and others'. */
+  repetition_penalty: z.number().gt(0).max(10).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  response_format: responseFormat.nullish(),
+  structured_outputs: structuredOutputs.nullish(),
 };
 
 export const completionBody = z.looseObject({
@@ -45,7 +54,6 @@ export const chatBody = z.looseObject({
   max_completion_tokens: z.int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  response_format: z.looseObject({ type: z.string() }).nullish(),
   tools: z.array(z.unknown()).nullish(),
   tool_choice: z.unknown().optional(),
 });

@@ -102,10 +102,10 @@ describe('bad input', () => {
       'tools',
     ],
     [
-      'a JSON schema',
+      'a response format without its schema',
       { ...say, response_format: { type: 'json_schema' } },
-      'unsupported_parameter',
-      'response_format',
+      'parameter_invalid',
+      'response_format.json_schema',
     ],
     ['top_logprobs alone', { ...say, top_logprobs: 2 }, 'parameter_invalid', 'top_logprobs'],
     [

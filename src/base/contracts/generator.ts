@@ -6,6 +6,16 @@ export type TextConstraint =
   | { type: 'json_object' }
   | { type: 'regex'; pattern: string };
 
+/** Looks for the likeliest texts instead of sampling (Hugging Face's beam search, greedy beams). */
+export interface BeamSettings {
+  /** Texts that are kept at each step. */
+  width: number;
+  /** A finished text's score is its log-probability divided by its length to this power. */
+  lengthPenalty: number;
+  /** Finished texts to give, best first; at most `width`. */
+  count: number;
+}
+
 /** Settings of one text request. All are optional on the wire; defaults are filled in by the schema. */
 export interface SamplingSettings {
   /** At most this many new tokens. */
@@ -21,6 +31,19 @@ export interface SamplingSettings {
   stop: readonly string[];
   /** How many alternatives to report per token; undefined for no log-probabilities at all. */
   logprobs?: number;
+  /** Keeps tokens with at least this share of the likeliest one's probability; 0 (default) keeps all. */
+  minP?: number;
+  /** For tokens of prompt and answer; 1 (default) changes nothing. */
+  repetitionPenalty?: number;
+  /** Taken once from the scores of tokens of the answer so far; default 0. */
+  presencePenalty?: number;
+  /** The same for each time that they came; default 0. */
+  frequencyPenalty?: number;
+  /** Added to the scores of tokens, by id. */
+  logitBias?: Readonly<Record<string, number>>;
+  /** What the answer must be. It then ends with its document; where `maxTokens` has no room for one, it is cut. */
+  constraint?: TextConstraint;
+  beams?: BeamSettings;
 }
 
 export interface TextRequest {
