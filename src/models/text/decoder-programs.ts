@@ -131,7 +131,7 @@ export function decoderScores(architecture: Architecture, config: TextSizes): Pr
     targets: whole('batch', 'time'),
   };
   return trace(`${architecture.name}_scores`, inputs, (x) => {
-    const hidden = hiddenOf(architecture, config, x, x.tokens as Tensor);
+    const hidden = decoderHidden(architecture, config, x, x.tokens as Tensor);
     const logits = architecture.head(config, x, reshape(hidden, [-1, config.width]));
     const targets = reshape(x.targets as Tensor, [-1]);
     return {
