@@ -1,0 +1,73 @@
+/**
+ * Pictures of one size as one file of bytes, read at any place, with their labels and names beside it: a collection may be
+ * larger than memory. Knows no formats.
+ */
+import { type OpenFile, openFile, readText } from '../../base/host.ts';
+
+export interface ImageSetInfo {
+  count: number;
+  /** Pixels a side. */
+  size: number;
+  channels: number;
+  /** Names of the classes; empty for pictures without labels. */
+  classes: readonly string[];
+  /** Of pixels and labels in order. */
+  fingerprint: string;
+  /** Files that were passed over, and why. */
+  skipped: readonly { name: string; problem: string }[];
+  /** Pairs of pictures that look alike, by place. */
+  alike: readonly (readonly [number, number])[];
+}
+
+export interface ImageSetFile extends ImageSetInfo {
+  labels: readonly number[];
+  names: readonly string[];
+}
+
+export const pixelsFile = (folder: string): string => `${folder}/images.u8`;
+export const aboutFile = (folder: string): string => `${folder}/images.json`;
+
+export class ImageSet {
+  readonly info: ImageSetInfo;
+  /** Class of each picture; all 0 without classes. */
+  readonly labels: Int32Array;
+  readonly names: readonly string[];
+  /** Bytes of one picture. */
+  readonly stride: number;
+  private readonly file: OpenFile;
+
+  private constructor(about: ImageSetFile, file: OpenFile) {
+    const { labels, names, ...info } = about;
+    this.info = info;
+    this.labels = Int32Array.from(labels);
+    this.names = names;
+    this.stride = info.channels * info.size * info.size;
+    this.file = file;
+  }
+
+  static async open(folder: string): Promise<ImageSet> {
+    const about = JSON.parse(await readText(aboutFile(folder))) as ImageSetFile;
+    return new ImageSet(about, await openFile(pixelsFile(folder), 'read'));
+  }
+
+  /** `[places, channels, size, size]` */
+  async read(places: ArrayLike<number>): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(places.length * this.stride);
+    for (let i = 0; i < places.length; i++) {
+      const into = bytes.subarray(i * this.stride, (i + 1) * this.stride);
+      await this.file.read(into, (places[i] as number) * this.stride);
+    }
+    return bytes;
+  }
+
+  /** A run of pictures at one go. */
+  async readRange(start: number, count: number): Promise<Uint8Array<ArrayBuffer>> {
+    const bytes = new Uint8Array(Math.max(0, Math.min(count, this.info.count - start)) * this.stride);
+    await this.file.read(bytes, start * this.stride);
+    return bytes;
+  }
+
+  close(): Promise<void> {
+    return this.file.close();
+  }
+}

@@ -1,0 +1,186 @@
+/**
+ * Pictures in any container to one array file: decoded, checked, resized, labelled; what looks alike is reported. Made once
+ * and used again while the data stay the same. Knows no model.
+ */
+import { createHash } from 'node:crypto';
+import { InkstoneError } from '../../base/errors.ts';
+import {
+  exists,
+  facts,
+  listFiles,
+  makeFolder,
+  readText,
+  writeAtomically,
+  writeFile,
+} from '../../base/host.ts';
+import { readLooks } from './alike.ts';
+import { aboutFile, ImageSet, type ImageSetFile, pixelsFile } from './array-file.ts';
+import { decodePicture } from './decode.ts';
+import { findIdx, type IdxPictures, readIdxPictures } from './idx.ts';
+import { type LabelTable, labelOf, readLabels } from './labels.ts';
+import { pictureFiles, TABLE } from './sources.ts';
+
+export interface PrepareImages {
+  /** Where the array file goes. */
+  folder: string;
+  /** Pixels a side; default: what IDX files have. */
+  size?: number;
+  channels: 1 | 3;
+  fit?: 'cover' | 'contain';
+  /** Of IDX files that come in two parts. */
+  split?: 'train' | 'test';
+  progress?(done: number): void;
+}
+
+/** @throws InkstoneError `data_missing`, `data_empty`, `data_corrupt`, `labels_invalid` */
+export async function prepareImages(path: string, options: PrepareImages): Promise<ImageSet> {
+  await makeFolder(options.folder);
+  const key = await keyOf(path, options);
+  if (await isPrepared(options.folder, key)) return ImageSet.open(options.folder);
+  const digest = createHash('sha256');
+  const collector = new Collector(digest);
+  const idx = await findIdx(path, options.split ?? 'train');
+  await writeAtomically(pixelsFile(options.folder), async (write) => {
+    const put = async (pixels: Uint8Array): Promise<void> => {
+      digest.update(pixels);
+      await write(pixels);
+    };
+    if (idx === undefined) await collector.fromFiles(path, options, put);
+    else await collector.fromIdx(await readIdxPictures(idx), options, put);
+  });
+  const about = collector.finish(path, options);
+  await writeFile(aboutFile(options.folder), JSON.stringify({ ...about, key }));
+  return ImageSet.open(options.folder);
+}
+
+type Put = (pixels: Uint8Array) => Promise<void>;
+
+class Collector {
+  private readonly digest: ReturnType<typeof createHash>;
+  private readonly labels: (string | undefined)[] = [];
+  private readonly names: string[] = [];
+  private readonly skipped: { name: string; problem: string }[] = [];
+  private readonly looks = readLooks();
+  private size = 0;
+
+  constructor(digest: ReturnType<typeof createHash>) {
+    this.digest = digest;
+  }
+
+  async fromFiles(path: string, options: PrepareImages, put: Put): Promise<void> {
+    const size = options.size;
+    if (size === undefined)
+      throw new InkstoneError('image_size', 'pictures need a size that they are brought to', {
+        kind: 'usage',
+        hint: 'give --size, or use a preset that has one',
+      });
+    this.size = size;
+    let table: LabelTable | undefined;
+    for await (const { name, bytes } of pictureFiles(path)) {
+      if (TABLE.test(name)) {
+        table = readLabels(name, new TextDecoder().decode(bytes));
+        continue;
+      }
+      const decoded = await decodePicture(bytes, {
+        size,
+        channels: options.channels,
+        fit: options.fit ?? 'cover',
+      });
+      if ('problem' in decoded) {
+        this.skipped.push({ name, problem: decoded.problem });
+        continue;
+      }
+      await this.take(name, decoded.pixels, options.channels, put);
+      options.progress?.(this.names.length);
+    }
+    // A table may stand after the pictures it tells of.
+    for (const name of this.names) this.labels.push(labelOf(name, table));
+  }
+
+  async fromIdx(
+    { count, size, pixels, labels }: IdxPictures,
+    options: PrepareImages,
+    put: Put,
+  ): Promise<void> {
+    if (options.channels !== 1 || (options.size !== undefined && options.size !== size))
+      throw new InkstoneError('image_size', `these IDX pictures are grey, ${size} pixels a side`, {
+        kind: 'usage',
+        hint: `use a preset for pictures of ${size} × ${size}`,
+      });
+    this.size = size;
+    for (let i = 0; i < count; i++) {
+      await this.take(String(i), pixels.subarray(i * size * size, (i + 1) * size * size), 1, put);
+      this.labels.push(labels === undefined ? undefined : String(labels[i]));
+      if (i % 1000 === 0) options.progress?.(i);
+    }
+  }
+
+  private async take(name: string, pixels: Uint8Array, channels: number, put: Put): Promise<void> {
+    this.looks.add(pixels, channels, this.size);
+    this.names.push(name);
+    await put(pixels);
+  }
+
+  finish(path: string, options: PrepareImages): ImageSetFile {
+    if (this.names.length === 0)
+      throw new InkstoneError('data_empty', `${path} has no pictures that can be read`, {
+        kind: 'data',
+        hint:
+          this.skipped[0] === undefined
+            ? 'PNG, JPEG, WebP, AVIF, GIF, SVG and TIFF files are read'
+            : `the first that was passed over: ${this.skipped[0].name} (${this.skipped[0].problem})`,
+      });
+    // Some without a label: then labels mean nothing here.
+    const labelled = this.labels.every((label) => label !== undefined);
+    const classes = labelled ? [...new Set(this.labels as string[])].sort(byNumber) : [];
+    const labels = labelled
+      ? (this.labels as string[]).map((label) => classes.indexOf(label))
+      : this.names.map(() => 0);
+    this.digest.update(JSON.stringify([classes, labels]));
+    return {
+      count: this.names.length,
+      size: this.size,
+      channels: options.channels,
+      classes: classes.length > 1 ? classes : [],
+      fingerprint: this.digest.digest('hex'),
+      skipped: this.skipped,
+      alike: this.looks.pairs(),
+      labels,
+      names: this.names,
+    };
+  }
+}
+
+const byNumber = (a: string, b: string): number =>
+  a.localeCompare(b, 'en', { numeric: true, sensitivity: 'variant' });
+
+/** What the array was made from: paths, sizes and times of the files, and the settings. */
+async function keyOf(path: string, options: PrepareImages): Promise<string> {
+  const about = await facts(path);
+  if (about === undefined)
+    throw new InkstoneError('data_missing', `there is nothing at ${path}`, {
+      kind: 'missing',
+      hint: 'check the path given to --data',
+    });
+  const seen: unknown[] = [about.size, about.modified];
+  if (about.kind === 'folder')
+    for (const name of await listFiles(path)) {
+      const file = await facts(`${path}/${name}`);
+      seen.push(name, file?.size, file?.modified);
+    }
+  const { size, channels, fit, split } = options;
+  return createHash('sha256')
+    .update(JSON.stringify([seen, size, channels, fit, split]))
+    .digest('hex');
+}
+
+async function isPrepared(folder: string, key: string): Promise<boolean> {
+  if (!(await exists(aboutFile(folder)))) return false;
+  try {
+    const about = JSON.parse(await readText(aboutFile(folder))) as ImageSetFile & { key?: string };
+    const bytes = (await facts(pixelsFile(folder)))?.size;
+    return about.key === key && bytes === about.count * about.channels * about.size * about.size;
+  } catch {
+    return false;
+  }
+}
