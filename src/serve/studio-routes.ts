@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { machine, memoryUse, uptime } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
+import { isBert } from '../models/text/any.ts';
 import { textParameterCount } from '../models/text/architectures.ts';
 import { presetConfig, textPreset, textPresets } from '../models/text/presets.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
@@ -34,7 +35,8 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
       parameters: info.parameters,
       context: info.config.context,
       created: info.created,
-      chat: false,
+      chat: info.chat,
+      produces: isBert(info.config) ? ['embedding'] : ['text', 'embedding'],
       state: context.pool.state(id),
       source,
       card: info.card,

@@ -6,6 +6,7 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
+import { inspection } from './fixture-inspect.ts';
 import { CARD, CHAT_CARD, PRESETS, TEXT } from './fixture-texts.ts';
 import { FixtureTraining } from './fixture-training.ts';
 
@@ -125,6 +126,7 @@ async function handle(
     const models = MODELS.map((model) => ({ ...model, family: 'text', created: 1_763_900_000 }));
     return json(response, { data: state.behaviour.noModels === true ? [] : [...models, ...trained] });
   }
+  if (path === '/api/inspect') return inspect(state, request, response);
   if (path === '/api/presets') return json(response, { data: PRESETS });
   if (path === '/api/files' && request.method === 'POST') {
     const bytes = (await read(request)).length;
@@ -171,6 +173,16 @@ async function handle(
     return json(response, job.status(true));
   }
   return fail(response, 404, 'route_missing', `Nothing at ${path}.`);
+}
+
+async function inspect(state: FixtureServer, request: IncomingMessage, response: ServerResponse) {
+  const body = JSON.parse((await read(request)).toString()) as Parameters<typeof inspection>[0];
+  state.requests.push(body as unknown as Record<string, unknown>);
+  if (body.attention === true && body.text.length > 600) {
+    const message = 'the text has 300 tokens, 256 are looked at';
+    return fail(response, 400, 'text_too_long', message, 'shorten it, or ask for no attention');
+  }
+  return json(response, inspection(body));
 }
 
 async function generation(

@@ -116,6 +116,7 @@ browserSuite('page', (stage) => {
     await page.locator('.actions [aria-expanded]').click();
     expect(await over()).toBe(0);
     for (const path of [
+      'inspect',
       'models',
       'models/starter',
       'train',
@@ -145,7 +146,19 @@ browserSuite('page', (stage) => {
     await page.locator('.token-text').press('ArrowRight');
     expect(await violations(page)).toEqual([]);
     await expect.poll(() => job?.ended).toBe(true);
+    for (const view of ['surprise', 'attention']) {
+      await page.goto(`${stage.server.url}/#/inspect?view=${view}`);
+      await page.locator('.inspect .chip').first().click();
+      await page.locator('.inspect .actions .primary').click();
+      await page
+        .locator(view === 'surprise' ? '.token-text .level-2' : '.map-large')
+        .first()
+        .waitFor();
+      await page.locator('.chart-table summary').click();
+      expect(await violations(page), view).toEqual([]);
+    }
     for (const path of [
+      'inspect',
       'models',
       'models/starter',
       'train',

@@ -2,7 +2,8 @@
  * One streamed generation over the OpenAI wire: the request's body, and the stream as pieces of text with
  * their tokens. A model that is still loading is asked again until it answers. Does not know the page.
  */
-import { problemOf, RequestFailure, send } from './client.ts';
+import { problemOf, RequestFailure } from './client.ts';
+import { patiently } from './patient.ts';
 import { eventData } from './sse.ts';
 
 export interface Settings {
@@ -38,6 +39,8 @@ export interface Alternative {
 
 export interface Token extends Alternative {
   top: readonly Alternative[];
+  /** 1 for the likeliest of all, where it is known. */
+  rank?: number;
 }
 
 export type GenerationEvent =
@@ -86,25 +89,10 @@ export async function* generate(
     ...requestBody(request),
     stream_options: { include_usage: true },
   };
-  let response: Response | undefined;
-  while (response === undefined) {
-    try {
-      response = await send(endpoint(request), {
-        method: 'POST',
-        body,
-        signal,
-      });
-    } catch (thrown) {
-      if (!(thrown instanceof RequestFailure) || thrown.problem.kind !== 'loading') throw thrown;
-      const { message, progress, retryAfter } = thrown.problem;
-      yield {
-        type: 'loading',
-        message,
-        ...(progress === undefined ? {} : { progress }),
-      };
-      await sleep(Math.min(2, Math.max(0.25, retryAfter ?? 1)), signal);
-    }
-  }
+  const asking = patiently(endpoint(request), body, signal);
+  let step = await asking.next();
+  for (; step.done !== true; step = await asking.next()) yield { type: 'loading', ...step.value };
+  const response = step.value;
   if (response.body === null) throw broken('');
   yield { type: 'open' };
   yield* read(response.body, signal);
@@ -200,19 +188,4 @@ function parse(data: string): Chunk {
 
 function broken(code: string): RequestFailure {
   return new RequestFailure({ kind: 'broken', status: 200, code, message: '' });
-}
-
-function sleep(seconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer);
-      reject(new DOMException('Stopped', 'AbortError'));
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop);
-      resolve();
-    }, seconds * 1000);
-    if (signal.aborted) stop();
-    else signal.addEventListener('abort', stop, { once: true });
-  });
 }

@@ -21,6 +21,8 @@ export interface ModelInfo {
   /** Seconds since 1970. */
   created: number;
   chat: boolean;
+  /** What it gives; left out by older servers: text. */
+  produces?: readonly string[];
   state: string;
   source: 'starter' | 'run' | 'folder';
   /** Markdown. */
@@ -63,6 +65,32 @@ export interface TrainingInfo extends JobStatus {
   steps?: number;
   history?: MetricPoint[];
   samples?: Sample[];
+}
+
+export interface InspectedToken {
+  id: number;
+  token: string;
+  bytes: readonly number[];
+  /** What it adds to the text; empty for all but the last part of a character. */
+  text: string;
+  /** Nats; null where nothing was predicted. */
+  surprise: number | null;
+  rank: number | null;
+  top_logprobs: readonly { token: string; logprob: number; bytes: readonly number[] }[];
+}
+
+export interface Inspection {
+  model: string;
+  kind: 'causal' | 'masked';
+  tokens: readonly InspectedToken[];
+  nats: number;
+  predictions: number;
+  bytes: number;
+  mean_nats: number | null;
+  perplexity: number | null;
+  bits_per_byte: number | null;
+  /** `weights`: base64 of little-endian float32, `[heads, tokens, tokens]`. */
+  attention: { layers: readonly { layer: number; heads: number; weights: string }[] } | null;
 }
 
 export interface TrainingRequest {

@@ -1,5 +1,7 @@
 /** Every word of the studio in English; its type is what another language must fill in. */
 
+import { inspectEnglish } from './inspect.ts';
+
 export const english = {
   brand: 'Inkstone',
   common: {
@@ -18,6 +20,7 @@ export const english = {
   nav: {
     label: 'Rooms',
     playground: 'Playground',
+    inspect: 'Inspect',
     models: 'Models',
     train: 'Train',
     language: 'Switch to Chinese',
@@ -111,7 +114,7 @@ export const english = {
     chosen: (token: string, share: string) => `${token}: ${share}`,
     logprob: (value: string) => `log-prob ${value}`,
     alternatives: 'Likeliest at this place',
-    unlisted: 'chosen, below the listed ones',
+    unlisted: 'what stands here, below the listed ones',
     parts: (count: string) => `one sign from ${count} tokens`,
   },
   code: {
@@ -121,6 +124,7 @@ export const english = {
     languages: { javascript: 'JavaScript', python: 'Python', curl: 'curl' },
     tabs: 'Language of the code',
   },
+  inspect: inspectEnglish,
   models: {
     title: 'Models',
     lead: 'Every model this server can run. Trained ones join by themselves.',
@@ -134,6 +138,8 @@ export const english = {
     kind: 'Kind',
     chat: 'Conversation',
     base: 'Continues texts',
+    reads: 'Reads only',
+    inspect: 'Look inside',
     source: 'Source',
     state: 'State',
     card: 'Model card',
@@ -142,6 +148,7 @@ export const english = {
     unknown: (id: string) => `There is no model named “${id}”.`,
     states: {
       starting: 'loading',
+      unloaded: 'asleep',
       ready: 'ready',
       draining: 'finishing',
       stopped: 'asleep',

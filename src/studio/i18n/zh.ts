@@ -1,5 +1,6 @@
 /** 砚台网页的全部中文。The type makes a missing text a compile error. */
 import type { Texts } from './en.ts';
+import { inspectChinese } from './inspect.ts';
 
 export const chinese: Texts = {
   brand: '砚台 Inkstone',
@@ -19,6 +20,7 @@ export const chinese: Texts = {
   nav: {
     label: '页面',
     playground: '试写',
+    inspect: '透视',
     models: '模型',
     train: '训练',
     language: '切换到英文',
@@ -112,7 +114,7 @@ export const chinese: Texts = {
     chosen: (token, share) => `${token}：${share}`,
     logprob: (value) => `对数概率 ${value}`,
     alternatives: '此处最可能的',
-    unlisted: '实际选中，未进入前列',
+    unlisted: '此处实际的词元，未进入前列',
     parts: (count) => `由 ${count} 个词元组成的一个字`,
   },
   code: {
@@ -122,6 +124,7 @@ export const chinese: Texts = {
     languages: { javascript: 'JavaScript', python: 'Python', curl: 'curl' },
     tabs: '代码语言',
   },
+  inspect: inspectChinese,
   models: {
     title: '模型',
     lead: '这台服务器能运行的全部模型。训练好的会自动加入。',
@@ -135,6 +138,8 @@ export const chinese: Texts = {
     kind: '用法',
     chat: '对话',
     base: '续写文本',
+    reads: '只读不写',
+    inspect: '透视',
     source: '来源',
     state: '状态',
     card: '模型说明',
@@ -143,6 +148,7 @@ export const chinese: Texts = {
     unknown: (id) => `没有名为“${id}”的模型。`,
     states: {
       starting: '加载中',
+      unloaded: '休眠',
       ready: '就绪',
       draining: '收尾中',
       stopped: '休眠',

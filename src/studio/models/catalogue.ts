@@ -64,3 +64,6 @@ export function pickModel(
   const alive = models.find((model) => model.state !== 'failed' && model.state !== 'stopped');
   return models.find((model) => model.id === wanted) ?? alive ?? models[0];
 }
+
+/** Whether a model writes text; a BERT only reads. */
+export const writes = ({ produces }: ModelInfo): boolean => produces?.includes('text') ?? true;

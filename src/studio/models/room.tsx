@@ -2,12 +2,12 @@
 import type { ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Markdown } from '../markdown/view.tsx';
-import { ArrowLeft, Brush, Sheet } from '../parts/icons.tsx';
+import { ArrowLeft, Brush, Lens, Sheet } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
 import { address, route } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
-import { catalogue, refreshCatalogue } from './catalogue.ts';
+import { catalogue, refreshCatalogue, writes } from './catalogue.ts';
 
 export function Models() {
   const { t } = useTexts();
@@ -86,7 +86,7 @@ function ModelDetail({ model }: { model: ModelInfo }) {
     [t.common.parameters, format.integer(model.parameters)],
     [t.common.context, t.common.tokens(format.integer(model.context))],
     [t.models.family, model.family],
-    [t.models.kind, model.chat ? t.models.chat : t.models.base],
+    [t.models.kind, model.chat ? t.models.chat : writes(model) ? t.models.base : t.models.reads],
     [t.models.source, t.models.sources[model.source] ?? model.source],
     [t.models.created, format.date(model.created)],
   ];
@@ -106,10 +106,18 @@ function ModelDetail({ model }: { model: ModelInfo }) {
           </div>
         ))}
       </dl>
-      <a class="button primary" href={address('playground', undefined, { model: model.id })}>
-        <Brush />
-        {t.models.use}
-      </a>
+      <div class="actions">
+        {writes(model) && (
+          <a class="button primary" href={address('playground', undefined, { model: model.id })}>
+            <Brush />
+            {t.models.use}
+          </a>
+        )}
+        <a class="button" href={address('inspect', undefined, { model: model.id })}>
+          <Lens />
+          {t.models.inspect}
+        </a>
+      </div>
       <section class="card-text" aria-label={t.models.card}>
         <h3 class="sheet-label">{t.models.card}</h3>
         {model.card.trim() === '' ? (

@@ -82,3 +82,9 @@ export const Warning = () => (
     <path d="M12 4 2.5 20h19zM12 10v4.5M12 17.2v.1" />
   </Icon>
 );
+export const Lens = () => (
+  <Icon>
+    <circle cx="10.5" cy="10.5" r="6.5" />
+    <path d="m15.5 15.5 5 5" />
+  </Icon>
+);

@@ -1,9 +1,10 @@
 /** The playground: a model, a text, its continuation or a conversation, and the settings beside it. */
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useMemo, useState } from 'preact/hooks';
 import type { ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
-import { catalogue, pickModel, refreshCatalogue } from '../models/catalogue.ts';
+import { catalogue, pickModel, refreshCatalogue, writes } from '../models/catalogue.ts';
 import { Brush } from '../parts/icons.tsx';
+import { ModelSelect } from '../parts/model-select.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { Segmented } from '../parts/segmented.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
@@ -20,7 +21,8 @@ const WIDE = '(min-width: 62rem)';
 
 export function Playground() {
   const { t } = useTexts();
-  const models = useStore(catalogue, (state) => state.models);
+  const known = useStore(catalogue, (state) => state.models);
+  const models = useMemo(() => known?.filter(writes), [known]);
   const problem = useStore(catalogue, (state) => state.problem);
   const asked = useStore(route, (state) => state.now.query.model);
   const chosen = useStore(session, (state) => state.model);
@@ -89,9 +91,6 @@ export function Playground() {
 
 function ModelBar({ models, model, mode }: { models: readonly ModelInfo[]; model: ModelInfo; mode: Mode }) {
   const { t } = useTexts();
-  const words: Record<string, string> = t.models.states;
-  const suffix = (each: ModelInfo) =>
-    each.state === 'ready' ? '' : ` ${t.playground.modelState(words[each.state] ?? each.state)}`;
   const pick = (id: string) => {
     clearSession();
     session.set({ model: id });
@@ -100,17 +99,7 @@ function ModelBar({ models, model, mode }: { models: readonly ModelInfo[]; model
   };
   return (
     <div class="model-bar">
-      <label for="model" class="visually-hidden">
-        {t.playground.model}
-      </label>
-      <select id="model" value={model.id} onChange={(event) => pick(event.currentTarget.value)}>
-        {models.map((each) => (
-          <option key={each.id} value={each.id}>
-            {each.id}
-            {suffix(each)}
-          </option>
-        ))}
-      </select>
+      <ModelSelect id="model" label={t.playground.model} models={models} value={model.id} choose={pick} />
       <ModelState state={model.state} />
       {model.chat && (
         <Segmented<Mode>

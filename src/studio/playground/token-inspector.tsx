@@ -57,6 +57,9 @@ function TokenTable({ token }: { token: Token }) {
         <strong>{format.percent(Math.exp(token.logprob))}</strong>
         <span>{t.tokens.logprob(format.decimal(token.logprob, 3))}</span>
       </p>
+      {token.rank !== undefined && (
+        <p class="inspector-note">{t.inspect.surprise.guess(format.integer(token.rank))}</p>
+      )}
       {token.top.length > 0 && <p class="inspector-note">{t.tokens.alternatives}</p>}
       <ul>
         {rows.map((other) => (

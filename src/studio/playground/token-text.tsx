@@ -6,12 +6,13 @@ import { Component } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { useTexts } from '../i18n/index.ts';
 import { TokenInspector } from './token-inspector.tsx';
-import { levelOf, type Unit } from './tokens.ts';
+import { type Level, levelOf, type Unit } from './tokens.ts';
 
 const RUN_LENGTH = 40;
 
 interface RunProperties {
   units: readonly Unit[];
+  level: (unit: Unit) => Level | undefined;
   from: number;
   to: number;
   selected: number | undefined;
@@ -24,10 +25,10 @@ class UnitRun extends Component<RunProperties> {
     return now.units !== next.units || now.to !== next.to || now.selected !== next.selected;
   }
 
-  override render({ units, from, to, selected }: RunProperties) {
+  override render({ units, level: of, from, to, selected }: RunProperties) {
     return units.slice(from, to).map((unit, offset) => {
       const index = from + offset;
-      const level = levelOf(unit);
+      const level = of(unit);
       const tint = level === undefined ? '' : ` level-${level}`;
       return (
         <span key={index} data-unit={index} class={`token${tint}${selected === index ? ' selected' : ''}`}>
@@ -46,9 +47,11 @@ interface Properties {
   label: string;
   lead?: string | undefined;
   writing: boolean;
+  /** How units are tinted; by the probability of what was written, where it is left out. */
+  level?: (unit: Unit) => Level | undefined;
 }
 
-export function TokenText({ units, count, tinted, label, lead, writing }: Properties) {
+export function TokenText({ units, count, tinted, label, lead, writing, level = levelOf }: Properties) {
   const { t } = useTexts();
   const [selected, setSelected] = useState<number>();
   const [pinned, setPinned] = useState(false);
@@ -104,7 +107,7 @@ export function TokenText({ units, count, tinted, label, lead, writing }: Proper
     const from = run * RUN_LENGTH;
     const to = Math.min(count, from + RUN_LENGTH);
     const own = selected !== undefined && selected >= from && selected < to ? selected : undefined;
-    return <UnitRun key={run} units={units} from={from} to={to} selected={inspectable ? own : undefined} />;
+    return <UnitRun key={run} {...{ units, level, from, to }} selected={inspectable ? own : undefined} />;
   });
   const unit = selected === undefined ? undefined : units[selected];
   const reach = inspectable

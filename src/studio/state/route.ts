@@ -4,7 +4,7 @@
  */
 import { createStore } from './store.ts';
 
-export const ROOMS = ['playground', 'models', 'train'] as const;
+export const ROOMS = ['playground', 'inspect', 'models', 'train'] as const;
 export type Room = (typeof ROOMS)[number];
 
 export interface Route {
@@ -47,6 +47,13 @@ export function watchRoute(): void {
   const read = () => route.set({ now: parseRoute(location.hash) });
   addEventListener('hashchange', read);
   read();
+}
+
+/** Changes the query of the address without a new page in the history. */
+export function setQuery(query: Readonly<Record<string, string>>): void {
+  const { room, id } = route.get().now;
+  history.replaceState(null, '', address(room, id, query));
+  route.set({ now: { room, ...(id === undefined ? {} : { id }), query } });
 }
 
 export function go(to: string): void {
