@@ -58,7 +58,7 @@ browserSuite('inspect', (stage) => {
     expect(values).toEqual([...values].sort((a, b) => b - a));
     await page.getByText('Show every token as a table').click();
     const all = page.locator('details .surprise-table tbody tr');
-    expect(await all.count()).toBe(await page.locator('.token-text .token').count());
+    await expect.poll(() => all.count()).toBe(await page.locator('.token-text .token').count());
   });
 
   it('shows where each head looks, by pointer and keys', async () => {
@@ -87,8 +87,8 @@ browserSuite('inspect', (stage) => {
     await page.locator('[data-token="2"]').hover();
     expect(await text(list.first())).toMatch(/␣dry\s+4\s+9\d%/);
     await page.getByText(/^Show the row of/).click();
-    const shares = await page.locator('.attention-text table tbody tr').count();
-    expect(shares).toBe(await page.locator('[data-token]').count());
+    const shares = page.locator('.attention-text table tbody tr');
+    await expect.poll(() => shares.count()).toBe(await page.locator('[data-token]').count());
     // Arrow keys go from head to head.
     await page.getByRole('radio', { name: 'Layer 2, head 2' }).press('ArrowRight');
     await page.getByRole('heading', { name: 'Layer 2, head 3' }).waitFor();
