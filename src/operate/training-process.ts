@@ -9,8 +9,19 @@ export interface TrainingOrder {
   preset: string;
   steps?: number | undefined;
   seed?: number | undefined;
+  /** Goes on from this model; the preset then only says how to train. */
+  base?: BaseModel | undefined;
   /** Tunes a model on conversations instead of training one from a preset. */
   tune?: TuningOrder | undefined;
+}
+
+export interface BaseModel {
+  model: string;
+  folder: string;
+  learningRate?: number | undefined;
+  batch?: number | undefined;
+  /** Steps between evaluations, samples and checkpoints. */
+  every?: number | undefined;
 }
 
 export interface TuningOrder {
@@ -26,6 +37,8 @@ export interface TuningOrder {
   epochs?: number | undefined;
   batch?: number | undefined;
   learningRate?: number | undefined;
+  /** Rank of low-rank adapters; without it all weights learn. */
+  lora?: number | undefined;
   suffix?: string | undefined;
   metadata?: Record<string, string> | undefined;
 }
@@ -81,18 +94,36 @@ export class TrainingProcess {
   }
 }
 
-const trainArguments = ({ preset }: TrainingOrder): string[] => ['train', 'text', '--preset', preset];
+/** Flags with their values, those left out that have none. */
+const flags = (values: Record<string, string | number | undefined>): string[] =>
+  Object.entries(values).flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]));
 
-function tuneArguments({ folder, validation, epochs, batch, learningRate }: TuningOrder): string[] {
-  const args = ['train', 'chat', '--from', folder];
-  const put = (flag: string, value: string | number | undefined): void => {
-    if (value !== undefined) args.push(flag, String(value));
-  };
-  put('--validation', validation);
-  put('--epochs', epochs);
-  put('--batch', batch);
-  put('--learning-rate', learningRate);
-  return args;
+function trainArguments({ preset, base }: TrainingOrder): string[] {
+  const { folder, learningRate, batch, every } = base ?? {};
+  return [
+    ...['train', 'text', '--preset', preset],
+    ...flags({
+      '--from': folder,
+      '--learning-rate': learningRate,
+      '--batch': batch,
+      '--evaluate-every': every,
+      '--sample-every': every,
+      '--checkpoint-every': every,
+    }),
+  ];
+}
+
+function tuneArguments({ folder, validation, epochs, batch, learningRate, lora }: TuningOrder): string[] {
+  return [
+    ...['train', 'chat', '--from', folder],
+    ...flags({
+      '--validation': validation,
+      '--epochs': epochs,
+      '--batch': batch,
+      '--learning-rate': learningRate,
+      '--lora': lora,
+    }),
+  ];
 }
 
 /** A training that an earlier server started: only its id is known. */

@@ -22,6 +22,10 @@ export interface TrainingStatus extends JobStatus {
   name: string;
   preset: string;
   steps?: number;
+  /** Whom to ask for what came of it. */
+  model: string;
+  /** The model that it went on from. */
+  base?: string;
 }
 
 export interface TrainingsOptions {
@@ -243,6 +247,8 @@ export class Trainings {
       result: row.folder,
       name: row.name,
       preset: row.preset,
+      model: row.tune?.model ?? row.name,
+      ...baseOf(row),
       ...(steps === undefined ? {} : { steps }),
     };
   }
@@ -270,6 +276,11 @@ export class Trainings {
 function lastState(lines: readonly MetricLine[]): MetricLine | undefined {
   const last = lines.at(-1);
   return last?.type === 'state' ? last : undefined;
+}
+
+function baseOf({ tune, base }: TrainingRow): { base?: string } {
+  const model = tune?.from ?? base?.model;
+  return model === undefined ? {} : { base: model };
 }
 
 function lost({ status, signal }: TrainingEnd): NonNullable<JobStatus['error']> {

@@ -175,6 +175,7 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
         validationFile: typeof judged === 'string' ? judged : undefined,
         validation,
         epochs: numeric(given.n_epochs),
+        lora: numeric(given.lora_rank),
         batch: numeric(given.batch_size),
         learningRate: multiplier === undefined ? undefined : multiplier * BASE_RATE,
         suffix,

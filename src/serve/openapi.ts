@@ -64,6 +64,7 @@ export function openApi(version: string): object {
           requestBody: { required: true, content: { 'application/octet-stream': {} } },
         }),
       },
+      '/api/files/{id}/check': { get: operation('What a file holds for a model to be tuned on it', byId) },
       '/api/trainings': {
         get: operation('Trainings'),
         post: operation('Starts a training', { requestBody: body(trainingBody) }),

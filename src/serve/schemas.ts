@@ -74,10 +74,19 @@ export const trainingBody = z.object({
   name: z.string().min(1).max(64),
   /** Id of an uploaded file. */
   file: z.string().min(1),
-  preset: z.string().min(1),
+  /** Not needed where a model is gone on from. */
+  preset: z.string().min(1).optional(),
+  /** A model to go on from. */
+  from: z.string().min(1).optional(),
   steps: z.int().min(1).max(10_000_000).optional(),
   seed: z.int().min(0).optional(),
+  /** With `from` only. */
+  learning_rate: z.number().gt(0).max(10).optional(),
+  batch_size: z.int().min(1).max(1024).optional(),
 });
+export type TrainingBody = z.infer<typeof trainingBody>;
+
+export const checkQuery = z.object({ model: z.string().min(1) });
 
 export const inspectBody = z.object({
   model: z.string().min(1),
@@ -108,6 +117,8 @@ const hyperparameters = z.looseObject({
   n_epochs: auto(1, 1000),
   batch_size: auto(1, 1024),
   learning_rate_multiplier: auto(1e-6, 1000),
+  /** Not OpenAI's: rank of low-rank adapters; `auto` lets all weights learn. */
+  lora_rank: auto(1, 1024),
 });
 
 export const fineTuningBody = z.looseObject({

@@ -4,15 +4,17 @@ import type { FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { machine, memoryUse, uptime } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
-import { isBert } from '../models/text/any.ts';
+import { isBert, requireWriting } from '../models/text/any.ts';
 import { textParameterCount } from '../models/text/architectures.ts';
 import { presetConfig, textPreset, textPresets } from '../models/text/presets.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
+import type { TrainingOrder } from '../operate/training-process.ts';
 import { isFinal } from '../operate/trainings.ts';
+import { addFileCheck } from './check-routes.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { addFileRoutes, pathOfFile } from './file-routes.ts';
-import { trainingBody } from './schemas.ts';
+import { type TrainingBody, trainingBody } from './schemas.ts';
 import { EventStream, hangUp } from './sse.ts';
 
 /** Milliseconds between looks at a training's metrics. */
@@ -59,7 +61,40 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
   }));
 
   addFileRoutes(app, context);
+  addFileCheck(app, context);
   addTrainings(app, context);
+}
+
+/** Steps of a training that goes on from a model, where the request does not say. */
+const TUNING_STEPS = 100;
+/** A tenth of what its preset starts from nothing with: what the model knows is to be kept. */
+const TUNING_RATE = 3e-4;
+
+/** From a preset, or from a model that is there. @throws InkstoneError `parameter_invalid`, `model_not_found`, `preset_unknown` */
+async function methodOf(
+  { registry }: ServerContext,
+  { preset, from, steps, learning_rate: learningRate, batch_size: batch }: TrainingBody,
+): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base'>> {
+  if (from === undefined) {
+    if (preset !== undefined) return { preset: textPreset(preset).id, steps };
+    throw new InkstoneError('parameter_invalid', "one of 'preset' and 'from' is needed", {
+      kind: 'usage',
+      hint: 'name a preset, or a model to go on from',
+      details: { param: 'preset' },
+    });
+  }
+  const { folder, info } = await registry.get(from);
+  requireWriting(info.config);
+  const planned = steps ?? TUNING_STEPS;
+  return {
+    // AdamW with a short warm-up; the sizes are the model's own.
+    preset: preset === undefined ? 'tiny' : textPreset(preset).id,
+    steps: planned,
+    base: {
+      ...{ model: from, folder, learningRate: learningRate ?? TUNING_RATE, batch },
+      every: Math.max(1, Math.ceil(planned / 5)),
+    },
+  };
 }
 
 function addTrainings(app: FastifyInstance, context: ServerContext): void {
@@ -68,14 +103,15 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
 
   app.post('/api/trainings', async (request, reply) => {
     const body = parse(trainingBody, request.body);
-    textPreset(body.preset);
+    const how = await methodOf(context, body);
     if (await context.registry.has(body.name))
       throw new InkstoneError('run_exists', `there is a model named ${body.name} already`, {
         kind: 'conflict',
         hint: 'choose another name',
         details: { param: 'name' },
       });
-    const row = await trainings.create({ ...body, file: await pathOfFile(context, body.file) });
+    const file = await pathOfFile(context, body.file);
+    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how });
     reply.code(201);
     return trainings.status(row);
   });

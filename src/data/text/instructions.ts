@@ -18,47 +18,71 @@ const line = z.union([
   z.object({ prompt: z.string(), completion: z.string().min(1) }),
 ]);
 
-/** @throws InkstoneError `json_line_invalid`, which names the line; `data_empty` */
-export function readConversations(text: string): Turn[][] {
-  const all: Turn[][] = [];
+const badLine = (number: number, why: string, cause?: unknown): InkstoneError =>
+  new InkstoneError('json_line_invalid', `line ${number}: ${why}`, {
+    kind: 'data',
+    hint: 'each line is {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
+    cause,
+    details: { line: number, why },
+  });
+
+/** @throws InkstoneError `json_line_invalid` */
+function conversationOf(content: string, number: number): Turn[] {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(content);
+  } catch (cause) {
+    throw badLine(number, 'it is not JSON', cause);
+  }
+  const read = line.safeParse(raw);
+  if (!read.success) throw badLine(number, 'it has no messages, and no prompt and completion', read.error);
+  const turns =
+    'messages' in read.data
+      ? read.data.messages.map(
+          ({ role, content }): Turn => ({
+            role: role === 'developer' ? 'system' : role,
+            content,
+          }),
+        )
+      : [
+          { role: 'user' as const, content: read.data.prompt },
+          { role: 'assistant' as const, content: read.data.completion },
+        ];
+  if (turns.at(-1)?.role !== 'assistant') throw badLine(number, 'the last message is not the assistant’s');
+  return turns;
+}
+
+/** All lines, the bad ones with what is wrong with each. */
+export function examineConversations(text: string): {
+  conversations: Turn[][];
+  lines: number;
+  errors: InkstoneError[];
+} {
+  const conversations: Turn[][] = [];
+  const errors: InkstoneError[] = [];
+  let lines = 0;
   text.split('\n').forEach((content, i) => {
     if (content.trim() === '') return;
-    const bad = (why: string, cause?: unknown): InkstoneError =>
-      new InkstoneError('json_line_invalid', `line ${i + 1}: ${why}`, {
-        kind: 'data',
-        hint: 'each line is {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}',
-        cause,
-        details: { line: i + 1 },
-      });
-    let raw: unknown;
+    lines++;
     try {
-      raw = JSON.parse(content);
-    } catch (cause) {
-      throw bad('it is not JSON', cause);
+      conversations.push(conversationOf(content, i + 1));
+    } catch (thrown) {
+      errors.push(InkstoneError.from(thrown));
     }
-    const read = line.safeParse(raw);
-    if (!read.success) throw bad('it has no messages, and no prompt and completion', read.error);
-    const turns =
-      'messages' in read.data
-        ? read.data.messages.map(
-            ({ role, content }): Turn => ({
-              role: role === 'developer' ? 'system' : role,
-              content,
-            }),
-          )
-        : [
-            { role: 'user' as const, content: read.data.prompt },
-            { role: 'assistant' as const, content: read.data.completion },
-          ];
-    if (turns.at(-1)?.role !== 'assistant') throw bad('the last message is not the assistant’s');
-    all.push(turns);
   });
-  if (all.length === 0)
+  return { conversations, lines, errors };
+}
+
+/** @throws InkstoneError `json_line_invalid`, which names the line; `data_empty` */
+export function readConversations(text: string): Turn[][] {
+  const { conversations, errors } = examineConversations(text);
+  if (errors[0] !== undefined) throw errors[0];
+  if (conversations.length === 0)
     throw new InkstoneError('data_empty', 'the file has no conversations', {
       kind: 'data',
       hint: 'give one JSON object a line, each with messages',
     });
-  return all;
+  return conversations;
 }
 
 /** A conversation as tokens; `weights[i]` is 1 where token i is to be learned. */
