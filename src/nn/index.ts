@@ -5,6 +5,7 @@ export * from './lora.ts';
 export * from './loss.ts';
 export * from './optimiser.ts';
 export * from './parameters.ts';
+export * from './quantise.ts';
 export * from './train-step.ts';
 export * from './trainable.ts';
 export * from './training-config.ts';

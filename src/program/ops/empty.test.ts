@@ -55,6 +55,17 @@ const cases: Case[] = [
     two(`arithmetic ${i}, an axis of 1 against one of 0`, fn, [2, 1], [1, 0]),
     two(`arithmetic ${i}, a scalar`, fn, [0], []),
   ]),
+  one(
+    'quantisedMatmul of no rows, dequantise of none',
+    (x) => {
+      const layout = { bits: 8, block: 16, inner: 16 } as const;
+      const blocks = P.constant(tensor('u8', [2, 1, 16], new Array(32).fill(140)));
+      const scales = P.constant(tensor('f32', [2, 1], [0.5, 2]));
+      const none = P.cast(P.gatherQuantised(blocks, scales, ids([]), layout), x.dtype);
+      return P.add(P.quantisedMatmul(x, blocks, scales, layout, { exact: true }), P.sum(none));
+    },
+    [0, 16],
+  ),
   two('comparison and logic', (a, b) =>
     P.where(
       P.logicalOr(P.logicalAnd(P.less(a, b), P.logicalNot(P.equal(a, b))), P.lessEqual(a, 1)),

@@ -49,6 +49,24 @@ const cases: Case[] = [
   one('softplus', P.softplus),
   one('gelu', P.gelu),
   one('silu', P.silu),
+  {
+    name: 'quantisedMatmul, dequantise',
+    shapes: { x: [2, 20], b: [2, 3] },
+    fn: ({ x, b }) => {
+      const layout = { bits: 4, block: 16, inner: 20 } as const;
+      const blocks = P.constant(
+        tensor(
+          'u8',
+          [3, 2, 8],
+          Array.from({ length: 48 }, (_, i) => (37 * i) % 256),
+        ),
+      );
+      const scales = P.constant(tensor('f32', [3, 2], [0.5, -0.25, 0.125, 1, 0.5, 0.75]));
+      const made = P.quantisedMatmul(x as P.Tensor, blocks, scales, layout, { exact: true });
+      const rows = P.gatherQuantised(blocks, scales, ids([2, 0]), layout);
+      return P.add(P.mul(made, b as P.Tensor), P.sum(P.cast(rows, made.dtype)));
+    },
+  },
   one('stopGradient', (x) => P.mul(P.stopGradient(P.floor(x)), x)),
   one('cast', (x) => P.mul(P.cast(P.cast(x, 'i32'), x.dtype), x)),
   two('add', P.add),
