@@ -7,7 +7,8 @@ import type { HostTensor, HostTensors } from '../base/tensor.ts';
 import { evaluationRows, evaluationWindows, type Range } from '../data/text/batches.ts';
 import type { TokenFile } from '../data/text/token-file.ts';
 import type { Tokenizer } from '../data/tokenizer/tokenizer.ts';
-import { type TextConfig, textScores } from '../models/text/architectures.ts';
+import { type TextConfig, textParameters, textScores } from '../models/text/architectures.ts';
+import { type WeightFormat, withWeights } from '../nn/quantise.ts';
 import type { Backend } from '../runtime/contract.ts';
 
 export interface TextScore {
@@ -23,6 +24,8 @@ export interface TextScoreOptions {
   backend: Backend;
   model: TextConfig;
   weights: HostTensors;
+  /** How the weights are kept while it is scored; default `float32`. */
+  format?: WeightFormat;
   tokens: TokenFile;
   range: Range;
   /** Tokens of a window; default: the model's context. */
@@ -55,7 +58,13 @@ export async function scoreText(options: TextScoreOptions): Promise<TextScore> {
   const blocks: TextScore['blocks'] = { nats: [], counts: [] };
   let windows = 0;
   for (const _ of evaluationWindows(predictions, context, stride)) windows++;
-  const program = await backend.compile(textScores(model), { constants: weights });
+  const { programs, parameters } = withWeights(
+    { scores: textScores(model) },
+    weights,
+    textParameters(model),
+    options.format ?? 'float32',
+  );
+  const program = await backend.compile(programs.scores, { constants: parameters });
   let done = 0;
   try {
     for await (const { inputs, windows: rows } of evaluationRows(tokens, range, { batch, context, stride })) {

@@ -8,6 +8,7 @@ import type { InspectionRequest, TextInspection } from '../base/contracts/inspec
 import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 import { type ChildProcess, cpuCount, forkEntry, monotonic } from '../base/host.ts';
+import type { WeightFormat } from '../nn/quantise.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
 
 export interface ChildReplicaOptions {
@@ -16,6 +17,10 @@ export interface ChildReplicaOptions {
   /** Sequences decoded together. */
   maxBatch?: number;
   threads?: number;
+  /** How the weights are kept; default `float32`. */
+  weights?: WeightFormat;
+  /** Bytes that the keys and values of its batch may take. */
+  cacheBytes?: number;
   /** Told of crashes and restarts. */
   log?(message: string, details: Record<string, unknown>): void;
 }
@@ -71,6 +76,8 @@ export class ChildReplica implements Replica {
       folder: this.options.folder,
       id: this.model.id,
       maxBatch: this.options.maxBatch ?? 8,
+      ...(this.options.weights === undefined ? {} : { weights: this.options.weights }),
+      ...(this.options.cacheBytes === undefined ? {} : { cacheBytes: this.options.cacheBytes }),
       threads: this.options.threads ?? (this.model.parameters < SMALL ? 1 : cpuCount()),
     });
   }

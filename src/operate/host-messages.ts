@@ -3,6 +3,7 @@ import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
 import type { ModelDescription } from '../base/contracts/replica.ts';
+import type { WeightFormat } from '../nn/quantise.ts';
 
 export interface SentError {
   code: string;
@@ -13,7 +14,15 @@ export interface SentError {
 }
 
 export type ToHost =
-  | { type: 'open'; folder: string; id: string; maxBatch: number; threads: number }
+  | {
+      type: 'open';
+      folder: string;
+      id: string;
+      maxBatch: number;
+      threads: number;
+      weights?: WeightFormat;
+      cacheBytes?: number;
+    }
   | { type: 'generate'; call: number; request: TextRequest }
   | { type: 'embed'; call: number; request: EmbeddingRequest }
   | { type: 'cancel'; call: number }

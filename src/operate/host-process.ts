@@ -69,7 +69,11 @@ async function warmEmbedder(): Promise<void> {
 }
 
 async function openWriter(message: Extract<ToHost, { type: 'open' }>, backend: Backend): Promise<void> {
-  generator = await TextGenerator.open(message.folder, backend, { maxBatch: message.maxBatch });
+  generator = await TextGenerator.open(message.folder, backend, {
+    maxBatch: message.maxBatch,
+    ...(message.weights === undefined ? {} : { weights: message.weights }),
+    ...(message.cacheBytes === undefined ? {} : { cacheBytes: message.cacheBytes }),
+  });
   send({ type: 'progress', progress: 0.9 });
   // The first run of a session allocates; nobody should wait for that.
   const warm = {

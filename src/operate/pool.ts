@@ -2,6 +2,7 @@
 import path from 'node:path';
 import type { Replica } from '../base/contracts/replica.ts';
 import { facts, monotonic } from '../base/host.ts';
+import type { WeightFormat } from '../nn/quantise.ts';
 import { ChildReplica } from './child-replica.ts';
 import type { ModelRegistry, RegisteredModel } from './registry.ts';
 import { describe } from './text-generator.ts';
@@ -22,6 +23,12 @@ export interface PoolOptions {
   limit?: number;
   /** Default: a child process. */
   start?: StartReplica;
+  /** Sequences that one model decodes together. */
+  slots?: number;
+  /** Bytes that the keys and values of one model's batch may take. */
+  cacheBytes?: number;
+  /** How weights are kept where the registry does not say; default `float32`. */
+  weights?: WeightFormat;
   log?(message: string, details: Record<string, unknown>): void;
 }
 
@@ -36,7 +43,7 @@ export class ReplicaPool {
   /** The replica of a model, starting it where needed. @throws InkstoneError `model_not_found` */
   async get(id: string): Promise<Replica> {
     const model = await this.options.registry.get(id);
-    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)}`;
+    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)} ${model.weights ?? ''}`;
     const held = this.held(id, version);
     if (held !== undefined) return held;
     await this.makeRoom();
@@ -64,11 +71,15 @@ export class ReplicaPool {
   }
 
   private child(model: RegisteredModel): Replica {
-    const { log } = this.options;
+    const { log, slots, cacheBytes } = this.options;
+    const weights = model.weights ?? this.options.weights;
     return new ChildReplica({
       folder: model.folder,
       model: describe(model.info, model.id),
       ...(log === undefined ? {} : { log }),
+      ...(slots === undefined ? {} : { maxBatch: slots }),
+      ...(cacheBytes === undefined ? {} : { cacheBytes }),
+      ...(weights === undefined ? {} : { weights }),
     });
   }
 

@@ -8,6 +8,7 @@ import { InkstoneError } from '../base/errors.ts';
 import { exists, homeFolder, listFiles, packageFolder } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
 import { describeTextModel, type TextModelInfo } from '../models/text/load.ts';
+import { WEIGHT_FORMATS, type WeightFormat } from '../nn/quantise.ts';
 import { openFileStore } from '../store/index.ts';
 
 export interface RegisteredModel {
@@ -15,12 +16,18 @@ export interface RegisteredModel {
   folder: string;
   source: 'starter' | 'run' | 'folder';
   info: TextModelInfo;
+  /** How its weights are kept when it is served; undefined where nobody has said. */
+  weights?: WeightFormat;
 }
 
-type Place = Omit<RegisteredModel, 'info'>;
+type Place = Omit<RegisteredModel, 'info' | 'weights'>;
 
 interface ModelRow extends Row {
   folder: string;
+}
+
+interface SettingsRow extends Row {
+  weights: string;
 }
 
 export class ModelRegistry {
@@ -72,7 +79,9 @@ export class ModelRegistry {
   async get(id: string): Promise<RegisteredModel> {
     for (const place of await this.places()) {
       const model = place.id === id ? await readable(place) : undefined;
-      if (model !== undefined) return model;
+      if (model === undefined) continue;
+      const weights = await this.weightsOf(id);
+      return weights === undefined ? model : { ...model, weights };
     }
     const names = (await this.list()).map((m) => m.id);
     const close = nearest(id, names);
@@ -102,6 +111,17 @@ export class ModelRegistry {
         hint: 'a model folder has model.safetensors, a run folder checkpoints',
       });
     await this.store.rows.put<ModelRow>('models', { id, folder: path.resolve(folder) });
+  }
+
+  /** Says how a model's weights are kept when it is served. @throws InkstoneError `model_not_found` */
+  async setWeights(id: string, weights: WeightFormat): Promise<void> {
+    await this.get(id);
+    await this.store.rows.put<SettingsRow>('model-settings', { id, weights });
+  }
+
+  private async weightsOf(id: string): Promise<WeightFormat | undefined> {
+    const row = await this.store.rows.get<SettingsRow>('model-settings', id);
+    return WEIGHT_FORMATS.find((format) => format === row?.weights);
   }
 
   unregister(id: string): Promise<boolean> {

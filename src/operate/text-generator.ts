@@ -18,11 +18,13 @@ import {
   type DecodedToken,
   type DecodeResult,
   type Decoder,
+  type DecoderOptions,
   type TokenLogprob,
 } from '../generate/index.ts';
 import { isBert } from '../models/text/any.ts';
-import { decodingOf } from '../models/text/architectures.ts';
+import { decodingOf, textParameters } from '../models/text/architectures.ts';
 import { loadTextModel, type TextModelInfo } from '../models/text/load.ts';
+import { type WeightFormat, withWeights } from '../nn/quantise.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { StopFinder } from './stop-finder.ts';
 
@@ -37,6 +39,12 @@ export function describe(info: TextModelInfo, id: string): ModelDescription {
     produces: isBert(info.config) ? ['embedding'] : ['text', 'embedding'],
     chat: info.chat,
   };
+}
+
+export interface TextGeneratorOptions
+  extends Pick<DecoderOptions, 'maxBatch' | 'cacheBytes' | 'prefixBytes'> {
+  /** How the weights are kept; default `float32`. */
+  weights?: WeightFormat;
 }
 
 export class TextGenerator implements Generator<TextRequest, TextEvent> {
@@ -60,14 +68,17 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
   static async open(
     folder: string,
     backend: Backend,
-    options: { maxBatch?: number } = {},
+    { weights: format = 'float32', ...options }: TextGeneratorOptions = {},
   ): Promise<TextGenerator> {
     const { weights, tokenizer, ...info } = await loadTextModel(folder);
     const endOfText = tokenizer.endOfText;
+    const { prefill, step, chunk, ...decoding } = decodingOf(info.config);
+    const kept = withWeights({ prefill, step, chunk }, weights, textParameters(info.config), format);
     const model = {
       backend,
-      ...decodingOf(info.config),
-      parameters: weights,
+      ...decoding,
+      ...kept.programs,
+      parameters: kept.parameters,
       ...(endOfText === undefined ? {} : { endOfText }),
     };
     return new TextGenerator(info, tokenizer, await createDecoder(model, options));

@@ -4,6 +4,7 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { homeFolder } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
+import type { WeightFormat } from '../nn/quantise.ts';
 import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
 import { ModelRegistry } from '../operate/registry.ts';
 import { MemoryQueue } from '../operate/request-queue.ts';
@@ -41,6 +42,10 @@ export interface ServerOptions {
   loadWait?: number;
   /** Loaded at the start; default: the first there is. */
   model?: string;
+  /** How weights are kept where a model has no setting of its own; default `float32`. */
+  weights?: WeightFormat;
+  /** Memory for the keys and values of one model, in MB; sequences that do not fit wait. */
+  cacheMegabytes?: number;
   /** For tests: replicas of another kind. */
   startReplica?: StartReplica;
   registry?: ModelRegistry;
@@ -58,6 +63,9 @@ export interface RunningServer {
 /** Milliseconds that a client may take to send a request, uploads included. */
 const REQUEST_TIMEOUT = 1_800_000;
 
+/** Requests that run at once, and the sequences that a model decodes together. */
+const CONCURRENCY = 16;
+
 /** Milliseconds for the last bytes to leave. */
 const CLOSE_GRACE = 500;
 
@@ -71,6 +79,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const pool = new ReplicaPool({
     registry,
     ...(options.maxModels === undefined ? {} : { limit: options.maxModels }),
+    slots: options.concurrency ?? CONCURRENCY,
+    ...(options.weights === undefined ? {} : { weights: options.weights }),
+    ...(options.cacheMegabytes === undefined ? {} : { cacheBytes: options.cacheMegabytes * 2 ** 20 }),
     ...(options.startReplica === undefined ? {} : { start: options.startReplica }),
     ...(options.log === undefined ? {} : { log: options.log }),
   });
@@ -103,7 +114,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     keys,
     draining: false,
     generation: {
-      queue: new MemoryQueue({ concurrency: options.concurrency ?? 16, capacity: options.queue ?? 64 }),
+      queue: new MemoryQueue({
+        concurrency: options.concurrency ?? CONCURRENCY,
+        capacity: options.queue ?? 64,
+      }),
       guard: passThrough,
       replica: (id) => pool.get(id),
       loadWait: options.loadWait ?? 5,

@@ -8,6 +8,7 @@ import { prepareText } from '../../data/text/prepare.ts';
 import { isBert } from '../../models/text/any.ts';
 import type { BertConfig } from '../../models/text/bert.ts';
 import { loadAnyTextModel, type TextModel } from '../../models/text/load.ts';
+import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
 import { findModel } from '../../operate/registry.ts';
 import type { Backend } from '../../runtime/contract.ts';
 import { createBackend } from '../../runtime/index.ts';
@@ -46,6 +47,11 @@ const schema = z.object({
     .describe('BERT: pairs of passages of each kind that are judged')
     .meta(own),
   field: z.string().min(1).optional().describe('JSON lines: the field with the text').meta(own),
+  weights: z
+    .enum(WEIGHT_FORMATS)
+    .default('float32')
+    .describe('how the weights are kept; other than float32, its score is shown beside that of float32')
+    .meta(own),
   out: z
     .string()
     .min(1)
@@ -129,12 +135,23 @@ async function run(settings: Settings, context: CommandContext): Promise<Evaluat
 const between = ([lower, upper]: readonly [number, number], digits: number): string =>
   `95 % from ${lower.toFixed(digits)} to ${upper.toFixed(digits)}`;
 
+const loss = ([lower, upper]: readonly [number, number] = [0, 0]): [number, number] => [
+  100 * lower,
+  100 * upper,
+];
+
 function lines(result: EvaluateResult): string[] {
   if ('nats_per_character' in result)
     return [
       `${result.nats_per_character.toFixed(4)} nats per character (${between(result.interval, 4)})`,
       `${result.bits_per_character.toFixed(4)} bits per character, ${result.bits_per_byte.toFixed(4)} bits per byte`,
       `perplexity ${result.perplexity_per_token.toFixed(2)} per token (${between(result.perplexity_interval, 2)})`,
+      ...(result.float32 === undefined
+        ? []
+        : [
+            `with float32 weights ${result.float32.nats_per_character.toFixed(4)} nats, perplexity ${result.float32.perplexity_per_token.toFixed(2)}: ` +
+              `${result.weights} costs ${(100 * (result.perplexity_loss ?? 0)).toFixed(2)} % (${between(loss(result.perplexity_loss_interval), 2)})`,
+          ]),
       `${result.characters} characters, ${result.tokens} tokens, ${duration(result.seconds)}`,
     ];
   const next = Object.entries(result.next_sentence ?? {}).map(

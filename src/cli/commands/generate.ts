@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { InkstoneError } from '../../base/errors.ts';
 import { monotonic, readInput } from '../../base/host.ts';
 import { z } from '../../base/schema.ts';
+import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
 import { findModel } from '../../operate/registry.ts';
 import { TextGenerator } from '../../operate/text-generator.ts';
 import { createBackend } from '../../runtime/index.ts';
@@ -39,6 +40,10 @@ const schema = z.object({
     .describe('end before this text; may be given several times')
     .meta(own),
   count: whole.min(1).max(1000).default(1).describe('texts to write, with seeds one apart').meta(own),
+  weights: z
+    .enum(WEIGHT_FORMATS)
+    .default('float32')
+    .describe('how the weights are kept: int8 and int4 are smaller and faster, and cost a little quality'),
   device: z.enum(['cpu', 'webgpu']).default('cpu').describe('where the arithmetic runs'),
   threads: whole.min(1).max(1024).optional().describe('compute threads; default: one per core'),
 });
@@ -107,7 +112,10 @@ async function run(settings: Settings, context: CommandContext): Promise<Generat
   try {
     // People read one text as it comes; several at once would mix.
     const many = Math.min(settings.count, context.json ? 8 : 1);
-    const generator = await TextGenerator.open(folder, backend, { maxBatch: many });
+    const generator = await TextGenerator.open(folder, backend, {
+      maxBatch: many,
+      weights: settings.weights,
+    });
     try {
       const asked = { ...settings, prompt };
       const samples = new Array<Sample>(settings.count);

@@ -1,13 +1,15 @@
 /** `inkstone models`: what can be served; folders are added and taken away. */
 import { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
+import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
 import { ModelRegistry } from '../../operate/registry.ts';
 import { command } from '../command.ts';
 
 const schema = z.object({
-  action: z.enum(['list', 'add', 'remove', 'show']).default('list').describe('What to do'),
+  action: z.enum(['list', 'add', 'remove', 'show', 'set']).default('list').describe('What to do'),
   name: z.string().optional().describe('Name of the model'),
   folder: z.string().optional().describe('Folder of the model to add'),
+  weights: z.enum(WEIGHT_FORMATS).optional().describe('add, set: how its weights are kept when it is served'),
   home: z.string().optional().describe('Folder for all state (default: .inkstone)'),
 });
 
@@ -16,8 +18,14 @@ export default command({
   summary: 'List the models that can be served; add or remove folders',
   schema,
   positionals: ['action', 'name', 'folder'],
-  examples: ['models', 'models add gpt2 ./checkpoints/gpt2', 'models show starter', 'models remove gpt2'],
-  async run({ action, name, folder, home }) {
+  examples: [
+    'models',
+    'models add gpt2 ./checkpoints/gpt2',
+    'models show starter',
+    'models set starter --weights int8',
+    'models remove gpt2',
+  ],
+  async run({ action, name, folder, weights, home }) {
     const registry = await ModelRegistry.open(home);
     const needed = (value: string | undefined, what: string): string => {
       if (value === undefined)
@@ -29,7 +37,8 @@ export default command({
     };
     if (action === 'add') {
       await registry.register(needed(name, 'a name'), needed(folder, 'a folder'));
-      return { added: name, folder };
+      if (weights !== undefined) await registry.setWeights(needed(name, 'a name'), weights);
+      return { added: name, folder, ...(weights === undefined ? {} : { weights }) };
     }
     if (action === 'remove') {
       const removed = await registry.unregister(needed(name, 'a name'));
@@ -40,9 +49,23 @@ export default command({
         });
       return { removed: name };
     }
+    if (action === 'set') {
+      const id = needed(name, 'a name');
+      const format = needed(weights, '--weights') as (typeof WEIGHT_FORMATS)[number];
+      await registry.setWeights(id, format);
+      return { set: id, weights: format };
+    }
     if (action === 'show') {
-      const { id, source, info, folder: place } = await registry.get(needed(name, 'a name'));
-      return { id, source, folder: place, ...info.config, parameters: info.parameters, card: info.card };
+      const { id, source, info, weights: kept, folder: place } = await registry.get(needed(name, 'a name'));
+      return {
+        id,
+        source,
+        folder: place,
+        ...info.config,
+        parameters: info.parameters,
+        weights: kept ?? 'float32',
+        card: info.card,
+      };
     }
     const models = await registry.list();
     return {

@@ -1,6 +1,7 @@
 /** `inkstone serve`: the server and the studio. */
 import { z } from 'zod';
 import { homeFolder, writeOut } from '../../base/host.ts';
+import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
 import { startServer } from '../../serve/index.ts';
 import { command } from '../command.ts';
 
@@ -14,6 +15,15 @@ const schema = z.object({
   model: z.string().optional().describe('Model to load at the start (default: the first there is)'),
   maxModels: z.int().min(1).default(2).describe('Models kept loaded at once'),
   concurrency: z.int().min(1).default(16).describe('Requests that run at once'),
+  weights: z
+    .enum(WEIGHT_FORMATS)
+    .default('float32')
+    .describe('How weights are kept, unless the model has its own setting (`models set`)'),
+  cacheMegabytes: z
+    .int()
+    .min(1)
+    .default(1024)
+    .describe('Memory for the keys and values of one model; sequences that do not fit wait'),
   queue: z.int().min(0).default(64).describe('Requests that may wait; more are answered 429'),
   maxBody: z
     .int()
