@@ -12,7 +12,7 @@ export const LAYERS: readonly (readonly string[])[] = [
   ['operate'],
   ['train', 'evaluate'],
   ['safeguard'],
-  ['generate'],
+  ['generate', 'prompt'],
   ['models'],
   ['nn', 'data'],
   ['store'],
@@ -38,6 +38,7 @@ const HOST_WORDS: [RegExp, string][] = [
 /** Packages that belong to one folder; nobody else may lean on them. */
 const OWNERS: Record<string, string> = {
   'onnxruntime-node': 'runtime',
+  '@huggingface/jinja': 'prompt',
   fastify: 'serve',
   '@fastify/static': 'serve',
   preact: 'studio',
