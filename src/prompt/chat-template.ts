@@ -39,16 +39,18 @@ export function jinjaTemplate(
   source: string,
   tokens: Readonly<Record<string, string>> = {},
 ): ChatTemplate {
+  const refused = (why: string, cause?: unknown): InkstoneError =>
+    new InkstoneError('chat_template_invalid', `the chat template ${name} cannot be read: ${why}`, {
+      kind: 'data',
+      hint: 'it must be a Jinja template, as Hugging Face checkpoints have',
+      cause,
+    });
+  if (source.length > LONGEST) throw refused(`it has ${source.length} characters`);
   let template: Template;
   try {
-    if (source.length > LONGEST) throw new RangeError(`it has ${source.length} characters`);
     template = new Template(source);
   } catch (cause) {
-    throw new InkstoneError(
-      'chat_template_invalid',
-      `the chat template ${name} cannot be read: ${(cause as Error).message}`,
-      { kind: 'data', hint: 'it must be a Jinja template, as Hugging Face checkpoints have', cause },
-    );
+    throw refused((cause as Error).message, cause);
   }
   return {
     name,
