@@ -58,6 +58,19 @@ export class Cache {
     this.length = places;
   }
 
+  /** Of what it holds now. */
+  get bytes(): number {
+    return this.rows * this.length * bytesPerToken(this.shape);
+  }
+
+  /** Gives places back where fewer than three quarters of them are needed. */
+  async shorten(length: number): Promise<void> {
+    const places = bucketOf(length, this.context);
+    if (this.held === undefined || this.rows === 0 || 4 * places > 3 * this.length) return;
+    await this.held.resize(this.names, 2, places);
+    this.length = places;
+  }
+
   /** What puts a program's outputs `PREFIX keys.L`, `PREFIX values.L` into place. */
   writes(
     prefix: '' | 'new_',

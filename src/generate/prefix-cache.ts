@@ -5,6 +5,8 @@
 import type { HostTensors } from '../base/tensor.ts';
 
 interface Entry {
+  /** Who may find it: others would learn from the time it takes what was read before. */
+  tenant: string | undefined;
   tokens: readonly number[];
   part: HostTensors;
   bytes: number;
@@ -26,11 +28,17 @@ export class PrefixCache {
     this.limit = limit;
   }
 
+  /** Bytes that it keeps. */
+  get held(): number {
+    return this.bytes;
+  }
+
   /** The longest beginning of `tokens` that is known; at least one token is left to be read. */
-  find(tokens: readonly number[]): { part: HostTensors; count: number } | undefined {
+  find(tokens: readonly number[], tenant?: string): { part: HostTensors; count: number } | undefined {
     let best: Entry | undefined;
     let count = SHORTEST - 1;
     for (const entry of this.entries) {
+      if (entry.tenant !== tenant) continue;
       const shared = Math.min(sharedLength(entry.tokens, tokens), tokens.length - 1);
       if (shared > count) {
         best = entry;
@@ -45,21 +53,23 @@ export class PrefixCache {
   }
 
   /** Whether keeping these tokens would tell anything new. */
-  wants(tokens: readonly number[], bytes: number): boolean {
+  wants(tokens: readonly number[], bytes: number, tenant?: string): boolean {
     if (bytes > this.limit || tokens.length < SHORTEST) return false;
-    const known = this.entries.find((entry) => sharedLength(entry.tokens, tokens) === tokens.length);
+    const known = this.entries.find(
+      (entry) => entry.tenant === tenant && sharedLength(entry.tokens, tokens) === tokens.length,
+    );
     if (known !== undefined) this.touch(known);
     return known === undefined;
   }
 
-  put(tokens: readonly number[], part: HostTensors): void {
+  put(tokens: readonly number[], part: HostTensors, tenant?: string): void {
     const bytes = Object.values(part).reduce((total, t) => total + t.data.byteLength, 0);
     // What the new one begins with is held by it now.
     for (let i = this.entries.length - 1; i >= 0; i--) {
-      const { tokens: own } = this.entries[i] as Entry;
-      if (sharedLength(own, tokens) === own.length) this.drop(i);
+      const { tokens: own, tenant: theirs } = this.entries[i] as Entry;
+      if (theirs === tenant && sharedLength(own, tokens) === own.length) this.drop(i);
     }
-    this.entries.unshift({ tokens: [...tokens], part, bytes });
+    this.entries.unshift({ tenant, tokens: [...tokens], part, bytes });
     this.bytes += bytes;
     while (this.bytes > this.limit) this.drop(this.entries.length - 1);
   }

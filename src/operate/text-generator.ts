@@ -120,6 +120,7 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     const work = this.decoder
       .submit({
         ...sampling,
+        tenant: request.tenant,
         tokens,
         processors: constraint === undefined ? [] : [(logits) => constraint.process(logits)],
         signal: own.signal,

@@ -203,7 +203,12 @@ async function* guarded(
   let soFar = '';
   let completionTokens = 0;
   for await (const event of source.generate(
-    { id: `${id}-${index}`, prompt: choice.prompt, sampling: choice.sampling },
+    {
+      id: `${id}-${index}`,
+      prompt: choice.prompt,
+      sampling: choice.sampling,
+      ...(context.key === undefined ? {} : { tenant: context.key }),
+    },
     signal,
   )) {
     if (event.type === 'start') promptTokens = event.promptTokens;

@@ -50,6 +50,8 @@ export interface TextRequest {
   /** Unique; names the work in logs and cancels it. */
   id: string;
   prompt: string;
+  /** Whose it is: beginnings of prompts that are kept are found again only by the same tenant. */
+  tenant?: string;
   sampling: SamplingSettings;
 }
 
