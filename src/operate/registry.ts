@@ -62,7 +62,13 @@ export class ModelRegistry {
   /** All that can be served, the starter first. Folders that cannot be read are left out. */
   async list(): Promise<RegisteredModel[]> {
     const found: RegisteredModel[] = [];
-    for (const place of await this.places()) {
+    const places = await this.places();
+    // A run that was given a name of its own stands under that one only.
+    const named = new Set(
+      places.filter(({ source }) => source === 'folder').map(({ folder }) => path.resolve(folder)),
+    );
+    for (const place of places) {
+      if (place.source === 'run' && named.has(path.resolve(place.folder))) continue;
       if (found.some((m) => m.id === place.id)) continue;
       const model = await readable(place);
       if (model !== undefined) found.push(model);

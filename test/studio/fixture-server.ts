@@ -9,6 +9,7 @@ import { extname, join, normalize } from 'node:path';
 import { inspection } from './fixture-inspect.ts';
 import { CARD, CHAT_CARD, PRESETS, TEXT } from './fixture-texts.ts';
 import { FixtureTraining } from './fixture-training.ts';
+import { checkOf, eventsOf } from './fixture-tuning.ts';
 
 export interface FixtureServer {
   url: string;
@@ -108,6 +109,8 @@ async function handle(
   if (key !== undefined && request.headers.authorization !== `Bearer ${key}`) {
     return fail(response, 401, 'invalid_api_key', 'Incorrect API key provided.');
   }
+  const tuning = await handleTuning(state, url, request);
+  if (tuning !== undefined) return json(response, tuning);
   const training = /^\/api\/trainings\/([^/]+)(\/events|\/stop)?$/.exec(path);
   if (path === '/v1/completions' || path === '/v1/chat/completions')
     return generation(state, path, request, response);
@@ -144,7 +147,9 @@ async function handle(
       name: string;
       preset: string;
       steps?: number;
+      from?: string;
     };
+    if (body.from !== undefined) state.requests.push(body);
     if (state.trainings.some((each) => each.name === body.name)) {
       return fail(
         response,
@@ -159,6 +164,7 @@ async function handle(
       body.name,
       body.preset,
       body.steps ?? 400,
+      body.from === undefined ? undefined : { base: body.from, model: body.name },
     );
     state.trainings.push(job);
     return json(response, job.status());
@@ -173,6 +179,32 @@ async function handle(
     return json(response, job.status(true));
   }
   return fail(response, 404, 'route_missing', `Nothing at ${path}.`);
+}
+
+/** Files looked through, and fine-tuning jobs. */
+async function handleTuning(
+  state: FixtureServer,
+  { pathname, searchParams }: URL,
+  request: IncomingMessage,
+): Promise<object | undefined> {
+  const checked = /^\/api\/files\/([^/]+)\/check$/.exec(pathname);
+  if (checked !== null) {
+    const file = state.files.find(({ id }) => id === checked[1]);
+    return checkOf(file?.name ?? '', file?.bytes ?? 0, searchParams.get('model') ?? '');
+  }
+  if (pathname === '/v1/fine_tuning/jobs' && request.method === 'POST') {
+    const body = JSON.parse((await read(request)).toString()) as { model: string; suffix: string };
+    state.requests.push(body);
+    const id = `ftjob-${state.trainings.length + 1}`;
+    const tune = { base: body.model, model: `ft:${body.model}:inkstone:${body.suffix}:0a1b2c3d` };
+    state.trainings.push(new FixtureTraining(id, `ft-${body.model}-0a1b2c3d`, 'chat', 400, tune));
+    return { id, object: 'fine_tuning.job', status: 'running' };
+  }
+  const events = /^\/v1\/fine_tuning\/jobs\/([^/]+)\/events$/.exec(pathname);
+  const job = state.trainings.find(({ id }) => id === events?.[1]);
+  if (job === undefined) return undefined;
+  const metrics = job.events.filter(({ type }) => type === 'metrics');
+  return { object: 'list', data: eventsOf(job.id, job.state, metrics), has_more: false };
 }
 
 async function inspect(state: FixtureServer, request: IncomingMessage, response: ServerResponse) {

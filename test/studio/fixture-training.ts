@@ -11,6 +11,8 @@ export class FixtureTraining {
   readonly name: string;
   readonly preset: string;
   readonly steps: number;
+  /** Of one that goes on from a model: which, and the name of what comes of it. */
+  readonly tune: { base: string; model: string } | undefined;
   state: State = 'running';
   step = 0;
   error: { code: string; message: string; hint: string } | undefined;
@@ -18,7 +20,14 @@ export class FixtureTraining {
   readonly listeners = new Set<ServerResponse>();
   #timer: ReturnType<typeof setInterval>;
 
-  constructor(id: string, name: string, preset: string, steps: number) {
+  constructor(
+    id: string,
+    name: string,
+    preset: string,
+    steps: number,
+    tune?: { base: string; model: string },
+  ) {
+    this.tune = tune;
     this.id = id;
     this.name = name;
     this.preset = preset;
@@ -38,6 +47,8 @@ export class FixtureTraining {
       kind: 'training',
       name: this.name,
       preset: this.preset,
+      model: this.tune?.model ?? this.name,
+      ...(this.tune === undefined ? {} : { base: this.tune.base }),
       state: this.state,
       progress: this.step / this.steps,
       created: 1_763_900_200,
@@ -49,7 +60,7 @@ export class FixtureTraining {
 
   asModel() {
     const rest = { source: 'run', chat: false, state: 'ready', parameters: 804_096, context: 64, card: '' };
-    return { id: this.name, family: 'text', created: 1_763_900_300, ...rest };
+    return { id: this.tune?.model ?? this.name, family: 'text', created: 1_763_900_300, ...rest };
   }
 
   stream(response: ServerResponse): void {

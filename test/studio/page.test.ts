@@ -117,6 +117,7 @@ browserSuite('page', (stage) => {
     expect(await over()).toBe(0);
     for (const path of [
       'inspect',
+      'train?mode=tune',
       'models',
       'models/starter',
       'train',
@@ -146,6 +147,15 @@ browserSuite('page', (stage) => {
     await page.locator('.token-text').press('ArrowRight');
     expect(await violations(page)).toEqual([]);
     await expect.poll(() => job?.ended).toBe(true);
+    await page.goto(`${stage.server.url}/#/train?mode=tune`);
+    for (const name of ['talks.jsonl', 'bad.jsonl', 'foreign.txt']) {
+      await page
+        .locator('#train-file')
+        .setInputFiles({ name, mimeType: 'text/plain', buffer: Buffer.from('x') });
+      await page.locator('.drop-words', { hasText: name }).waitFor();
+      await page.locator('.check-found').waitFor();
+      expect(await violations(page), name).toEqual([]);
+    }
     for (const view of ['surprise', 'attention']) {
       await page.goto(`${stage.server.url}/#/inspect?view=${view}`);
       await page.locator('.inspect .chip').first().click();
@@ -159,6 +169,7 @@ browserSuite('page', (stage) => {
     }
     for (const path of [
       'inspect',
+      'train?mode=tune',
       'models',
       'models/starter',
       'train',

@@ -16,6 +16,8 @@ import { text } from './suite.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const STARTER = join(ROOT, 'models', 'starter', 'model.safetensors');
+/** A machine with other work needs longer than it takes here. */
+const SLOW = 300_000;
 const MAIN = join(ROOT, 'bin', 'inkstone.mjs');
 const reason =
   CHROMIUM === undefined
@@ -80,7 +82,7 @@ describe.skipIf(reason !== undefined)(
       });
       browser = await launch();
       ({ page, complaints } = await visit(browser, url));
-      page.setDefaultTimeout(60_000);
+      page.setDefaultTimeout(100_000);
     });
 
     afterAll(async () => {
@@ -97,7 +99,8 @@ describe.skipIf(reason !== undefined)(
       await page.getByText('reached the length limit').waitFor();
       expect(await page.locator('#answer .token').count()).toBeGreaterThan(20);
       expect(await page.locator('[data-figure=tokens]').first().isVisible()).toBe(true);
-      await page.locator('[data-unit="3"]').hover();
+      // Not a line end, which has no width to point at.
+      await page.locator('#answer .token', { hasText: /\w/ }).nth(2).hover();
       expect(await text(page.locator('.inspector'))).toMatch(/log-prob -?\d/);
       expect(await page.locator('.inspector li').count()).toBeGreaterThanOrEqual(5);
       await page.locator('h1').hover();
@@ -132,29 +135,92 @@ describe.skipIf(reason !== undefined)(
       expect(await page.locator('.prose h3, .prose h4').count()).toBeGreaterThan(0);
     });
 
-    it('trains a model of one’s own, live, and uses it', async () => {
-      await page.getByRole('link', { name: 'Train', exact: true }).click();
-      const file = { name: 'Reed Song.txt', mimeType: 'text/plain', buffer: Buffer.from(SONG.join('')) };
-      await page.locator('#train-file').setInputFiles(file);
-      await page.getByText('Uploaded:').waitFor();
-      expect(await page.getByLabel('Name').inputValue()).toBe('reed-song');
-      await page.locator('.presets input').first().check();
-      await page.getByText('Steps and seed').click();
-      await page.getByLabel('Steps', { exact: true }).fill('40');
-      await page.getByRole('button', { name: 'Start training' }).click();
-      await page.getByRole('heading', { name: 'reed-song' }).waitFor();
-      await page.getByText('The model is ready.').waitFor();
-      expect(await page.locator('.chart svg').count()).toBe(1);
-      expect(await text(page.locator('.figures-large'))).toMatch(/Validation loss\s+\d\.\d+/);
-      await page.reload();
-      await page.locator('.chart svg').waitFor();
-      await page.getByRole('link', { name: 'Use the model' }).click();
-      await page.getByLabel('Your beginning').fill('The reeds');
-      await page.getByRole('button', { name: 'Write', exact: true }).click();
-      await page.getByText('reached the length limit').waitFor();
-      expect(await page.getByLabel('Model', { exact: true }).inputValue()).toBe('reed-song');
-      expect(await page.locator('#answer .token').count()).toBeGreaterThan(20);
-    });
+    it(
+      'trains a model of one’s own, live, and uses it',
+      async () => {
+        await page.getByRole('link', { name: 'Train', exact: true }).click();
+        const file = { name: 'Reed Song.txt', mimeType: 'text/plain', buffer: Buffer.from(SONG.join('')) };
+        await page.locator('#train-file').setInputFiles(file);
+        await page.getByText('Uploaded:').waitFor();
+        expect(await page.getByLabel('Name').inputValue()).toBe('reed-song');
+        await page.locator('.presets input').first().check();
+        await page.getByText('Steps and seed').click();
+        await page.getByLabel('Steps', { exact: true }).fill('40');
+        await page.getByRole('button', { name: 'Start training' }).click();
+        await page.getByRole('heading', { name: 'reed-song' }).waitFor();
+        await page.getByText('The model is ready.').waitFor();
+        expect(await page.locator('.chart svg').count()).toBe(1);
+        expect(await text(page.locator('.figures-large'))).toMatch(/Validation loss\s+\d\.\d+/);
+        await page.reload();
+        await page.locator('.chart svg').waitFor();
+        await page.getByRole('link', { name: 'Use the model' }).click();
+        await page.getByLabel('Your beginning').fill('The reeds');
+        await page.getByRole('button', { name: 'Write', exact: true }).click();
+        await page.getByText('reached the length limit').waitFor();
+        expect(await page.getByLabel('Model', { exact: true }).inputValue()).toBe('reed-song');
+        expect(await page.locator('#answer .token').count()).toBeGreaterThan(20);
+      },
+      SLOW,
+    );
+
+    it(
+      'looks inside the starter: surprise and attention of a real sentence',
+      async () => {
+        await page.getByRole('link', { name: 'Inspect', exact: true }).click();
+        await page.getByLabel('Model', { exact: true }).selectOption('starter');
+        await page.getByLabel('Text', { exact: true }).fill('The old man looked at the sea.');
+        await page.getByRole('button', { name: 'Look', exact: true }).click();
+        await page.locator('.token-text .token').first().waitFor();
+        expect(await text(page.locator('.token-text'))).toBe('The old man looked at the sea.');
+        expect(await text(page.locator('.surprise-facts'))).toMatch(/Perplexity\s+\d+\.\d/);
+        await page.getByLabel('Attention').check();
+        await page.locator('.map-large').waitFor();
+        expect(await page.locator('.head').count()).toBe(6 * 5);
+        const [row] = await page.locator('.attention-list li .share').allInnerTexts();
+        expect(Number.parseFloat(row ?? '')).toBeGreaterThan(0);
+      },
+      SLOW,
+    );
+
+    it(
+      'tunes the starter on conversations, and the tuned one answers turns',
+      async () => {
+        const talks = Array.from({ length: 16 }, (_, i) =>
+          JSON.stringify({
+            messages: [
+              { role: 'user', content: `The ${i % 7} reeds` },
+              { role: 'assistant', content: 'bend and come home.' },
+            ],
+          }),
+        );
+        await page.getByRole('link', { name: 'Train', exact: true }).click();
+        await page.getByLabel('Tune a model').check();
+        await page.getByLabel('Model to start from').selectOption('reed-song');
+        const file = { name: 'talks.jsonl', mimeType: 'text/plain' };
+        const broken = Buffer.from([...talks, 'nonsense'].join('\n'));
+        await page.locator('#train-file').setInputFiles({ ...file, buffer: broken });
+        await page.getByText('1 of 17 lines cannot be used.').waitFor();
+        expect(await text(page.locator('.check-errors'))).toBe('Line 17 it is not JSON');
+        await page.locator('#train-file').setInputFiles({ ...file, buffer: Buffer.from(talks.join('\n')) });
+        // A model of a song's characters has no way to mark who speaks.
+        await page.getByText('This model cannot be tuned on conversations').waitFor();
+        await page.getByLabel('Model to start from').selectOption('starter');
+        await page.getByText('Every line can be used.').waitFor();
+        await page.getByLabel('Name', { exact: true }).fill('reeds');
+        await page.getByRole('button', { name: 'Start tuning' }).click();
+        await page.getByRole('heading', { name: /^ft:starter:inkstone:reeds:/ }).waitFor();
+        await page.getByText('The model is ready.').waitFor();
+        await page.getByText('Finished. The model answers.').waitFor();
+        await page.getByRole('link', { name: 'Use the model' }).click();
+        await page.getByLabel('Your message').fill('The 3 reeds');
+        await page.getByRole('spinbutton', { name: 'Max tokens' }).fill('20');
+        await page.getByRole('button', { name: 'Send' }).click();
+        await page.locator('.turn-assistant .figures', { hasText: 'Done' }).waitFor();
+        expect(await page.locator('.turn-assistant .token').count()).toBeGreaterThan(0);
+        await page.getByRole('button', { name: 'Reset' }).click();
+      },
+      SLOW,
+    );
 
     it('tells what is wrong with a file that is no text', async () => {
       await page.getByRole('link', { name: 'Train', exact: true }).click();
@@ -171,8 +237,9 @@ describe.skipIf(reason !== undefined)(
       expect((await text(alert)).split('\n').length).toBeGreaterThan(1);
     });
 
+    // 503: a model that is being loaded; the page asks again.
     it('complained about nothing but what was refused', () => {
-      expect(complaints.filter((complaint) => !/status of 4\d\d/.test(complaint))).toEqual([]);
+      expect(complaints.filter((complaint) => !/status of (4\d\d|503)/.test(complaint))).toEqual([]);
     });
   },
 );

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { CharacterTokenizer } from '../tokenizer/characters.ts';
 import { examineAsConversations, examineAsText } from './examine.ts';
 
-const tokenizer = new CharacterTokenizer([...new Set('User: Assistant:\n abcdefghijklmnopqrstuvwxyz!?.')]);
+const tokenizer = new CharacterTokenizer([
+  ...new Set('User: Assistant: System:\n abcdefghijklmnopqrstuvwxyz!?.'),
+]);
 const line = (user: string, answer: string): string =>
   JSON.stringify({
     messages: [
@@ -67,6 +69,14 @@ describe('conversations', () => {
     );
     expect(found.too_long).toBe(1);
     expect(found.unknown_characters).toEqual(['墨', '砚']);
+    expect(found.template_missing).toEqual([]);
+    const small = new CharacterTokenizer([...'abcdefghiklmnorst: \n']);
+    expect(examineAsConversations(line('hi', 'no'), small, 40).template_missing).toEqual([
+      'S',
+      'y',
+      'U',
+      'A',
+    ]);
   });
 });
 

@@ -1,6 +1,6 @@
 /** What a file to tune on holds, as a model will read it: counts, a sample, what is wrong. Knows no network and no files. */
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import type { Turn } from './chat.ts';
+import { chatPrompt, type Turn } from './chat.ts';
 import { encodeConversation, examineConversations } from './instructions.ts';
 
 /** Wrong lines that are named. */
@@ -22,6 +22,8 @@ export interface ExaminedConversations {
   too_long: number;
   /** Characters that the model has no tokens for; they are left out. */
   unknown_characters: string[];
+  /** Of the words that mark who speaks; a model without tokens for them cannot answer turns. */
+  template_missing: string[];
   error_count: number;
   errors: { line: number; message: string }[];
   sample: Turn[][];
@@ -46,6 +48,9 @@ function unknownIn(text: string, tokenizer: Tokenizer): string[] {
   return unknown.slice(0, NAMED);
 }
 
+/** Without words of their own: what is left is the template. */
+const TURNS: Turn[] = (['system', 'user', 'assistant'] as const).map((role) => ({ role, content: '' }));
+
 /** @param context tokens that the model sees at once */
 export function examineAsConversations(
   text: string,
@@ -67,6 +72,7 @@ export function examineAsConversations(
     // One more than the context fits: the last token is only predicted.
     too_long: sizes.filter((size) => size > context + 1).length,
     unknown_characters: unknownIn(said.join(''), tokenizer),
+    template_missing: unknownIn(chatPrompt(TURNS), tokenizer),
     error_count: errors.length,
     errors: errors.slice(0, NAMED).map(({ details, message }) => ({
       line: Number(details.line),

@@ -63,8 +63,44 @@ export interface TrainingInfo extends JobStatus {
   name: string;
   preset: string;
   steps?: number;
+  /** Whom to ask for what came of it; left out by older servers: the name. */
+  model?: string;
+  /** The model that it went on from. */
+  base?: string;
   history?: MetricPoint[];
   samples?: Sample[];
+}
+
+/** What a file holds for a model that is to be tuned on it. */
+export type FileCheck = {
+  id: string;
+  name: string;
+  context: number;
+  tokens: number;
+  unknown_characters: readonly string[];
+  error_count: number;
+  errors: readonly { line: number; message: string }[];
+} & (
+  | {
+      kind: 'conversations';
+      lines: number;
+      conversations: number;
+      turns: number;
+      answer_tokens: number;
+      longest: number;
+      too_long: number;
+      /** Characters of the words that mark who speaks, which the model cannot write. */
+      template_missing: readonly string[];
+      sample: readonly { role: string; content: string }[][];
+    }
+  | { kind: 'text'; characters: number; sample: string }
+);
+
+/** Of `/v1/fine_tuning/jobs/ID/events`. */
+export interface TuningEvent {
+  id: string;
+  message: string;
+  data?: { step?: number; train_loss?: number; valid_loss?: number };
 }
 
 export interface InspectedToken {

@@ -1,6 +1,7 @@
 /** Every word of the studio in English; its type is what another language must fill in. */
 
 import { inspectEnglish } from './inspect.ts';
+import { tuneEnglish } from './tune.ts';
 
 export const english = {
   brand: 'Inkstone',
@@ -125,6 +126,7 @@ export const english = {
     tabs: 'Language of the code',
   },
   inspect: inspectEnglish,
+  tune: tuneEnglish,
   models: {
     title: 'Models',
     lead: 'Every model this server can run. Trained ones join by themselves.',
@@ -140,6 +142,7 @@ export const english = {
     base: 'Continues texts',
     reads: 'Reads only',
     inspect: 'Look inside',
+    tune: 'Tune it',
     source: 'Source',
     state: 'State',
     card: 'Model card',

@@ -1,6 +1,7 @@
 /** 砚台网页的全部中文。The type makes a missing text a compile error. */
 import type { Texts } from './en.ts';
 import { inspectChinese } from './inspect.ts';
+import { tuneChinese } from './tune.ts';
 
 export const chinese: Texts = {
   brand: '砚台 Inkstone',
@@ -125,6 +126,7 @@ export const chinese: Texts = {
     tabs: '代码语言',
   },
   inspect: inspectChinese,
+  tune: tuneChinese,
   models: {
     title: '模型',
     lead: '这台服务器能运行的全部模型。训练好的会自动加入。',
@@ -140,6 +142,7 @@ export const chinese: Texts = {
     base: '续写文本',
     reads: '只读不写',
     inspect: '透视',
+    tune: '微调',
     source: '来源',
     state: '状态',
     card: '模型说明',

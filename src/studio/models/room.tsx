@@ -2,7 +2,7 @@
 import type { ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Markdown } from '../markdown/view.tsx';
-import { ArrowLeft, Brush, Lens, Sheet } from '../parts/icons.tsx';
+import { ArrowLeft, Brush, Lens, Sheet, Tune } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
 import { address, route } from '../state/route.ts';
@@ -117,6 +117,12 @@ function ModelDetail({ model }: { model: ModelInfo }) {
           <Lens />
           {t.models.inspect}
         </a>
+        {writes(model) && (
+          <a class="button" href={address('train', undefined, { mode: 'tune', model: model.id })}>
+            <Tune />
+            {t.models.tune}
+          </a>
+        )}
       </div>
       <section class="card-text" aria-label={t.models.card}>
         <h3 class="sheet-label">{t.models.card}</h3>

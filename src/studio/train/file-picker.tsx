@@ -9,12 +9,16 @@ import { ProgressBar } from '../parts/progress.tsx';
 import { upload } from './jobs.ts';
 
 interface Properties {
+  label: string;
+  help: string;
+  /** Endings and types that the browser offers. */
+  accept: string;
   file: { id: string; name: string } | undefined;
   wrong: boolean;
   choose: (file: FileInfo | undefined) => void;
 }
 
-export function FilePicker({ file, wrong, choose }: Properties) {
+export function FilePicker({ label, help, accept, file, wrong, choose }: Properties) {
   const { t, format } = useTexts();
   const [over, setOver] = useState(false);
   const [sending, setSending] = useState<File>();
@@ -55,7 +59,7 @@ export function FilePicker({ file, wrong, choose }: Properties) {
   return (
     <div class="field">
       <span class="field-label" id="train-file-label">
-        {t.train.file}
+        {label}
       </span>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is extra; the button inside does the same */}
       <div
@@ -89,7 +93,7 @@ export function FilePicker({ file, wrong, choose }: Properties) {
           <input
             id="train-file"
             type="file"
-            accept=".txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain"
+            accept={accept}
             aria-labelledby="train-file-label train-file-action"
             aria-describedby="train-file-help"
             aria-invalid={message !== undefined}
@@ -103,7 +107,7 @@ export function FilePicker({ file, wrong, choose }: Properties) {
         </label>
       </div>
       <p id="train-file-help" class={message === undefined ? 'help' : 'field-note'}>
-        {message ?? t.train.fileHelp}
+        {message ?? help}
       </p>
       {earlier.length > 0 && (
         <div class="earlier-files">

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks';
 import { type Problem, toProblem } from '../api/client.ts';
 import type { PresetInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
+import { Field } from '../parts/field.tsx';
 import { Brush } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { address, go } from '../state/route.ts';
@@ -59,6 +60,9 @@ export function NewTraining({ presets, taken }: Properties) {
   return (
     <form class="train-form" onSubmit={(event) => void submit(event)} noValidate>
       <FilePicker
+        label={t.train.file}
+        help={t.train.fileHelp}
+        accept=".txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain"
         file={form.file}
         wrong={wrong.includes('file')}
         choose={(file) =>
@@ -94,7 +98,7 @@ export function NewTraining({ presets, taken }: Properties) {
         ))}
       </fieldset>
       <Field
-        field="name"
+        id="train-name"
         label={t.train.name}
         help={t.train.nameHelp}
         error={wrong.includes('name') ? t.train.nameWrong : undefined}
@@ -108,7 +112,7 @@ export function NewTraining({ presets, taken }: Properties) {
         <summary>{t.train.advanced}</summary>
         <div class="two">
           <Field
-            field="steps"
+            id="train-steps"
             numeric
             label={t.train.steps}
             help={t.train.stepsHelp}
@@ -118,7 +122,7 @@ export function NewTraining({ presets, taken }: Properties) {
             change={(steps) => change({ steps })}
           />
           <Field
-            field="seed"
+            id="train-seed"
             numeric
             label={t.train.seed}
             help={t.train.seedHelp}
@@ -137,49 +141,5 @@ export function NewTraining({ presets, taken }: Properties) {
         </button>
       </div>
     </form>
-  );
-}
-
-interface FieldProperties {
-  field: FormField;
-  label: string;
-  help: string;
-  error: string | undefined;
-  value: string;
-  placeholder?: string;
-  numeric?: boolean;
-  change: (value: string) => void;
-}
-
-function Field({
-  field,
-  label,
-  help,
-  error,
-  value,
-  placeholder = '',
-  numeric = false,
-  change,
-}: FieldProperties) {
-  const id = `train-${field}`;
-  return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      <input
-        id={id}
-        type="text"
-        inputMode={numeric ? 'numeric' : 'text'}
-        autocomplete="off"
-        spellcheck={false}
-        placeholder={placeholder}
-        value={value}
-        aria-invalid={error !== undefined}
-        aria-describedby={`${id}-help`}
-        onInput={(event) => change(event.currentTarget.value)}
-      />
-      <p id={`${id}-help`} class={error === undefined ? 'help' : 'field-note'}>
-        {error ?? help}
-      </p>
-    </div>
   );
 }

@@ -2,10 +2,13 @@
 import { useEffect } from 'preact/hooks';
 import type { TrainingInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
+import { catalogue, writes } from '../models/catalogue.ts';
 import { ProblemNote } from '../parts/problem.tsx';
+import { Segmented } from '../parts/segmented.tsx';
 import { TrainingState } from '../parts/state-mark.tsx';
-import { address, route } from '../state/route.ts';
+import { address, route, setQuery } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
+import { NewTuning } from '../tune/new-tuning.tsx';
 import { isFinal, jobs, refreshJobs } from './jobs.ts';
 import { NewTraining } from './new-training.tsx';
 import { TrainingView } from './training-view.tsx';
@@ -20,6 +23,11 @@ export function Train() {
 function Overview() {
   const { t } = useTexts();
   const { presets, trainings, problem } = useStore(jobs, (state) => state);
+  const models = useStore(catalogue, (state) => state.models);
+  const { query } = useStore(route, (state) => state.now);
+  const mode = query.mode === 'tune' ? 'tune' : 'new';
+  const writers = models?.filter(writes);
+  const taken = (trainings ?? []).map((training) => training.name);
   const busy = trainings?.some((training) => !isFinal(training.state)) ?? false;
   useEffect(() => {
     void refreshJobs();
@@ -33,7 +41,14 @@ function Overview() {
     <>
       <div class="room-head">
         <h1 tabIndex={-1}>{t.train.title}</h1>
-        <p class="room-lead">{t.train.lead}</p>
+        <Segmented<'new' | 'tune'>
+          label={t.tune.mode}
+          name="mode"
+          value={mode}
+          options={(['new', 'tune'] as const).map((value) => ({ value, text: t.tune.modes[value] }))}
+          choose={(next) => setQuery(next === 'tune' ? { mode: 'tune' } : {})}
+        />
+        <p class="room-lead">{mode === 'tune' ? t.tune.lead : t.train.lead}</p>
       </div>
       {problem !== undefined && <ProblemNote problem={problem} retry={() => void refreshJobs()} />}
       {presets === undefined && problem === undefined && <p class="quiet-note">{t.common.loading}</p>}
@@ -41,9 +56,15 @@ function Overview() {
         <div class="desk">
           <section class="desk-main sheet" aria-labelledby="new-title">
             <h2 id="new-title" class="section-title">
-              {t.train.newTitle}
+              {mode === 'tune' ? t.tune.title : t.train.newTitle}
             </h2>
-            <NewTraining presets={presets} taken={(trainings ?? []).map((training) => training.name)} />
+            {mode === 'new' && <NewTraining presets={presets} taken={taken} />}
+            {mode === 'tune' &&
+              (writers === undefined || writers.length === 0 ? (
+                <p class="quiet-note">{writers === undefined ? t.common.loading : t.tune.noModels}</p>
+              ) : (
+                <NewTuning models={writers} wanted={query.model} taken={taken} />
+              ))}
           </section>
           <aside class="desk-side" aria-labelledby="earlier-title">
             <h2 id="earlier-title" class="section-title">
@@ -65,10 +86,11 @@ function Earlier({ trainings }: { trainings: readonly TrainingInfo[] }) {
       {trainings.map((training) => (
         <li key={training.id}>
           <a class="model-row" href={address('train', training.id)}>
-            <span class="model-name">{training.name}</span>
+            <span class="model-name">{training.model ?? training.name}</span>
             <TrainingState state={training.state} />
             <span class="model-facts">
-              {training.preset} · {format.date(training.created)}
+              {training.base === undefined ? training.preset : t.tune.from(training.base)} ·{' '}
+              {format.date(training.created)}
               {training.state === 'running' && <> · {format.percent(training.progress)}</>}
             </span>
           </a>

@@ -9,6 +9,7 @@ import { ProblemNote } from '../parts/problem.tsx';
 import { ProgressBar } from '../parts/progress.tsx';
 import { TrainingState } from '../parts/state-mark.tsx';
 import { address } from '../state/route.ts';
+import { Events } from '../tune/events.tsx';
 import { isFinal, stop, UNKNOWN, type Watched, watch } from './jobs.ts';
 import { Samples } from './samples.tsx';
 
@@ -62,23 +63,29 @@ export function TrainingView({ id }: { id: string }) {
     }
   };
   const running = !ended;
-  const usable = job.state === 'succeeded' || (job.state === 'cancelled' && known.points.length > 0);
+  // A job of the wire: its model answers only when it has ended well.
+  const tuned = job.model !== undefined && job.model !== job.name;
+  const usable =
+    job.state === 'succeeded' || (!tuned && job.state === 'cancelled' && known.points.length > 0);
   return (
     <>
       {back}
       <div class="room-head">
-        <h1 tabIndex={-1}>{job.name}</h1>
+        <h1 tabIndex={-1}>{job.model ?? job.name}</h1>
         <TrainingState state={job.state} />
-        <span class="model-facts">{job.preset}</span>
+        <span class="model-facts">{job.base === undefined ? job.preset : t.tune.from(job.base)}</span>
         <div class="head-actions">
           {running && (
             <button type="button" class="button" onClick={() => void askStop()} disabled={stopping}>
               <StopMark />
-              {stopping ? t.train.stopping : t.train.stop}
+              {stopping ? t.train.stopping : tuned ? t.tune.cancel : t.train.stop}
             </button>
           )}
           {usable && (
-            <a class="button primary" href={address('playground', undefined, { model: job.name })}>
+            <a
+              class="button primary"
+              href={address('playground', undefined, { model: job.model ?? job.name })}
+            >
               <Brush />
               {t.train.use}
             </a>
@@ -109,7 +116,7 @@ export function TrainingView({ id }: { id: string }) {
           <p class="help">{t.train.lossHelp}</p>
         </section>
         <aside class="desk-side" aria-labelledby="samples-title">
-          <Samples samples={known.samples} running={running} />
+          {tuned ? <Events id={id} known={known} /> : <Samples samples={known.samples} running={running} />}
         </aside>
       </div>
     </>
