@@ -32,12 +32,14 @@ export interface TrainRecord {
   /** Evaluations since the best. */
   stale: number;
   lastLoss?: number;
+  /** How often the run went back to an earlier state. */
+  rollbacks?: number;
   /** The evaluation of this step was interrupted. */
   due?: boolean;
 }
 
 export type MetricLine = {
-  type: 'train' | 'evaluate' | 'sample' | 'state';
+  type: 'train' | 'evaluate' | 'sample' | 'state' | 'rollback';
   step: number;
   seconds: number;
   [field: string]: unknown;

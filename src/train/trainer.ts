@@ -5,7 +5,7 @@
  * What is written to a checkpoint depends on seed, data and step alone, so a run killed at any moment and
  * resumed ends with the same bytes as one that was never stopped.
  */
-import type { Trainable } from '../base/contracts/trainable.ts';
+import type { StepResult, Trainable } from '../base/contracts/trainable.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { monotonic } from '../base/host.ts';
 import type { HostTensors } from '../base/tensor.ts';
@@ -16,11 +16,18 @@ export interface TrainerOptions {
   folder: RunFolder;
   trainable: Trainable;
   config: TrainingConfig;
-  batch(step: number): Promise<HostTensors>;
-  /** Mean loss over the whole validation split, in the run's unit; may end with an AbortError at the signal. */
+  /** @param attempt how often the run went back to an earlier state: what is random takes another course */
+  batch(step: number, attempt: number): Promise<HostTensors>;
+  /** The lower, the better: mean loss over the whole validation split, in the run's unit; may end with an AbortError at the signal. */
   evaluate(trainable: Trainable): Promise<number>;
-  /** Text (or a description) of a sample from the model as it is. */
-  sample?(trainable: Trainable): Promise<string | undefined>;
+  /** What `evaluate` gives, in the metrics; default `val_loss`. */
+  score?: string;
+  /** A sample from the model as it is: its text, or the file in the run's folder that holds it. */
+  sample?(trainable: Trainable, step: number): Promise<string | { file: string } | undefined>;
+  /** Why a step's outcome shows that the run has gone astray, although its numbers are finite. */
+  astray?(result: StepResult, step: number): string | undefined;
+  /** How often a run that went astray may go back to its last checkpoint; default 0. */
+  rollbacks?: number;
   /** Tokens of one step, for the speed. */
   tokensPerStep: number;
   resume: boolean;
@@ -98,8 +105,7 @@ class Run {
     if (this.record.due === true) await this.closeStep();
     let early = this.end();
     while (early === undefined && this.step < config.steps) {
-      await this.oneStep();
-      await this.closeStep();
+      if (await this.oneStep()) await this.closeStep();
       early = this.end();
     }
     // A stopped run is not judged: it would make its owner wait, and the resumed run judges where it should.
@@ -178,15 +184,20 @@ class Run {
     }
   }
 
-  private async oneStep(): Promise<void> {
+  /** False where the run went back instead. */
+  private async oneStep(): Promise<boolean> {
     const { trainable, folder } = this.options;
-    const batch = await this.options.batch(this.step);
+    const batch = await this.options.batch(this.step, this.record.rollbacks ?? 0);
     const begun = monotonic();
-    const { loss, gradientNorm } = await trainable.step(batch, this.step);
+    const result = await trainable.step(batch, this.step);
+    const { loss, gradientNorm, metrics } = result;
     this.stepSeconds += (monotonic() - begun) / 1000;
     this.stepsHere++;
-    const wrong = notFinite(loss, gradientNorm);
-    if (wrong !== undefined) throw await this.diverged(`${wrong} at step ${this.step + 1}`, this.step + 1);
+    const wrong = notFinite(loss, gradientNorm) ?? this.options.astray?.(result, this.step);
+    if (wrong !== undefined) {
+      if (await this.rollBack(wrong)) return false;
+      throw await this.diverged(`${wrong} at step ${this.step + 1}`, this.step + 1);
+    }
     this.step++;
     this.loss = loss;
     // A line every ten steps: enough for a curve, little enough to read.
@@ -196,12 +207,35 @@ class Run {
         step: this.step,
         loss: round(loss),
         ...(gradientNorm === undefined ? {} : { gradient_norm: round(gradientNorm) }),
+        ...Object.fromEntries(Object.entries(metrics ?? {}).map(([name, value]) => [name, round(value)])),
         tokens_per_second: Math.round(this.speed()),
         remaining: Math.round(this.remaining()),
         seconds: round(this.seconds()),
       });
     }
     this.report('training');
+    return true;
+  }
+
+  /** Back to the last checkpoint, from where chance takes another course; false where that is not to be had. */
+  private async rollBack(why: string): Promise<boolean> {
+    const { folder, rollbacks = 0 } = this.options;
+    const done = this.record.rollbacks ?? 0;
+    if (done >= rollbacks || !(await folder.has('last'))) return false;
+    const from = this.step + 1;
+    await this.restore();
+    this.record.rollbacks = done + 1;
+    folder.metric({
+      type: 'rollback',
+      step: this.step,
+      from,
+      why,
+      rollbacks: done + 1,
+      seconds: round(this.seconds()),
+    });
+    // Who resumes from here takes the new course, too.
+    await this.save();
+    return true;
   }
 
   /** The run has no future with these settings; what it had before is kept. */
@@ -220,7 +254,7 @@ class Run {
   }
 
   private async judge(): Promise<void> {
-    const { folder, trainable, evaluate } = this.options;
+    const { folder, trainable, evaluate, score = 'val_loss' } = this.options;
     this.report('evaluating');
     const validation = await evaluate(trainable);
     if (!Number.isFinite(validation))
@@ -241,17 +275,22 @@ class Run {
     folder.metric({
       type: 'evaluate',
       step: this.step,
-      val_loss: round(validation),
-      best_val_loss: round(record.bestLoss),
+      [score]: round(validation),
+      [`best_${score}`]: round(record.bestLoss),
       seconds: round(this.seconds()),
     });
     this.report('evaluating');
   }
 
   private async sample(): Promise<void> {
-    const text = await this.options.sample?.(this.options.trainable);
-    if (text !== undefined)
-      this.options.folder.metric({ type: 'sample', step: this.step, text, seconds: round(this.seconds()) });
+    const sample = await this.options.sample?.(this.options.trainable, this.step);
+    if (sample === undefined) return;
+    this.options.folder.metric({
+      type: 'sample',
+      step: this.step,
+      ...(typeof sample === 'string' ? { text: sample } : sample),
+      seconds: round(this.seconds()),
+    });
   }
 
   private async save(): Promise<void> {

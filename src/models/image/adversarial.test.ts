@@ -239,7 +239,10 @@ describe('training', () => {
   );
 
   it('goes on from its state as if it had never stopped', async () => {
-    const brief = { ...config, augment: { name: 'ada' as const, target: 0.6, span: 200 } };
+    const brief = {
+      ...config,
+      augment: { name: 'ada' as const, kinds: ['blit' as const], target: 0.6, span: 200 },
+    };
     const model: AdversarialModel = {
       ...stylegan('stylegan2', 2),
       perturbation: augmentation({ shape: SHAPE, kinds: ['blit'] }),

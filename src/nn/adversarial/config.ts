@@ -14,6 +14,8 @@ export const augmentConfig = z.discriminatedUnion('name', [
     target: z.number().min(-1).max(1).default(0.6),
     /** Pictures over which the probability can go from 0 to 1. */
     span: whole.min(1).default(500_000),
+    /** Groups of transforms: by whole pixels, of any angle and scale, of colours. */
+    kinds: z.array(z.enum(['blit', 'geometry', 'colour'])).default(['blit', 'geometry', 'colour']),
     /** A probability that stays as it is; adaptive where it is left out. */
     fixed: z.number().min(0).max(1).optional(),
   }),
