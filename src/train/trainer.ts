@@ -15,7 +15,7 @@ import type { Checkpoint, RunFolder, TrainRecord } from './run-folder.ts';
 export interface TrainerOptions {
   folder: RunFolder;
   trainable: Trainable;
-  config: TrainingConfig;
+  config: Pick<TrainingConfig, 'steps' | 'evaluateEvery' | 'checkpointEvery' | 'sampleEvery' | 'patience'>;
   /** @param attempt how often the run went back to an earlier state: what is random takes another course */
   batch(step: number, attempt: number): Promise<HostTensors>;
   /** The lower, the better: mean loss over the whole validation split, in the run's unit; may end with an AbortError at the signal. */

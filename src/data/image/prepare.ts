@@ -34,8 +34,8 @@ export interface PrepareImages {
 
 /** @throws InkstoneError `data_missing`, `data_empty`, `data_corrupt`, `labels_invalid` */
 export async function prepareImages(path: string, options: PrepareImages): Promise<ImageSet> {
-  await makeFolder(options.folder);
   const key = await keyOf(path, options);
+  await makeFolder(options.folder);
   if (await isPrepared(options.folder, key)) return ImageSet.open(options.folder);
   const digest = createHash('sha256');
   const collector = new Collector(digest);

@@ -1,0 +1,329 @@
+/**
+ * `inkstone train image`: from pictures and a preset to a run folder, scored. The training itself is in train/, the scores
+ * in evaluate/; this file hands the one to the other.
+ */
+import path from 'node:path';
+import { InkstoneError } from '../../../base/errors.ts';
+import { commandArguments } from '../../../base/host.ts';
+import { bar, count, duration } from '../../../base/progress.ts';
+import { z } from '../../../base/schema.ts';
+import { codeVersion } from '../../../base/version.ts';
+import type { ImageSet } from '../../../data/image/array-file.ts';
+import { findIdx } from '../../../data/image/idx.ts';
+import { prepareImages } from '../../../data/image/prepare.ts';
+import type { FeatureNetwork } from '../../../evaluate/image/features.ts';
+import { trainJudge } from '../../../evaluate/image/judge.ts';
+import { type ImageScores, scoreImages, trainingJudge } from '../../../evaluate/image/score-run.ts';
+import { encodeSheet } from '../../../generate/image/encode.ts';
+import { NetworkMaker } from '../../../generate/image/maker.ts';
+import { imageGenerator } from '../../../models/image/architectures.ts';
+import { loadImageModel, loadPair } from '../../../models/image/load.ts';
+import { type ImagePreset, imagePreset, imagePresets } from '../../../models/image/presets.ts';
+import { findModel } from '../../../operate/registry.ts';
+import { type Backend, createBackend } from '../../../runtime/index.ts';
+import { type ImageRunConfig, trainImages } from '../../../train/image-run.ts';
+import { RunFolder } from '../../../train/run-folder.ts';
+import type { TrainProgress } from '../../../train/trainer.ts';
+import { type CommandContext, command } from '../../command.ts';
+import { featureNetwork } from '../../image-features.ts';
+import { defined, freeFolder } from '../../train-text-plan.ts';
+
+const whole = z.number().int();
+const own = { environment: false } as const;
+
+const schema = z.object({
+  preset: z
+    .string()
+    .optional()
+    .describe(
+      `${imagePresets.map((preset) => preset.id).join(', ')}; default mnist-cgan, with --resume the run's own`,
+    ),
+  data: z
+    .string()
+    .optional()
+    .describe(
+      'a folder of pictures (one subfolder a class), a .zip, a .tar.gz or IDX files; with --resume the run knows it',
+    ),
+  out: z.string().optional().describe('the run folder; default runs-out/PRESET-N with the next free number'),
+  steps: whole.min(1).optional().describe('steps: one of the generator, and the critic’s'),
+  seed: whole.min(0).optional().describe('of the starting values, the order of the pictures and all noise'),
+  device: z.enum(['cpu', 'webgpu']).default('cpu').describe('where the arithmetic runs'),
+  threads: whole.min(1).max(1024).optional().describe('compute threads; default: one per core'),
+  resume: z
+    .boolean()
+    .default(false)
+    .describe('go on with the run in --out from its last checkpoint')
+    .meta(own),
+  force: z.boolean().default(false).describe('replace the run in --out').meta(own),
+  batch: whole.min(2).optional().describe('pictures a step').meta(own),
+  from: z.string().optional().describe('a run whose networks to start from').meta(own),
+  freeze: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'layers that do not learn, by the beginning of their names (critic.size28); may be given several times',
+    )
+    .meta(own),
+  features: z
+    .string()
+    .optional()
+    .describe(
+      'the feature network of the scores: a LeNet as safetensors, or pixels; default: what stands beside the data',
+    )
+    .meta(own),
+  samples: whole
+    .min(50)
+    .max(50_000)
+    .default(10_000)
+    .describe('pictures that the final scores are of')
+    .meta(own),
+  evaluateEvery: whole.min(1).optional().describe('steps between scores while training').meta(own),
+  checkpointEvery: whole.min(1).optional().describe('steps between checkpoints').meta(own),
+  sampleEvery: whole.min(0).optional().describe('steps between sample sheets; 0 for none').meta(own),
+});
+type Settings = z.output<typeof schema>;
+
+interface TrainImageResult extends Partial<ImageScores> {
+  state: string;
+  parameters: number;
+  steps: number;
+  seconds: number;
+  pictures_per_second: number;
+  best_step: number;
+  out: string;
+  preset: string;
+  seed: number;
+}
+
+function line(
+  { step, steps, loss, validationLoss, tokensPerSecond, remaining, phase }: TrainProgress,
+  score: string,
+): string {
+  const parts = [`${bar(step / steps)} step ${step}/${steps}`];
+  if (Number.isFinite(loss)) parts.push(`loss ${loss.toFixed(3)}`);
+  if (validationLoss !== undefined) parts.push(`${score} ${validationLoss.toFixed(2)}`);
+  parts.push(`${count(tokensPerSecond)} pictures/s`);
+  parts.push(phase === 'training' ? `${duration(remaining)} left` : phase);
+  return parts.join('  ');
+}
+
+interface Plan {
+  preset: ImagePreset;
+  data: string;
+  out: string;
+  before: ImageRunConfig | undefined;
+}
+
+async function plan(settings: Settings): Promise<Plan> {
+  if (!settings.resume) {
+    const preset = imagePreset(settings.preset ?? 'mnist-cgan');
+    if (settings.data === undefined)
+      throw new InkstoneError('data_missing', 'there is nothing to learn from', {
+        kind: 'usage',
+        hint: 'give pictures with --data FOLDER',
+      });
+    return {
+      preset,
+      data: settings.data,
+      out: settings.out ?? (await freeFolder(preset.id)),
+      before: undefined,
+    };
+  }
+  if (settings.out === undefined)
+    throw new InkstoneError('run_missing', 'which run is to go on?', {
+      kind: 'usage',
+      hint: 'name its folder with --out',
+    });
+  const before = await new RunFolder(settings.out).readJson<ImageRunConfig>('config.json');
+  if (before === undefined || before.family !== 'image')
+    throw new InkstoneError('run_missing', `${settings.out} holds no image run`, {
+      kind: 'missing',
+      hint: 'start one without --resume',
+    });
+  return {
+    preset: imagePreset(settings.preset ?? before.preset),
+    data: settings.data ?? String(before.provenance.data),
+    out: settings.out,
+    before,
+  };
+}
+
+async function run(settings: Settings, context: CommandContext): Promise<TrainImageResult> {
+  const { preset, data, out, before } = await plan(settings);
+  const backend = await createBackend(settings.device, defined({ threads: settings.threads }));
+  const note = (what: string): void => context.progress.show(what);
+  let set: ImageSet | undefined;
+  let network: FeatureNetwork | undefined;
+  try {
+    set = await prepareImages(data, {
+      folder: path.join(out, 'data'),
+      size: preset.model.size,
+      channels: preset.model.channels as 1 | 3,
+      fit: 'contain',
+      progress: (done) => note(`preparing pictures: ${done}`),
+    });
+    const { skipped, alike } = set.info;
+    if (skipped.length > 0)
+      context.progress.note(
+        `${skipped.length} files were passed over, first ${skipped[0]?.name}: ${skipped[0]?.problem}`,
+      );
+    if (alike.length > 0) context.progress.note(`${alike.length} pictures look like an earlier one`);
+    network = await featureNetwork(settings.features, data, set.info.size, backend);
+    const score = `fid_${network.name}`;
+    const kept = before?.training;
+    const result = await trainImages({
+      preset,
+      data: set,
+      out,
+      backend,
+      training: {
+        ...kept,
+        ...defined({
+          steps: settings.steps,
+          seed: settings.seed,
+          batch: settings.batch,
+          evaluateEvery: settings.evaluateEvery,
+          checkpointEvery: settings.checkpointEvery,
+          sampleEvery: settings.sampleEvery,
+        }),
+        ...(settings.freeze.length > 0 ? { frozen: settings.freeze } : {}),
+      },
+      from: settings.from === undefined ? undefined : await loadPair((await findModel(settings.from)).folder),
+      judge: { name: score, score: await trainingJudge(network, set) },
+      sheet: encodeSheet,
+      resume: settings.resume,
+      force: settings.force,
+      signal: context.signal,
+      report: (progress) =>
+        context.progress.show(line(progress, score), {
+          final: progress.step === progress.steps && progress.phase === 'saving',
+        }),
+      provenance: {
+        version: await codeVersion(),
+        command: ['inkstone', ...commandArguments()].join(' '),
+        data: path.resolve(data),
+      },
+    });
+    const scores =
+      result.state === 'succeeded'
+        ? await finalScores({ data, out, set, network, backend }, settings, note)
+        : {};
+    const summary = {
+      ...scores,
+      state: result.state,
+      parameters: result.parameters,
+      steps: result.steps,
+      seconds: Number(result.seconds.toFixed(3)),
+      pictures_per_second: Math.round(result.tokensPerSecond),
+      best_step: result.bestStep,
+      out,
+      preset: preset.id,
+      seed: settings.seed ?? before?.training.seed ?? 1,
+    };
+    await new RunFolder(out).writeJson('result.json', { ...result, ...summary });
+    return summary;
+  } finally {
+    await network?.close();
+    await set?.close();
+    await backend.close();
+  }
+}
+
+interface Trained {
+  data: string;
+  out: string;
+  set: ImageSet;
+  network: FeatureNetwork;
+  backend: Backend;
+}
+
+/** Of the best checkpoint, as the protocol has it. */
+async function finalScores(
+  { data, out, set, network, backend }: Trained,
+  settings: Settings,
+  note: (what: string) => void,
+): Promise<ImageScores> {
+  const { config, weights } = await loadImageModel(out);
+  const maker = new NetworkMaker({
+    backend,
+    generator: imageGenerator(config),
+    parameters: weights,
+    channels: config.channels,
+    size: config.size,
+    classes: config.classes,
+  });
+  const test = await testPart(data, out, set);
+  const judge =
+    config.classes > 0
+      ? await trainJudge(
+          backend,
+          {
+            ...{
+              count: set.info.count,
+              channels: config.channels,
+              size: config.size,
+              classes: config.classes,
+            },
+            labels: set.labels,
+            read: (places) => (set as ImageSet).read(places),
+          },
+          { progress: (step, steps) => note(`training the judge of classes: ${step}/${steps}`) },
+        )
+      : undefined;
+  try {
+    return await scoreImages({
+      backend,
+      network,
+      make: (request) => maker.make(request),
+      reference: test ?? set,
+      beside: test === undefined ? undefined : set,
+      classes: config.classes,
+      judge,
+      samples: settings.samples,
+      progress: note,
+    });
+  } finally {
+    await judge?.close();
+    await test?.close();
+    await maker.close();
+  }
+}
+
+/** The test pictures of IDX files, where they have some. */
+async function testPart(data: string, out: string, set: ImageSet): Promise<ImageSet | undefined> {
+  const files = await findIdx(data, 'test').catch(() => undefined);
+  if (files === undefined || files.images === (await findIdx(data, 'train').catch(() => undefined))?.images)
+    return undefined;
+  return prepareImages(data, {
+    folder: path.join(out, 'data', 'test'),
+    size: set.info.size,
+    channels: set.info.channels as 1 | 3,
+    split: 'test',
+  });
+}
+
+export const trainImageCommand = command({
+  name: 'train image',
+  summary: 'train a generator of pictures on your own pictures',
+  description:
+    'Two networks train against each other; the average generator is kept, judged while training (best checkpoint by Fréchet distance) and scored at ' +
+    'the end with the floor of real pictures beside it. The run folder holds everything to go on after a kill, to serve the model and to repeat the run.',
+  schema,
+  examples: [
+    'train image --preset mnist-cgan --data mnist/',
+    'train image --preset icons-stylegan2 --data icons.tar.gz',
+    'train image --resume --out runs-out/mnist-cgan-1',
+    'generate runs-out/mnist-cgan-1 --count 16 --label 7 --out sevens/',
+  ],
+  run,
+  show(result) {
+    const scores = Object.entries(result)
+      .filter(([name, value]) => typeof value === 'number' && /_(lenet|pixels)$|^class_accuracy$/.test(name))
+      .map(([name, value]) => `${name} ${(value as number).toFixed(4)}`);
+    return [
+      `${result.state === 'succeeded' ? 'done' : 'stopped'}: ${result.steps} steps in ${duration(result.seconds)}, ${count(result.parameters)} parameters, ${count(result.pictures_per_second)} pictures/s`,
+      ...(scores.length > 0 ? [`${result.samples} samples: ${scores.join(', ')}`] : []),
+      `the model is in ${result.out}; its sheets in ${result.out}/samples`,
+    ].join('\n');
+  },
+});

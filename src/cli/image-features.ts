@@ -1,0 +1,22 @@
+/** Which network the scores of pictures are computed on: what a flag says, else what stands beside the data, else plain pixels. */
+import path from 'node:path';
+import { exists } from '../base/host.ts';
+import { type FeatureNetwork, lenetFeatures, pixelFeatures } from '../evaluate/image/features.ts';
+import type { Backend } from '../runtime/contract.ts';
+
+const BESIDE = 'lenet-mnist.safetensors';
+
+export async function featureNetwork(
+  wanted: string | undefined,
+  data: string,
+  size: number,
+  backend: Backend,
+): Promise<FeatureNetwork> {
+  if (wanted === 'pixels') return pixelFeatures();
+  if (wanted !== undefined) return lenetFeatures(wanted, backend);
+  for (const folder of [data, path.dirname(data)]) {
+    const file = path.join(folder, BESIDE);
+    if (size === 28 && (await exists(file))) return lenetFeatures(file, backend);
+  }
+  return pixelFeatures();
+}

@@ -1,0 +1,97 @@
+/**
+ * All scores of a generator of pictures as docs/protocol-image.md has them: against real pictures, with the floor of real
+ * against real. Knows no files.
+ */
+import type { ImageSet } from '../../data/image/array-file.ts';
+import type { MakePictures, Pictures } from '../../generate/image/maker.ts';
+import type { Backend } from '../../runtime/contract.ts';
+import type { FeatureNetwork } from './features.ts';
+import { type Features, frechetDistance, type Gaussian, gaussianOf } from './frechet.ts';
+import type { ClassJudge } from './judge.ts';
+import { backendProducts } from './products.ts';
+import { inceptionScore, kernelDistance, precisionAndRecall } from './scores.ts';
+
+/** What the protocol starts its seeds from. */
+const SEED = 99;
+const MOST = 10_000;
+
+export interface ScoreRunOptions {
+  backend: Backend;
+  network: FeatureNetwork;
+  make(request: MakePictures): Promise<Pictures>;
+  /** What the made pictures are compared with. */
+  reference: ImageSet;
+  /** Real pictures beside them, for the floor; the reference itself gives no floor. */
+  beside?: ImageSet | undefined;
+  classes: number;
+  judge?: ClassJudge | undefined;
+  samples?: number;
+  progress?(what: string): void;
+}
+
+export interface ImageScores {
+  samples: number;
+  features: string;
+  /** `fid_lenet`, `kid_lenet`, …: every name ends in its network's. */
+  [score: string]: number | string;
+}
+
+export async function realFeatures(network: FeatureNetwork, set: ImageSet, count = MOST): Promise<Features> {
+  const rows = Math.min(count, set.info.count);
+  const { size, channels } = set.info;
+  return (await network.extract({ count: rows, channels, size, pixels: await set.readRange(0, rows) }))
+    .features;
+}
+
+/** The judge of a training: FID against the statistics of the first pictures it learns from. */
+export async function trainingJudge(
+  network: FeatureNetwork,
+  set: ImageSet,
+): Promise<(pictures: Pictures) => Promise<number>> {
+  const real: Gaussian = gaussianOf(await realFeatures(network, set));
+  return async (pictures) => frechetDistance(gaussianOf((await network.extract(pictures)).features), real);
+}
+
+export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores> {
+  const { network, backend, reference, beside, classes, samples = MOST } = options;
+  const say = options.progress ?? ((): void => undefined);
+  say(`making ${samples} pictures`);
+  const labels = Array.from({ length: samples }, (_, i) => (classes > 0 ? i % classes : 0));
+  const pictures = await options.make({
+    seeds: Array.from({ length: samples }, (_, i) => SEED * 1_000_000 + i),
+    ...(classes > 0 ? { labels } : {}),
+  });
+  say('features');
+  const made = await network.extract(pictures);
+  const real = await realFeatures(network, reference);
+  const gaussian = gaussianOf(real);
+  const named = (score: string): string => `${score}_${network.name}`;
+  const scores: ImageScores = { samples, features: network.name };
+  say('Fréchet distance');
+  scores[named('fid')] = frechetDistance(gaussianOf(made.features), gaussian);
+  if (beside !== undefined)
+    scores[named('fid_floor')] = frechetDistance(gaussianOf(await realFeatures(network, beside)), gaussian);
+  say('kernel distance, precision and recall');
+  const quick = backendProducts(backend, real.width);
+  try {
+    const { products } = quick;
+    const kernel = await kernelDistance(real, made.features, { products });
+    scores[named('kid')] = kernel.mean;
+    scores[named('kid_deviation')] = kernel.deviation;
+    const manifold = await precisionAndRecall(real, made.features, { products });
+    scores[named('precision')] = manifold.precision;
+    scores[named('recall')] = manifold.recall;
+  } finally {
+    await quick.close();
+  }
+  if (made.classes !== undefined) {
+    const score = inceptionScore(made.classes);
+    scores[named('is')] = score.mean;
+    scores[named('is_deviation')] = score.deviation;
+  }
+  if (options.judge !== undefined && classes > 0) {
+    const found = await options.judge.classify(pictures);
+    scores.class_accuracy = labels.filter((label, i) => found[i] === label).length / samples;
+  }
+  return scores;
+}

@@ -1,0 +1,86 @@
+/**
+ * The classifier that says whether a made picture is of the class that was asked for: three strided convolutions and a mean
+ * over places, another architecture than the feature network's. Knows no data.
+ */
+import type { ParameterSpec } from '../../nn/parameters.ts';
+import type { LossProgram } from '../../nn/train-step.ts';
+import {
+  crossEntropyRows,
+  mean,
+  mul,
+  type Program,
+  reshape,
+  type Size,
+  sum,
+  type Tensor,
+  type TensorType,
+  trace,
+} from '../../program/index.ts';
+import { convolution, convolutionSpecs, dense, denseSpecs, GAIN, rectify } from './layers.ts';
+
+export interface JudgeConfig {
+  channels: number;
+  size: number;
+  classes: number;
+}
+
+const WIDTHS = [24, 48, 96] as const;
+
+export function judgeParameters({ channels, classes }: JudgeConfig): ParameterSpec[] {
+  return [
+    ...WIDTHS.flatMap((width, i) => convolutionSpecs(`conv${i}`, WIDTHS[i - 1] ?? channels, width, 3)),
+    ...denseSpecs('classes', WIDTHS.at(-1) as number, classes),
+  ];
+}
+
+/** `[batch, channels, size, size]`, −1 … 1 → `[batch, classes]` */
+function judgeLogits(p: Readonly<Record<string, Tensor>>, images: Tensor): Tensor {
+  let h = images;
+  WIDTHS.forEach((_, i) => {
+    h = rectify(convolution(p, `conv${i}`, h, { stride: 2, gain: GAIN }));
+  });
+  const places = h.shape.slice(2) as readonly number[];
+  const flat = reshape(h, [h.shape[0] as Size, WIDTHS.at(-1) as number, places.reduce((a, b) => a * b, 1)]);
+  return dense(p, 'classes', mean(flat, { axes: [2] }));
+}
+
+const types = ({ channels, size }: JudgeConfig, batch: Size): Record<string, TensorType> => ({
+  images: { dtype: 'f32', shape: [batch, channels, size, size] },
+  labels: { dtype: 'i32', shape: [batch] },
+});
+
+export function judgeLoss(config: JudgeConfig, batch: number): LossProgram {
+  return {
+    specs: judgeParameters(config),
+    inputs: types(config, batch),
+    loss: (x) => mean(crossEntropyRows(judgeLogits(x, x.images as Tensor), x.labels as Tensor)),
+    dropped: 0,
+  };
+}
+
+export function judgeEvaluate(config: JudgeConfig, batch: number): Program {
+  const parameters = Object.fromEntries(
+    judgeParameters(config).map(({ name, shape }) => [name, { dtype: 'f32' as const, shape }]),
+  );
+  const inputs = {
+    ...parameters,
+    ...types(config, batch),
+    weights: { dtype: 'f32' as const, shape: [batch] },
+  };
+  return trace('judge_evaluate', inputs, (x) => ({
+    total: sum(
+      mul(crossEntropyRows(judgeLogits(x, x.images as Tensor), x.labels as Tensor), x.weights as Tensor),
+    ),
+  }));
+}
+
+/** `logits`; the batch is open. */
+export function judgeProgram(config: JudgeConfig): Program {
+  const parameters = Object.fromEntries(
+    judgeParameters(config).map(({ name, shape }) => [name, { dtype: 'f32' as const, shape }]),
+  );
+  const { images } = types(config, 'batch');
+  return trace('judge', { ...parameters, images: images as TensorType }, (x) => ({
+    logits: judgeLogits(x, x.images as Tensor),
+  }));
+}

@@ -1,0 +1,130 @@
+/** Image models that are ready to train, by name: sizes, and how they learn. */
+import type { z } from 'zod';
+import { InkstoneError } from '../../base/errors.ts';
+import type { adversarialConfig } from '../../nn/adversarial/config.ts';
+import type { ganConfig } from './gan.ts';
+import type { styleganConfig } from './stylegan.ts';
+
+export interface ImagePreset {
+  id: string;
+  title: string;
+  description: string;
+  /** But for the number of classes, which comes from the data. */
+  model: Omit<z.input<typeof ganConfig>, 'classes'> | Omit<z.input<typeof styleganConfig>, 'classes'>;
+  /** Whether labels are used where the data have them. */
+  labels: boolean;
+  training: z.input<typeof adversarialConfig>;
+}
+
+const MNIST = { size: 28, channels: 1, latent: 64, width: 16, widest: 96 } as const;
+
+/** The same for every architecture that is compared on MNIST. */
+const EQUAL = {
+  steps: 6000,
+  batch: 32,
+  generatorRate: 2e-3,
+  criticRate: 2e-3,
+  averageHalfLife: 10_000,
+  evaluateEvery: 2000,
+  checkpointEvery: 500,
+  sampleEvery: 1000,
+} as const;
+
+export const imagePresets: readonly ImagePreset[] = [
+  {
+    id: 'mnist-cgan',
+    title: 'Digits on demand',
+    description:
+      'A conditional GAN over MNIST with R1 and an averaged generator; a quarter of an hour on two cores.',
+    model: { architecture: 'gan', ...MNIST },
+    labels: true,
+    training: { ...EQUAL, steps: 9000, r1: { weight: 1, every: 16 } },
+  },
+  {
+    id: 'mnist-gan',
+    title: 'Digits, plain GAN',
+    description: 'A GAN without labels and without any penalty, as Goodfellow et al. had it, convolutional.',
+    model: { architecture: 'gan', ...MNIST },
+    labels: false,
+    training: { ...EQUAL },
+  },
+  {
+    id: 'mnist-diffusiongan',
+    title: 'Digits, Diffusion-GAN',
+    description: 'The same GAN with the noise of a random number of diffusion steps on what its critic sees.',
+    model: { architecture: 'gan', ...MNIST },
+    labels: false,
+    training: { ...EQUAL, augment: { name: 'diffusion' } },
+  },
+  {
+    id: 'mnist-stylegan1',
+    title: 'Digits, StyleGAN',
+    description: 'StyleGAN with AdaIN, noise, style mixing and R1.',
+    model: { architecture: 'stylegan1', ...MNIST },
+    labels: false,
+    training: { ...EQUAL, r1: { weight: 1, every: 16 } },
+  },
+  {
+    id: 'mnist-stylegan2',
+    title: 'Digits, StyleGAN 2',
+    description: 'StyleGAN 2 with weight demodulation, R1, path length and style mixing.',
+    model: { architecture: 'stylegan2', ...MNIST },
+    labels: false,
+    training: { ...EQUAL, r1: { weight: 1, every: 16 }, pathLength: { weight: 2, every: 4 } },
+  },
+  {
+    id: 'icons-stylegan2',
+    title: 'Icons',
+    description: 'StyleGAN 2 at 64 × 64 with adaptive augmentation, for a few thousand drawings.',
+    model: {
+      architecture: 'stylegan2',
+      size: 64,
+      channels: 1,
+      latent: 64,
+      style: 64,
+      width: 16,
+      widest: 128,
+    },
+    labels: false,
+    training: {
+      steps: 6000,
+      batch: 16,
+      r1: { weight: 4, every: 16 },
+      pathLength: { weight: 2, every: 8 },
+      augment: { name: 'ada', span: 100_000 },
+      averageHalfLife: 10_000,
+      evaluateEvery: 1000,
+      checkpointEvery: 250,
+      sampleEvery: 500,
+    },
+  },
+  {
+    id: 'tiny-gan',
+    title: 'Tiny',
+    description: 'Seconds to train: to try the commands, and for tests.',
+    model: { architecture: 'gan', size: 16, channels: 1, latent: 8, width: 4, widest: 16 },
+    labels: true,
+    training: {
+      steps: 60,
+      batch: 8,
+      r1: { weight: 1, every: 8 },
+      averageHalfLife: 100,
+      evaluateEvery: 30,
+      checkpointEvery: 20,
+      sampleEvery: 30,
+      evaluationSamples: 50,
+    },
+  },
+];
+
+/** @throws InkstoneError `preset_unknown`, with the names there are */
+export function imagePreset(id: string): ImagePreset {
+  const found = imagePresets.find((preset) => preset.id === id);
+  if (found !== undefined) return found;
+  const names = imagePresets.map((preset) => preset.id);
+  throw new InkstoneError('preset_unknown', `there is no image preset "${id}"`, {
+    kind: 'usage',
+    hint: `the presets are ${names.join(', ')}`,
+    details: { presets: names },
+  });
+}

@@ -1,0 +1,274 @@
+/**
+ * An adversarial training of pictures, from prepared pictures to a finished run folder: steps, sample sheets, judgement,
+ * resume. How pictures are judged and drawn is handed in. Everything that can be refused is refused before the first step.
+ */
+import type { StepResult, Trainable } from '../base/contracts/trainable.ts';
+import { InkstoneError } from '../base/errors.ts';
+import { exists, makeFolder, now, removeFile, writeFile } from '../base/host.ts';
+import { Permutation } from '../base/rng.ts';
+import { read } from '../base/schema.ts';
+import { type HostTensors, tensor } from '../base/tensor.ts';
+import type { ImageSet, ImageSetInfo } from '../data/image/array-file.ts';
+import { NetworkMaker, type PictureMaker, type Pictures } from '../generate/image/maker.ts';
+import {
+  type AdversarialImageConfig,
+  adversarialImageConfig,
+  adversarialImageModel,
+  imageGenerator,
+} from '../models/image/architectures.ts';
+import type { ImagePreset } from '../models/image/presets.ts';
+import { type AdversarialConfig, adversarialConfig } from '../nn/adversarial/config.ts';
+import { QuickRandom } from '../nn/adversarial/draw.ts';
+import { createAdversarial } from '../nn/adversarial/trainable.ts';
+import { countParameters } from '../nn/parameters.ts';
+import type { Backend } from '../runtime/contract.ts';
+import { RunFolder } from './run-folder.ts';
+import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
+
+export interface ImageRunOptions {
+  preset: ImagePreset;
+  /** Prepared pictures of the preset's size. */
+  data: ImageSet;
+  out: string;
+  backend: Backend;
+  training?: Partial<AdversarialConfig> | undefined;
+  resume?: boolean;
+  /** Overwrites a run that is there. */
+  force?: boolean;
+  /** Starting values, from another run: of both networks, whatever fits. */
+  from?: HostTensors | undefined;
+  /** What the score is called, and the score of made pictures: the lower, the better. */
+  judge: { name: string; score(pictures: Pictures): Promise<number> };
+  /** A sheet of pictures as a file's bytes; none where left out. */
+  sheet?(pictures: Pictures): Promise<Uint8Array>;
+  signal?: AbortSignal;
+  report?(progress: TrainProgress): void;
+  provenance?: Record<string, unknown>;
+}
+
+/** config.json of a run folder: enough to repeat the run, and to make pictures. */
+export interface ImageRunConfig {
+  family: 'image';
+  architecture: string;
+  preset: string;
+  model: AdversarialImageConfig;
+  training: AdversarialConfig;
+  data: Omit<ImageSetInfo, 'skipped' | 'alike'> & { skipped: number; alike: number };
+  parameters: number;
+  created: number;
+  provenance: Record<string, unknown>;
+}
+
+export interface ImageRunResult extends TrainOutcome {
+  /** What `validationLoss` and `bestValidationLoss` are. */
+  score: string;
+  parameters: number;
+  out: string;
+}
+
+/** Pictures of a sample sheet. */
+const SHEET = 64;
+const SHEET_SEED = 1000;
+const JUDGE_SEED = 99_000_000;
+
+export async function trainImages(options: ImageRunOptions): Promise<ImageRunResult> {
+  const folder = new RunFolder(options.out);
+  const made = !(await exists(folder.path));
+  await folder.open();
+  const unlock = await folder.lock();
+  try {
+    const before = await folder.readJson<ImageRunConfig>('config.json');
+    if (before !== undefined && options.resume !== true && options.force !== true)
+      throw new InkstoneError('run_exists', `${options.out} holds a run already`, {
+        kind: 'conflict',
+        hint: 'go on with it (--resume), replace it (--force), or choose another --out',
+      });
+    const config = configOf(options, options.resume === true ? before : undefined);
+    if (options.resume !== true || before === undefined) {
+      await folder.clear();
+      await removeFile(folder.file('samples'));
+      await folder.writeJson('config.json', config);
+    }
+    const outcome = await run(options, folder, config);
+    const result = { ...outcome, score: options.judge.name, parameters: config.parameters, out: options.out };
+    await folder.writeJson('result.json', result);
+    return result;
+  } catch (thrown) {
+    // Refused before there was a run: nothing is left behind.
+    if (made && !(await folder.exists())) await removeFile(folder.path);
+    throw thrown;
+  } finally {
+    await unlock();
+  }
+}
+
+function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined): ImageRunConfig {
+  const { preset, data } = options;
+  const model = read(adversarialImageConfig, {
+    ...preset.model,
+    classes: preset.labels ? data.info.classes.length : 0,
+  });
+  if (data.info.size !== model.size || data.info.channels !== model.channels)
+    throw new InkstoneError(
+      'image_size',
+      `the pictures are [${data.info.channels}, ${data.info.size}, ${data.info.size}], the model's [${model.channels}, ${model.size}, ${model.size}]`,
+      { kind: 'usage', hint: 'prepare them at the size of the preset' },
+    );
+  const training = read(adversarialConfig, { ...preset.training, ...options.training });
+  if (data.info.count < training.batch)
+    throw new InkstoneError(
+      'data_too_little',
+      `${data.info.count} pictures do not fill a batch of ${training.batch}`,
+      {
+        kind: 'data',
+        hint: `give more pictures, or a smaller batch (--batch)`,
+      },
+    );
+  const { skipped, alike, ...info } = data.info;
+  const adversarial = adversarialImageModel(model, training.augment);
+  const config: ImageRunConfig = {
+    family: 'image',
+    architecture: model.architecture,
+    preset: preset.id,
+    model,
+    training,
+    data: { ...info, skipped: skipped.length, alike: alike.length },
+    parameters: countParameters([...adversarial.generator.specs, ...adversarial.critic.specs]),
+    created: before?.created ?? Math.floor(now() / 1000),
+    provenance: before?.provenance ?? options.provenance ?? {},
+  };
+  if (before === undefined) return config;
+  for (const part of ['model', 'training', 'data'] as const)
+    if (JSON.stringify(before[part]) !== JSON.stringify(config[part]))
+      throw new InkstoneError(
+        part === 'data' ? 'data_differs' : 'settings_differ',
+        `the ${part} ${part === 'data' ? 'are' : 'is'} not what this run was started with`,
+        { kind: 'conflict', hint: 'resume with the same settings and data, or start a new run' },
+      );
+  return config;
+}
+
+async function run(
+  options: ImageRunOptions,
+  folder: RunFolder,
+  config: ImageRunConfig,
+): Promise<TrainOutcome> {
+  const { backend, data, judge } = options;
+  const { model, training } = config;
+  const trainable = await createAdversarial({
+    name: config.architecture,
+    backend,
+    model: adversarialImageModel(model, training.augment),
+    config: training,
+    ...(options.from === undefined ? {} : { parameters: options.from }),
+  });
+  const making = async <T>(from: Trainable, work: (maker: PictureMaker) => Promise<T>): Promise<T> => {
+    const maker = new NetworkMaker({
+      backend,
+      generator: imageGenerator(model),
+      parameters: await from.parameters(),
+      ...{ channels: model.channels, size: model.size, classes: model.classes },
+    });
+    try {
+      return await work(maker);
+    } finally {
+      await maker.close();
+    }
+  };
+  const pictures = (count: number, first: number) => (maker: PictureMaker) =>
+    maker.make({
+      seeds: Array.from({ length: count }, (_, i) => first + i),
+      ...(model.classes > 0 ? { labels: Array.from({ length: count }, (_, i) => i % model.classes) } : {}),
+    });
+  const sheet = options.sheet;
+  try {
+    return await train({
+      folder,
+      trainable,
+      config: { ...training, patience: 0 },
+      batch: (step, attempt) => batchOf(data, config, step, attempt),
+      score: judge.name,
+      evaluate: (from) =>
+        making(from, async (maker) =>
+          judge.score(await pictures(training.evaluationSamples, JUDGE_SEED)(maker)),
+        ),
+      ...(sheet === undefined
+        ? {}
+        : {
+            sample: async (from: Trainable, step: number) => {
+              const file = `samples/step-${String(step).padStart(7, '0')}.png`;
+              await makeFolder(folder.file('samples'));
+              const bytes = await making(from, async (maker) =>
+                sheet(await pictures(SHEET, SHEET_SEED)(maker)),
+              );
+              await writeFile(folder.file(file), bytes);
+              return { file };
+            },
+          }),
+      astray: (result, step) => astray(result, step, training.steps),
+      rollbacks: training.rollbacks,
+      tokensPerStep: training.batch,
+      resume: options.resume === true,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(options.report === undefined ? {} : { report: options.report }),
+    });
+  } finally {
+    await trainable.close();
+  }
+}
+
+/** Pictures −1 … 1 in the order of a permutation anew for each pass, mirrored at random where the training says so. */
+async function batchOf(
+  data: ImageSet,
+  { model, training }: ImageRunConfig,
+  step: number,
+  attempt: number,
+): Promise<HostTensors> {
+  const { batch, criticSteps, seed, flip } = training;
+  const rows = batch * criticSteps;
+  const { count } = data.info;
+  const places = Array.from({ length: rows }, (_, i) => {
+    const at = step * rows + i;
+    return new Permutation(count, seed, 'pictures', Math.floor(at / count)).at(at % count);
+  });
+  const bytes = await data.read(places);
+  const values = new Float32Array(bytes.length);
+  for (let i = 0; i < bytes.length; i++) values[i] = (bytes[i] as number) / 127.5 - 1;
+  if (flip) mirror(values, rows, model.size, new QuickRandom(seed, 'flip', step));
+  return {
+    real: tensor('f32', [rows, model.channels, model.size, model.size], values),
+    ...(model.classes > 0
+      ? {
+          real_labels: tensor(
+            'i32',
+            [rows],
+            places.map((place) => data.labels[place] as number),
+          ),
+        }
+      : {}),
+    attempt: tensor('i32', [1], [attempt]),
+  };
+}
+
+function mirror(values: Float32Array, rows: number, size: number, random: QuickRandom): void {
+  const stride = values.length / rows;
+  for (let row = 0; row < rows; row++) {
+    if (random.uniform() < 0.5) continue;
+    for (let line = row * stride; line < (row + 1) * stride; line += size)
+      values.subarray(line, line + size).reverse();
+  }
+}
+
+/** A step's deviation of pixels over the batch below this: every latent gives the same picture. */
+const COLLAPSED = 0.02;
+/** Scores beyond this: the critic no longer tells anything. */
+const EXPLODED = 1e4;
+
+function astray({ metrics = {} }: StepResult, step: number, steps: number): string | undefined {
+  const { spread, real_score: real, fake_score: fake } = metrics;
+  const wild = [real, fake].find((score) => score !== undefined && !(Math.abs(score) < EXPLODED));
+  if (wild !== undefined) return `the critic's scores exploded (${wild})`;
+  // At the very start all pictures are grey.
+  if (step < Math.min(300, steps / 4) || spread === undefined || spread >= COLLAPSED) return undefined;
+  return `the generator collapsed: its pictures differ by ${spread.toFixed(4)} only`;
+}
