@@ -6,8 +6,9 @@ import { define, type ReferenceValue, shapeError } from '../operation.ts';
 import { multiplySizes } from '../size.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { product, stridesOf } from './broadcast.ts';
+import { dilateFast } from './dilation.ts';
 import { matmul } from './linear.ts';
-import { concat, dilate, pad, reshape, reverse, slice, swapAxes, transpose } from './shape.ts';
+import { concat, pad, reshape, reverse, slice, swapAxes, transpose } from './shape.ts';
 
 export interface ConvOptions {
   /** One for all axes, or one each; default 1. */
@@ -165,7 +166,7 @@ function inputGradient(
 ): Tensor {
   let flow = g;
   const around = strides.map((stride, i) => {
-    flow = dilate(flow, i + 2, stride);
+    flow = dilateFast(flow, i + 2, stride);
     const reach = (dilations[i] as number) * ((w.shape[i + 2] as number) - 1);
     const before = reach - (pads[i]?.[0] as number);
     return [before, (shape[i + 2] as number) + reach - before - (flow.shape[i + 2] as number)];

@@ -2,8 +2,9 @@
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { product, stridesOf } from './broadcast.ts';
+import { dilateFast } from './dilation.ts';
 import { add, cast, equal, logicalAnd, logicalNot, logicalOr, mul } from './elementwise.ts';
-import { dilate, pad, slice } from './shape.ts';
+import { pad, slice } from './shape.ts';
 
 export interface PoolOptions {
   /** Default: the kernel's size. */
@@ -66,7 +67,7 @@ function place(
 ): Tensor {
   let flow = g;
   offset.forEach((k, a) => {
-    flow = dilate(flow, a + 2, strides[a] as number);
+    flow = dilateFast(flow, a + 2, strides[a] as number);
     const before = pads[a]?.[0] as number;
     const total = (shape[a + 2] as number) + before + (pads[a]?.[1] as number);
     const around = flow.shape.map((size, i) => (i === a + 2 ? [k, total - k - (size as number)] : [0, 0]));
