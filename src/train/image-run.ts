@@ -1,27 +1,22 @@
 /**
- * An adversarial training of pictures, from prepared pictures to a finished run folder: steps, sample sheets, judgement,
+ * A training of pictures, from prepared pictures to a finished run folder: steps, sample sheets, judgement,
  * resume. How pictures are judged and drawn is handed in. Everything that can be refused is refused before the first step.
  */
-import type { StepResult, Trainable } from '../base/contracts/trainable.ts';
+import type { Trainable } from '../base/contracts/trainable.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, makeFolder, now, removeFile, writeFile } from '../base/host.ts';
 import { Permutation } from '../base/rng.ts';
 import { read } from '../base/schema.ts';
 import { type HostTensors, tensor } from '../base/tensor.ts';
 import type { ImageSet, ImageSetInfo } from '../data/image/array-file.ts';
-import { NetworkMaker, type PictureMaker, type Pictures } from '../generate/image/maker.ts';
-import {
-  type AdversarialImageConfig,
-  adversarialImageConfig,
-  adversarialImageModel,
-  imageGenerator,
-} from '../models/image/architectures.ts';
+import { pictureMaker } from '../generate/image/any.ts';
+import type { PictureMaker, Pictures } from '../generate/image/maker.ts';
+import { type ImageConfig, imageConfig } from '../models/image/any.ts';
 import type { ImagePreset } from '../models/image/presets.ts';
-import { type AdversarialConfig, adversarialConfig } from '../nn/adversarial/config.ts';
+import type { ImageTraining, ImageTrainingInput } from '../models/image/training.ts';
 import { QuickRandom } from '../nn/adversarial/draw.ts';
-import { createAdversarial } from '../nn/adversarial/trainable.ts';
-import { countParameters } from '../nn/parameters.ts';
 import type { Backend } from '../runtime/contract.ts';
+import { type ImageKind, imageKind, readImageTraining, trainedParameters } from './image-kinds.ts';
 import { RunFolder } from './run-folder.ts';
 import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
@@ -31,7 +26,7 @@ export interface ImageRunOptions {
   data: ImageSet;
   out: string;
   backend: Backend;
-  training?: Partial<AdversarialConfig> | undefined;
+  training?: Partial<ImageTrainingInput> | undefined;
   resume?: boolean;
   /** Overwrites a run that is there. */
   force?: boolean;
@@ -51,8 +46,8 @@ export interface ImageRunConfig {
   family: 'image';
   architecture: string;
   preset: string;
-  model: AdversarialImageConfig;
-  training: AdversarialConfig;
+  model: ImageConfig;
+  training: ImageTraining;
   data: Omit<ImageSetInfo, 'skipped' | 'alike'> & { skipped: number; alike: number };
   parameters: number;
   created: number;
@@ -104,7 +99,7 @@ export async function trainImages(options: ImageRunOptions): Promise<ImageRunRes
 
 function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined): ImageRunConfig {
   const { preset, data } = options;
-  const model = read(adversarialImageConfig, {
+  const model = read(imageConfig, {
     ...preset.model,
     classes: preset.labels ? data.info.classes.length : 0,
   });
@@ -114,7 +109,10 @@ function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined):
       `the pictures are [${data.info.channels}, ${data.info.size}, ${data.info.size}], the model's [${model.channels}, ${model.size}, ${model.size}]`,
       { kind: 'usage', hint: 'prepare them at the size of the preset' },
     );
-  const training = read(adversarialConfig, { ...preset.training, ...options.training });
+  const training = readImageTraining(model.architecture, {
+    ...preset.training,
+    ...options.training,
+  } as ImageTrainingInput);
   if (data.info.count < training.batch)
     throw new InkstoneError(
       'data_too_little',
@@ -125,7 +123,6 @@ function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined):
       },
     );
   const { skipped, alike, ...info } = data.info;
-  const adversarial = adversarialImageModel(model, training.augment);
   const config: ImageRunConfig = {
     family: 'image',
     architecture: model.architecture,
@@ -133,7 +130,7 @@ function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined):
     model,
     training,
     data: { ...info, skipped: skipped.length, alike: alike.length },
-    parameters: countParameters([...adversarial.generator.specs, ...adversarial.critic.specs]),
+    parameters: trainedParameters(model),
     created: before?.created ?? Math.floor(now() / 1000),
     provenance: before?.provenance ?? options.provenance ?? {},
   };
@@ -155,20 +152,10 @@ async function run(
 ): Promise<TrainOutcome> {
   const { backend, data, judge } = options;
   const { model, training } = config;
-  const trainable = await createAdversarial({
-    name: config.architecture,
-    backend,
-    model: adversarialImageModel(model, training.augment),
-    config: training,
-    ...(options.from === undefined ? {} : { parameters: options.from }),
-  });
+  const kind = await imageKind(backend, model, training, options.from);
+  const classes = classesOf(model);
   const making = async <T>(from: Trainable, work: (maker: PictureMaker) => Promise<T>): Promise<T> => {
-    const maker = new NetworkMaker({
-      backend,
-      generator: imageGenerator(model),
-      parameters: await from.parameters(),
-      ...{ channels: model.channels, size: model.size, classes: model.classes },
-    });
+    const maker = pictureMaker(model, backend, await from.parameters());
     try {
       return await work(maker);
     } finally {
@@ -178,15 +165,15 @@ async function run(
   const pictures = (count: number, first: number) => (maker: PictureMaker) =>
     maker.make({
       seeds: Array.from({ length: count }, (_, i) => first + i),
-      ...(model.classes > 0 ? { labels: Array.from({ length: count }, (_, i) => i % model.classes) } : {}),
+      ...(classes > 0 ? { labels: Array.from({ length: count }, (_, i) => i % classes) } : {}),
     });
   const sheet = options.sheet;
   try {
     return await train({
       folder,
-      trainable,
+      trainable: kind.trainable,
       config: { ...training, patience: 0 },
-      batch: (step, attempt) => batchOf(data, config, step, attempt),
+      batch: (step, attempt) => batchOf(data, config, kind, step, attempt),
       score: judge.name,
       evaluate: (from) =>
         making(from, async (maker) =>
@@ -205,27 +192,30 @@ async function run(
               return { file };
             },
           }),
-      astray: (result, step) => astray(result, step, training.steps),
-      rollbacks: training.rollbacks,
+      ...(kind.astray === undefined ? {} : { astray: kind.astray }),
+      rollbacks: kind.rollbacks,
       tokensPerStep: training.batch,
       resume: options.resume === true,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.report === undefined ? {} : { report: options.report }),
     });
   } finally {
-    await trainable.close();
+    await kind.trainable.close();
   }
 }
+
+const classesOf = (model: ImageConfig): number => (model.architecture === 'vae' ? 0 : model.classes);
 
 /** Pictures −1 … 1 in the order of a permutation anew for each pass, mirrored at random where the training says so. */
 async function batchOf(
   data: ImageSet,
   { model, training }: ImageRunConfig,
+  kind: ImageKind,
   step: number,
   attempt: number,
 ): Promise<HostTensors> {
-  const { batch, criticSteps, seed, flip } = training;
-  const rows = batch * criticSteps;
+  const { seed, flip } = training;
+  const { rows } = kind;
   const { count } = data.info;
   const places = Array.from({ length: rows }, (_, i) => {
     const at = step * rows + i;
@@ -235,19 +225,13 @@ async function batchOf(
   const values = new Float32Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) values[i] = (bytes[i] as number) / 127.5 - 1;
   if (flip) mirror(values, rows, model.size, new QuickRandom(seed, 'flip', step));
-  return {
-    real: tensor('f32', [rows, model.channels, model.size, model.size], values),
-    ...(model.classes > 0
-      ? {
-          real_labels: tensor(
-            'i32',
-            [rows],
-            places.map((place) => data.labels[place] as number),
-          ),
-        }
-      : {}),
-    attempt: tensor('i32', [1], [attempt]),
-  };
+  const labels = tensor(
+    'i32',
+    [rows],
+    places.map((place) => data.labels[place] as number),
+  );
+  const images = tensor('f32', [rows, model.channels, model.size, model.size], values);
+  return kind.batch(images, classesOf(model) > 0 ? labels : undefined, step, attempt);
 }
 
 function mirror(values: Float32Array, rows: number, size: number, random: QuickRandom): void {
@@ -257,18 +241,4 @@ function mirror(values: Float32Array, rows: number, size: number, random: QuickR
     for (let line = row * stride; line < (row + 1) * stride; line += size)
       values.subarray(line, line + size).reverse();
   }
-}
-
-/** A step's deviation of pixels over the batch below this: every latent gives the same picture. */
-const COLLAPSED = 0.02;
-/** Scores beyond this: the critic no longer tells anything. */
-const EXPLODED = 1e4;
-
-function astray({ metrics = {} }: StepResult, step: number, steps: number): string | undefined {
-  const { spread, real_score: real, fake_score: fake } = metrics;
-  const wild = [real, fake].find((score) => score !== undefined && !(Math.abs(score) < EXPLODED));
-  if (wild !== undefined) return `the critic's scores exploded (${wild})`;
-  // At the very start all pictures are grey.
-  if (step < Math.min(300, steps / 4) || spread === undefined || spread >= COLLAPSED) return undefined;
-  return `the generator collapsed: its pictures differ by ${spread.toFixed(4)} only`;
 }

@@ -5,13 +5,13 @@ import { exists, readText } from '../../base/host.ts';
 import type { HostTensor, HostTensors } from '../../base/tensor.ts';
 import { countParameters } from '../../nn/parameters.ts';
 import { readWeights } from '../text/weights.ts';
-import { type AdversarialImageConfig, adversarialImageConfig, imageGenerator } from './architectures.ts';
+import { type ImageConfig, imageConfig, imageParameters } from './any.ts';
 
 export interface ImageModelInfo {
   folder: string;
   family: 'image';
   architecture: string;
-  config: AdversarialImageConfig;
+  config: ImageConfig;
   /** Of the generator. */
   parameters: number;
   /** Names of the classes, in order; empty for a model without. */
@@ -57,7 +57,7 @@ export async function describeImageModel(folder: string): Promise<ImageModelInfo
     throw new InkstoneError('model_invalid', `${file} is not JSON`, { kind: 'data', cause });
   }
   const read = own.safeParse(raw);
-  const config = adversarialImageConfig.safeParse(read.success ? read.data.model : {});
+  const config = imageConfig.safeParse(read.success ? read.data.model : {});
   if (!read.success || !config.success)
     throw new InkstoneError(
       'model_invalid',
@@ -70,8 +70,8 @@ export async function describeImageModel(folder: string): Promise<ImageModelInfo
     family: 'image',
     architecture: config.data.architecture,
     config: config.data,
-    parameters: countParameters(imageGenerator(config.data).specs),
-    classes: config.data.classes > 0 ? (data?.classes ?? []) : [],
+    parameters: countParameters(imageParameters(config.data)),
+    classes: config.data.architecture !== 'vae' && config.data.classes > 0 ? (data?.classes ?? []) : [],
     created,
     source: (await exists(`${folder}/model.safetensors`)) ? 'model' : 'run',
     card: (await exists(`${folder}/card.md`)) ? await readText(`${folder}/card.md`) : '',
@@ -83,8 +83,8 @@ export async function loadImageModel(folder: string): Promise<ImageModelInfo & {
   const info = await describeImageModel(folder);
   const tensors = await readWeights(folder, info.source);
   const weights: Record<string, HostTensor> = {};
-  for (const { name, shape } of imageGenerator(info.config).specs) {
-    const value = tensors[name] ?? tensors[`generator/average.${name}`];
+  for (const { name, shape } of imageParameters(info.config)) {
+    const value = tensors[name] ?? tensors[`generator/average.${name}`] ?? tensors[`average.${name}`];
     if (value === undefined || value.shape.join() !== shape.join())
       throw new InkstoneError(
         'parameters_differ',

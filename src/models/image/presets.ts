@@ -1,19 +1,18 @@
 /** Image models that are ready to train, by name: sizes, and how they learn. */
 import type { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
-import type { adversarialConfig } from '../../nn/adversarial/config.ts';
-import type { ganConfig } from './gan.ts';
-import type { styleganConfig } from './stylegan.ts';
+import type { imageConfig } from './any.ts';
+import type { ImageTrainingInput } from './training.ts';
 
 export interface ImagePreset {
   id: string;
   title: string;
   description: string;
   /** But for the number of classes, which comes from the data. */
-  model: Omit<z.input<typeof ganConfig>, 'classes'> | Omit<z.input<typeof styleganConfig>, 'classes'>;
+  model: z.input<typeof imageConfig>;
   /** Whether labels are used where the data have them. */
   labels: boolean;
-  training: z.input<typeof adversarialConfig>;
+  training: ImageTrainingInput;
 }
 
 const MNIST = { size: 28, channels: 1, latent: 64, width: 16, widest: 96 } as const;
@@ -28,6 +27,14 @@ const EQUAL = {
   evaluateEvery: 2000,
   checkpointEvery: 500,
   sampleEvery: 1000,
+} as const;
+
+/** One network, one loss: evaluations make pictures, which takes a denoiser long. */
+const ALONE = {
+  evaluateEvery: 2000,
+  checkpointEvery: 500,
+  sampleEvery: 2000,
+  evaluationSamples: 500,
 } as const;
 
 export const imagePresets: readonly ImagePreset[] = [
@@ -71,6 +78,38 @@ export const imagePresets: readonly ImagePreset[] = [
     model: { architecture: 'stylegan2', ...MNIST },
     labels: false,
     training: { ...EQUAL, r1: { weight: 1, every: 16 }, pathLength: { weight: 2, every: 4 } },
+  },
+  {
+    id: 'mnist-vae',
+    title: 'Digits, autoencoder',
+    description: 'A variational autoencoder with sixteen latent numbers.',
+    model: { architecture: 'vae', ...MNIST, latent: 16 },
+    labels: false,
+    training: {
+      steps: 6000,
+      batch: 32,
+      learningRate: 2e-3,
+      optimiser: { name: 'adamw', beta2: 0.99, weightDecay: 0 },
+      schedule: { name: 'linear', warmup: 100, decay: 0.5, floor: 0 },
+      ...ALONE,
+    },
+  },
+  {
+    id: 'mnist-ddpm',
+    title: 'Digits, denoising diffusion',
+    description:
+      'A U-Net that removes noise, with labels and guidance without a classifier; 50 steps a picture.',
+    model: { architecture: 'ddpm', size: 28, channels: 1, width: 24, widest: 64 },
+    labels: true,
+    training: {
+      steps: 6000,
+      batch: 32,
+      learningRate: 2e-3,
+      optimiser: { name: 'adamw', beta2: 0.99, weightDecay: 0 },
+      schedule: { name: 'linear', warmup: 200, decay: 0.5, floor: 0 },
+      ema: 0.998,
+      ...ALONE,
+    },
   },
   {
     id: 'icons-stylegan2',

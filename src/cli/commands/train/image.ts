@@ -14,11 +14,11 @@ import { prepareImages } from '../../../data/image/prepare.ts';
 import type { FeatureNetwork } from '../../../evaluate/image/features.ts';
 import { trainJudge } from '../../../evaluate/image/judge.ts';
 import { type ImageScores, scoreImages, trainingJudge } from '../../../evaluate/image/score-run.ts';
+import { pictureMaker } from '../../../generate/image/any.ts';
 import { encodeSheet } from '../../../generate/image/encode.ts';
-import { NetworkMaker } from '../../../generate/image/maker.ts';
-import { imageGenerator } from '../../../models/image/architectures.ts';
 import { loadImageModel, loadPair } from '../../../models/image/load.ts';
 import { type ImagePreset, imagePreset, imagePresets } from '../../../models/image/presets.ts';
+import type { ImageTrainingInput } from '../../../models/image/training.ts';
 import { findModel } from '../../../operate/registry.ts';
 import { type Backend, createBackend } from '../../../runtime/index.ts';
 import { type ImageRunConfig, trainImages } from '../../../train/image-run.ts';
@@ -187,7 +187,7 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
           sampleEvery: settings.sampleEvery,
         }),
         ...(settings.freeze.length > 0 ? { frozen: settings.freeze } : {}),
-      },
+      } as Partial<ImageTrainingInput>,
       from: settings.from === undefined ? undefined : await loadPair((await findModel(settings.from)).folder),
       judge: { name: score, score: await trainingJudge(network, set) },
       sheet: encodeSheet,
@@ -244,17 +244,11 @@ async function finalScores(
   note: (what: string) => void,
 ): Promise<ImageScores> {
   const { config, weights } = await loadImageModel(out);
-  const maker = new NetworkMaker({
-    backend,
-    generator: imageGenerator(config),
-    parameters: weights,
-    channels: config.channels,
-    size: config.size,
-    classes: config.classes,
-  });
+  const maker = pictureMaker(config, backend, weights);
+  const classes = config.architecture === 'vae' ? 0 : config.classes;
   const test = await testPart(data, out, set);
   const judge =
-    config.classes > 0
+    classes > 0
       ? await trainJudge(
           backend,
           {
@@ -262,7 +256,7 @@ async function finalScores(
               count: set.info.count,
               channels: config.channels,
               size: config.size,
-              classes: config.classes,
+              classes,
             },
             labels: set.labels,
             read: (places) => (set as ImageSet).read(places),
@@ -277,7 +271,7 @@ async function finalScores(
       make: (request) => maker.make(request),
       reference: test ?? set,
       beside: test === undefined ? undefined : set,
-      classes: config.classes,
+      classes,
       judge,
       samples: settings.samples,
       progress: note,

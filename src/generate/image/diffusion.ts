@@ -1,0 +1,195 @@
+/**
+ * Pictures by denoising: DDIM (Song et al. 2021) from a seed's noise, guided towards a label (Ho and Salimans 2022); from a
+ * given picture, or around the parts of one that stay. Knows no files.
+ */
+import { InkstoneError } from '../../base/errors.ts';
+import { type HostTensor, type HostTensors, tensor } from '../../base/tensor.ts';
+import { type DiffusionConfig, diffusionPredict, scheduleOf } from '../../models/image/diffusion.ts';
+import { QuickRandom } from '../../nn/adversarial/draw.ts';
+import type { Backend, Executable } from '../../runtime/contract.ts';
+import { type MakePictures, type PictureMaker, type Pictures, toBytes } from './maker.ts';
+
+export interface MakeByDenoising extends MakePictures {
+  /** Denoising steps; default 50. */
+  steps?: number;
+  /** 0 for the same picture always, 1 for fresh noise each step (η of the paper). */
+  eta?: number;
+  /** How strongly the label counts; 1 leaves it as it was learned, 0 leaves it out. */
+  guidance?: number;
+  /** Pictures to start from, −1 … 1, one a seed. */
+  from?: Float32Array;
+  /** How much of `from` is lost first, 0 … 1; default 0.6. With `keep`, everything that may change is made anew. */
+  strength?: number;
+  /** 1 where `from` stays as it is, one value a pixel `[size · size]`. */
+  keep?: Float32Array;
+}
+
+export interface DiffusionModel {
+  backend: Backend;
+  config: DiffusionConfig;
+  parameters: HostTensors;
+}
+
+const BATCHES = [1, 16, 64] as const;
+
+export class DiffusionMaker implements PictureMaker {
+  private readonly model: DiffusionModel;
+  private readonly compiled = new Map<number, Promise<Executable>>();
+
+  constructor(model: DiffusionModel) {
+    this.model = model;
+  }
+
+  /** @throws InkstoneError `label_unknown`, `picture_differs`, `steps_invalid` */
+  async make(request: MakeByDenoising): Promise<Pictures> {
+    const { channels, size } = this.model.config;
+    const { seeds } = request;
+    this.check(request);
+    const stride = channels * size * size;
+    const pixels = new Uint8Array(seeds.length * stride);
+    for (let at = 0; at < seeds.length; ) {
+      const batch = BATCHES.filter((b) => b <= seeds.length - at).at(-1) as number;
+      const end = at + batch;
+      const values = await this.denoise({
+        ...request,
+        seeds: seeds.slice(at, end),
+        ...(request.labels === undefined ? {} : { labels: request.labels.slice(at, end) }),
+        ...(request.from === undefined ? {} : { from: request.from.subarray(at * stride, end * stride) }),
+      });
+      pixels.set(toBytes(values), at * stride);
+      at = end;
+    }
+    return { count: seeds.length, channels, size, pixels };
+  }
+
+  private check({ seeds, labels, from, keep, steps = 50 }: MakeByDenoising): void {
+    const { classes, channels, size, steps: most } = this.model.config;
+    const wrong = labels?.find(
+      (label) => !Number.isInteger(label) || label < 0 || label >= Math.max(1, classes),
+    );
+    if (wrong !== undefined)
+      throw new InkstoneError('label_unknown', `there is no class ${wrong}`, {
+        kind: 'usage',
+        hint: classes === 0 ? 'this model has no classes' : `classes are 0 to ${classes - 1}`,
+      });
+    if (!Number.isInteger(steps) || steps < 1 || steps > most)
+      throw new InkstoneError('steps_invalid', `${steps} denoising steps are not between 1 and ${most}`, {
+        kind: 'usage',
+        hint: '25 to 100 steps are usual',
+      });
+    const fits =
+      (from === undefined || from.length === seeds.length * channels * size * size) &&
+      (keep === undefined || (keep.length === size * size && from !== undefined));
+    if (!fits)
+      throw new InkstoneError('picture_differs', `the picture or its mask is not ${size} × ${size}`, {
+        kind: 'usage',
+        hint: `give pictures of ${size} × ${size} with ${channels === 1 ? 'one channel' : `${channels} channels`}`,
+      });
+  }
+
+  private async denoise(request: MakeByDenoising): Promise<Float32Array> {
+    const { seeds, from, keep, eta = 0 } = request;
+    const { channels, size } = this.model.config;
+    const stride = channels * size * size;
+    const randoms = seeds.map((seed) => new QuickRandom(seed, 'picture'));
+    const fresh = (): Float32Array => {
+      const all = new Float32Array(seeds.length * stride);
+      randoms.forEach((random, row) => all.set(random.normals(stride), row * stride));
+      return all;
+    };
+    const times = this.times(request);
+    const { signal, noise } = scheduleOf(this.model.config);
+    const begin = times[0] as number;
+    let x = fresh();
+    if (from !== undefined && keep === undefined)
+      x = mixed(from, signal[begin] as number, x, noise[begin] as number);
+    for (let i = 0; i < times.length; i++) {
+      const t = times[i] as number;
+      const next = times[i + 1];
+      const a = signal[t] as number;
+      const b = noise[t] as number;
+      // What is kept is at every step what it would be with that much noise (Lugmayr et al. 2022).
+      if (from !== undefined && keep !== undefined) x = blended(x, mixed(from, a, fresh(), b), keep);
+      const { picture, grain } = await this.split(request, x, t, a, b);
+      if (next === undefined) {
+        x = picture;
+        break;
+      }
+      const c = signal[next] as number;
+      const d = noise[next] as number;
+      // Equation 16: the deviation of the noise that is added anew.
+      const sigma = eta * (d / b) * Math.sqrt(Math.max(0, 1 - (a / c) ** 2));
+      x = mixed(picture, c, grain, Math.sqrt(Math.max(0, d * d - sigma * sigma)));
+      if (sigma > 0) x = mixed(x, 1, fresh(), sigma);
+    }
+    return from !== undefined && keep !== undefined ? blended(x, from, keep) : x;
+  }
+
+  /** Falling times, evenly spread. */
+  private times({ steps = 50, from, keep, strength = 0.6 }: MakeByDenoising): number[] {
+    const { steps: all } = this.model.config;
+    const reach = from !== undefined && keep === undefined ? Math.max(1, Math.round(all * strength)) : all;
+    const count = Math.min(steps, reach);
+    return Array.from({ length: count }, (_, i) => Math.round(((count - i) * reach) / count) - 1);
+  }
+
+  /** The clean picture and the noise that the network sees in x. */
+  private async split(
+    request: MakeByDenoising,
+    x: Float32Array,
+    t: number,
+    a: number,
+    b: number,
+  ): Promise<{ picture: Float32Array; grain: Float32Array }> {
+    const { config } = this.model;
+    const { labels, guidance = config.classes > 0 && labels !== undefined ? 1.5 : 1 } = request;
+    const none = new Array<number>(request.seeds.length).fill(config.classes);
+    const labelled = config.classes > 0 && labels !== undefined;
+    let found = await this.predict(x, t, labelled && guidance !== 0 ? labels : none);
+    if (labelled && guidance !== 0 && guidance !== 1)
+      found = mixed(found, guidance, await this.predict(x, t, none), 1 - guidance);
+    const isNoise = config.prediction === 'noise';
+    const picture = isNoise ? mixed(x, 1 / a, found, -b / a) : mixed(x, a, found, -b);
+    for (let i = 0; i < picture.length; i++) picture[i] = Math.min(1, Math.max(-1, picture[i] as number));
+    // From the picture as it was cut to its range, so that both belong together.
+    return { picture, grain: mixed(x, 1 / b, picture, -a / b) };
+  }
+
+  private async predict(x: Float32Array, t: number, labels: readonly number[]): Promise<Float32Array> {
+    const { backend, config, parameters } = this.model;
+    const batch = labels.length;
+    let compiled = this.compiled.get(batch);
+    if (compiled === undefined) {
+      compiled = backend.compile(diffusionPredict(config, batch), { constants: parameters });
+      this.compiled.set(batch, compiled);
+    }
+    const { prediction } = await (await compiled).run({
+      inputs: {
+        images: tensor('f32', [batch, config.channels, config.size, config.size], Float32Array.from(x)),
+        times: tensor('i32', [batch], new Int32Array(batch).fill(t)),
+        ...(config.classes > 0 ? { labels: tensor('i32', [batch], labels) } : {}),
+      },
+    });
+    return (prediction as HostTensor<'f32'>).data;
+  }
+
+  async close(): Promise<void> {
+    for (const executable of this.compiled.values()) await (await executable).free();
+    this.compiled.clear();
+  }
+}
+
+/** a·x + b·y */
+function mixed(x: Float32Array, a: number, y: Float32Array, b: number): Float32Array {
+  const result = new Float32Array(x.length);
+  for (let i = 0; i < x.length; i++) result[i] = a * (x[i] as number) + b * (y[i] as number);
+  return result;
+}
+
+/** y where the mask is 1, x where it is 0; the mask counts for every channel and picture. */
+function blended(x: Float32Array, y: Float32Array, mask: Float32Array): Float32Array {
+  return x.map((value, i) => {
+    const share = mask[i % mask.length] as number;
+    return value + share * ((y[i] as number) - value);
+  });
+}

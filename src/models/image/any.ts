@@ -1,0 +1,22 @@
+/** All image architectures that make pictures, by their configuration. */
+import { z } from 'zod';
+import type { ParameterSpec } from '../../nn/parameters.ts';
+import { adversarialImageConfig, imageGenerator } from './architectures.ts';
+import { diffusionConfig, unetConfig } from './diffusion.ts';
+import { unetSpecs } from './unet.ts';
+import { vaeConfig, vaeSpecs } from './vae.ts';
+
+export const imageConfig = z.union([adversarialImageConfig, diffusionConfig, vaeConfig]);
+export type ImageConfig = z.infer<typeof imageConfig>;
+
+/** Of what makes the pictures: a pair's generator, without its critic. */
+export function imageParameters(config: ImageConfig): readonly ParameterSpec[] {
+  switch (config.architecture) {
+    case 'ddpm':
+      return unetSpecs(unetConfig(config));
+    case 'vae':
+      return vaeSpecs(config);
+    default:
+      return imageGenerator(config).specs;
+  }
+}
