@@ -1,5 +1,8 @@
 /** Scores and references. */
 export * from './compare-prompts.ts';
+export * from './image/features.ts';
+export * from './image/frechet.ts';
+export * from './image/scores.ts';
 export * from './language-model.ts';
 export * from './masked.ts';
 export * from './metrics/index.ts';

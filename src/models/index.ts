@@ -1,4 +1,8 @@
 /** Architectures and their presets, by family. */
+export * from './image/any.ts';
+export * from './image/architectures.ts';
+export * from './image/load.ts';
+export * from './image/presets.ts';
 export * from './text/any.ts';
 export * from './text/architecture.ts';
 export * from './text/architectures.ts';

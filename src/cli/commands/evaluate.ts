@@ -5,6 +5,7 @@ import { exists, makeTemporaryFolder, readText, removeFile } from '../../base/ho
 import { duration } from '../../base/progress.ts';
 import { z } from '../../base/schema.ts';
 import { prepareText } from '../../data/text/prepare.ts';
+import { familyOf } from '../../models/image/load.ts';
 import { isBert } from '../../models/text/any.ts';
 import type { BertConfig } from '../../models/text/bert.ts';
 import { loadAnyTextModel, type TextModel } from '../../models/text/load.ts';
@@ -14,6 +15,7 @@ import type { Backend } from '../../runtime/contract.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { type CommandContext, command } from '../command.ts';
 import { type BertEvaluation, evaluateBert } from '../evaluate-bert.ts';
+import { evaluateImages, type ImageEvaluation, imageScoreLines } from '../evaluate-image.ts';
 import { evaluateText, type TextEvaluation } from '../evaluate-text.ts';
 import { writeEvaluationCard } from '../evaluation-card.ts';
 
@@ -22,7 +24,10 @@ const whole = z.number().int();
 
 const schema = z.object({
   model: z.string().min(1).describe('a run folder, a model folder or a registered name'),
-  data: z.string().min(1).describe('a text file, a folder, .jsonl, .gz or .tar.gz'),
+  data: z
+    .string()
+    .min(1)
+    .describe('a text file, a folder, .jsonl, .gz or .tar.gz; pictures for an image model'),
   split: z
     .enum(['validation', 'all'])
     .default('validation')
@@ -47,6 +52,14 @@ const schema = z.object({
     .describe('BERT: pairs of passages of each kind that are judged')
     .meta(own),
   field: z.string().min(1).optional().describe('JSON lines: the field with the text').meta(own),
+  features: z
+    .string()
+    .optional()
+    .describe(
+      'pictures: the feature network, a LeNet as safetensors, or pixels; default: what stands beside the data',
+    )
+    .meta(own),
+  samples: whole.min(50).max(50_000).default(10_000).describe('pictures that are made and scored').meta(own),
   weights: z
     .enum(WEIGHT_FORMATS)
     .default('float32')
@@ -63,7 +76,9 @@ const schema = z.object({
 });
 type Settings = z.output<typeof schema>;
 
-type EvaluateResult = (TextEvaluation | BertEvaluation) & { card: string; card_json: string };
+type EvaluateResult =
+  | ((TextEvaluation | BertEvaluation) & { card: string; card_json: string })
+  | ImageEvaluation;
 
 /** The part of the characters that a run kept for validation. */
 async function ownValidation(folder: string): Promise<number | undefined> {
@@ -117,6 +132,7 @@ async function scoreWriter(
 
 async function run(settings: Settings, context: CommandContext): Promise<EvaluateResult> {
   const { id, folder } = await findModel(settings.model);
+  if ((await familyOf(folder)) === 'image') return evaluateImages({ id, folder }, settings, context);
   const model = { ...(await loadAnyTextModel(folder)), name: id };
   const backend = await createBackend(
     settings.device,
@@ -141,6 +157,7 @@ const loss = ([lower, upper]: readonly [number, number] = [0, 0]): [number, numb
 ];
 
 function lines(result: EvaluateResult): string[] {
+  if ('samples' in result) return imageScoreLines(result);
   if ('nats_per_character' in result)
     return [
       `${result.nats_per_character.toFixed(4)} nats per character (${between(result.interval, 4)})`,

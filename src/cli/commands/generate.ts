@@ -1,13 +1,15 @@
-/** `inkstone generate`: continues a prompt with a model, streamed for people, as one object for machines. */
+/** `inkstone generate`: continues a prompt with a text model, streamed for people; makes pictures with an image model. */
 import { randomInt } from 'node:crypto';
 import { InkstoneError } from '../../base/errors.ts';
 import { monotonic, readInput } from '../../base/host.ts';
 import { z } from '../../base/schema.ts';
+import { familyOf } from '../../models/image/load.ts';
 import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
 import { findModel } from '../../operate/registry.ts';
 import { TextGenerator } from '../../operate/text-generator.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { type CommandContext, command } from '../command.ts';
+import { type GenerateImageResult, generateImages, imageFlags } from '../generate-image.ts';
 
 const whole = z.number().int();
 const own = { environment: false } as const;
@@ -39,7 +41,8 @@ const schema = z.object({
     .default([])
     .describe('end before this text; may be given several times')
     .meta(own),
-  count: whole.min(1).max(1000).default(1).describe('texts to write, with seeds one apart').meta(own),
+  count: whole.min(1).max(100_000).default(1).describe('texts or pictures, with seeds one apart').meta(own),
+  ...imageFlags,
   weights: z
     .enum(WEIGHT_FORMATS)
     .default('float32')
@@ -101,8 +104,12 @@ async function write(
   return { ...sample, tokens_per_second: Math.round(sample.tokens / Math.max(seconds, 1e-6)) };
 }
 
-async function run(settings: Settings, context: CommandContext): Promise<GenerateResult> {
+async function run(
+  settings: Settings,
+  context: CommandContext,
+): Promise<GenerateResult | GenerateImageResult> {
   const { id, folder } = await findModel(settings.model);
+  if ((await familyOf(folder)) === 'image') return generateImages({ id, folder }, settings, context);
   const prompt = settings.prompt === '-' ? await readInput() : settings.prompt;
   const seed = settings.seed ?? randomInt(2 ** 31);
   const backend = await createBackend(
@@ -144,16 +151,19 @@ async function run(settings: Settings, context: CommandContext): Promise<Generat
 
 export const generateCommand = command({
   name: 'generate',
-  summary: 'continue a text with a model',
+  summary: 'continue a text, or make pictures, with a model',
   description:
-    'Text appears as it is written. The same model, prompt, settings and seed give the same text, alone or beside others.',
+    'Text appears as it is written; pictures become files with what made them written into them. The same model, prompt, settings and seed give the same text, alone or beside others.',
   schema,
   positionals: ['model'],
   examples: [
     'generate starter --prompt "It was a dark night"',
     'generate runs-out/first --prompt "ROMEO:" --tokens 200 --seed 7 --json',
     'generate runs-out/first --count 3 --temperature 0.9 --top-p 0.95 --stop "THE END"',
+    'generate runs-out/mnist-cgan-1 --label 7 --count 16 --out sevens/',
+    'generate runs-out/mnist-cgan-1 --count 10000 --out samples.npz',
   ],
   run,
-  show: () => undefined,
+  show: (result) =>
+    'text' in result ? undefined : `${result.count} pictures in ${result.out} (seed ${result.seed})`,
 });

@@ -28,14 +28,14 @@ const SEED = 17;
 const floats = (bytes: Uint8Array): Float32Array<ArrayBuffer> =>
   Float32Array.from(bytes, (value) => value / 127.5 - 1);
 
-/** @param steps a thousand are enough for digits */
+/** @param steps default: twenty passes, at most a thousand steps, which are enough for digits */
 export async function trainJudge(
   backend: Backend,
   data: LabelledPictures,
   options: { steps?: number; progress?(step: number, steps: number): void } = {},
 ): Promise<ClassJudge> {
-  const { steps = 1000 } = options;
   const { count, channels, size, classes } = data;
+  const { steps = Math.min(1000, Math.max(60, Math.ceil((20 * count) / BATCH))) } = options;
   const model: JudgeConfig = { channels, size, classes };
   const config = trainingConfig.parse({
     seed: SEED,

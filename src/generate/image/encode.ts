@@ -78,3 +78,20 @@ export async function encodeSheet(
       .toBuffer(),
   );
 }
+
+/** All pictures one after another, as WebP or GIF, without end. `delay` in milliseconds. */
+export async function encodeAnimation(
+  pictures: Pictures,
+  { gif = false, delay = 60, size }: { gif?: boolean; delay?: number; size?: number } = {},
+): Promise<Uint8Array> {
+  const { count, size: side } = pictures;
+  const shown = size ?? side;
+  const frames: Buffer[] = [];
+  for (let i = 0; i < count; i++)
+    frames.push(Buffer.from(await encodePicture(pictures, i, { format: 'png', size: shown })));
+  const animated = sharp(frames, { join: { animated: true } });
+  const options = { loop: 0, delay: new Array<number>(count).fill(delay) };
+  return new Uint8Array(
+    await (gif ? animated.gif(options) : animated.webp({ ...options, quality: 90 })).toBuffer(),
+  );
+}

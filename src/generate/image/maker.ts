@@ -3,7 +3,7 @@
  * mixed and interpolated styles. Knows no files and no formats.
  */
 import { InkstoneError } from '../../base/errors.ts';
-import { type HostTensor, type HostTensors, sizeOf, tensor } from '../../base/tensor.ts';
+import { allocate, type HostTensor, type HostTensors, sizeOf, tensor } from '../../base/tensor.ts';
 import type { GeneratorNetwork } from '../../nn/adversarial/contract.ts';
 import { QuickRandom } from '../../nn/adversarial/draw.ts';
 import { parameterTypes } from '../../nn/parameters.ts';
@@ -17,6 +17,10 @@ export interface MakePictures {
   labels?: readonly number[];
   /** 1 leaves the variety as it was trained; nearer to 0, pictures come nearer to the average. */
   truncation?: number;
+  /** Where the model has styles: the later layers of each picture take those of this seed, from `crossover` on. */
+  mixWith?: { seeds: readonly number[]; crossover: number };
+  /** Latents in place of the seeds' own, one a picture: for the way between two pictures. */
+  latents?: readonly Float32Array[];
 }
 
 /** `[count, channels, size, size]`, 0 … 255. */
@@ -64,26 +68,28 @@ export class NetworkMaker implements PictureMaker {
   }
 
   /** @throws InkstoneError `label_unknown`, `truncation_invalid` */
-  async make({ seeds, labels, truncation = 1 }: MakePictures): Promise<Pictures> {
+  async make(request: MakePictures): Promise<Pictures> {
     const { channels, size } = this.model;
-    this.check(labels, truncation);
+    const { seeds } = request;
+    this.check(request);
     const pixels = new Uint8Array(seeds.length * channels * size * size);
     for (let at = 0; at < seeds.length; ) {
       const left = seeds.length - at;
       const batch = BATCHES.filter((b) => b <= left).at(-1) as number;
-      const values = await this.batch(
-        seeds.slice(at, at + batch),
-        labels?.slice(at, at + batch) ?? new Array<number>(batch).fill(0),
-        truncation,
-      );
+      const values = await this.batch(rowsOf(request, at, at + batch));
       pixels.set(toBytes(values), at * channels * size * size);
       at += batch;
     }
     return { count: seeds.length, channels, size, pixels };
   }
 
-  private check(labels: readonly number[] | undefined, truncation: number): void {
-    const { classes } = this.model;
+  private check({ labels, truncation = 1, mixWith }: MakePictures): void {
+    const { classes, generator } = this.model;
+    if (mixWith !== undefined && generator.styles === undefined)
+      throw new InkstoneError('styles_missing', 'this model has no styles to mix', {
+        kind: 'unsupported',
+        hint: 'StyleGAN has; train with a stylegan preset',
+      });
     const wrong = labels?.find(
       (label) => !Number.isInteger(label) || label < 0 || label >= Math.max(1, classes),
     );
@@ -99,13 +105,11 @@ export class NetworkMaker implements PictureMaker {
       });
   }
 
-  private async batch(
-    seeds: readonly number[],
-    labels: readonly number[],
-    truncation: number,
-  ): Promise<Float32Array> {
+  private async batch(request: MakePictures): Promise<Float32Array> {
+    const { seeds, truncation = 1 } = request;
     const batch = seeds.length;
-    const inputs = this.drawn(seeds, labels);
+    const labels = request.labels ?? new Array<number>(batch).fill(0);
+    const inputs = this.drawn(request, labels);
     if (this.model.generator.styles === undefined) {
       if (truncation !== 1) inputs.latents = scaled(inputs.latents as HostTensor<'f32'>, truncation);
       return valuesOf(await this.run('images', batch, inputs), 'images');
@@ -127,18 +131,20 @@ export class NetworkMaker implements PictureMaker {
   }
 
   /** Each row from its own seed alone. */
-  private drawn(seeds: readonly number[], labels: readonly number[]): Record<string, HostTensor> {
+  private drawn(
+    { seeds, mixWith, latents }: MakePictures,
+    labels: readonly number[],
+  ): Record<string, HostTensor> {
     const { generator } = this.model;
-    const rows = seeds.map((seed) => generator.draw(new QuickRandom(seed, 'picture'), 1));
-    const joined: Record<string, HostTensor> = { labels: tensor('i32', [labels.length], labels) };
-    for (const [name, { dtype, shape }] of Object.entries(rows[0] as HostTensors)) {
-      const all = tensor(
-        dtype,
-        [seeds.length, ...shape.slice(1)],
-        rows.flatMap((row) => [...(row[name] as HostTensor).data].map(Number)),
-      );
-      joined[name] = name === 'crossover' ? unmixed(all as HostTensor<'i32'>) : all;
-    }
+    const rowFor = (seed: number): HostTensors => generator.draw(new QuickRandom(seed, 'picture'), 1);
+    const joined: Record<string, HostTensor> = {
+      ...stacked(seeds.map(rowFor)),
+      labels: tensor('i32', [labels.length], labels),
+    };
+    if (latents !== undefined) joined.latents = stackedValues(latents);
+    if (joined.crossover !== undefined)
+      joined.crossover = everywhere(joined.crossover, mixWith?.crossover ?? NEVER);
+    if (mixWith !== undefined) joined.mixed = stacked(mixWith.seeds.map(rowFor)).latents as HostTensor;
     return joined;
   }
 
@@ -156,7 +162,11 @@ export class NetworkMaker implements PictureMaker {
     let total: Float64Array | undefined;
     for (let at = 0; at < AVERAGED; at += batch) {
       const seeds = Array.from({ length: batch }, (_, i) => at + i);
-      const result = await this.run('styles', batch, this.drawn(seeds, new Array<number>(batch).fill(label)));
+      const result = await this.run(
+        'styles',
+        batch,
+        this.drawn({ seeds }, new Array<number>(batch).fill(label)),
+      );
       const { data, shape } = result.styles as HostTensor<'f32'>;
       const [, layers, width] = shape as readonly [number, number, number];
       total ??= new Float64Array(width);
@@ -225,6 +235,52 @@ const scaled = (x: HostTensor<'f32'>, by: number): HostTensor =>
     x.data.map((v) => v * by),
   );
 
-/** Nobody asked for a mixture: all layers take the first latent. */
-const unmixed = (x: HostTensor<'i32'>): HostTensor =>
-  tensor('i32', x.shape, new Int32Array(sizeOf(x.shape)).fill(2 ** 30));
+/** No layer takes the second latent's style. */
+const NEVER = 2 ** 30;
+
+const everywhere = (x: HostTensor, value: number): HostTensor =>
+  tensor('i32', x.shape, new Int32Array(sizeOf(x.shape)).fill(value));
+
+/** Rows of one picture each, one after another. */
+function stacked(rows: readonly HostTensors[]): Record<string, HostTensor> {
+  const all: Record<string, HostTensor> = {};
+  for (const [name, { dtype, shape }] of Object.entries(rows[0] as HostTensors)) {
+    const width = sizeOf(shape);
+    const data = allocate(dtype as 'f32', width * rows.length);
+    rows.forEach((row, i) => data.set((row[name] as HostTensor<'f32'>).data, i * width));
+    all[name] = tensor(dtype as 'f32', [rows.length, ...shape.slice(1)], data);
+  }
+  return all;
+}
+
+function stackedValues(rows: readonly Float32Array[]): HostTensor {
+  const width = (rows[0] as Float32Array).length;
+  const data = new Float32Array(rows.length * width);
+  rows.forEach((row, i) => data.set(row, i * width));
+  return tensor('f32', [rows.length, width], data);
+}
+
+function rowsOf(request: MakePictures, from: number, to: number): MakePictures {
+  const { seeds, labels, mixWith, latents } = request;
+  return {
+    ...request,
+    seeds: seeds.slice(from, to),
+    ...(labels === undefined ? {} : { labels: labels.slice(from, to) }),
+    ...(mixWith === undefined ? {} : { mixWith: { ...mixWith, seeds: mixWith.seeds.slice(from, to) } }),
+    ...(latents === undefined ? {} : { latents: latents.slice(from, to) }),
+  };
+}
+
+/** The way between two latents on the sphere that they lie on (Shoemake 1985), `part` 0 … 1. */
+export function between(a: Float32Array, b: Float32Array, part: number): Float32Array {
+  const length = (x: Float32Array): number => Math.sqrt(x.reduce((total, v) => total + v * v, 0));
+  const cosine = a.reduce((total, v, i) => total + v * (b[i] as number), 0) / (length(a) * length(b));
+  const angle = Math.acos(Math.min(1, Math.max(-1, cosine)));
+  const share = (x: number): number => (angle < 1e-4 ? x : Math.sin(x * angle) / Math.sin(angle));
+  return a.map((v, i) => share(1 - part) * v + share(part) * (b[i] as number));
+}
+
+/** The latent that a seed stands for. */
+export function latentOf(generator: GeneratorNetwork, seed: number): Float32Array {
+  return (generator.draw(new QuickRandom(seed, 'picture'), 1).latents as HostTensor<'f32'>).data;
+}

@@ -1,8 +1,9 @@
 /** Opens an image model's folder: a served model or a run. Knows files and configuration; runs nothing. */
 import { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
-import { exists, readText } from '../../base/host.ts';
+import { exists, readBytes, readText } from '../../base/host.ts';
 import type { HostTensor, HostTensors } from '../../base/tensor.ts';
+import { readSafetensors } from '../../formats/safetensors.ts';
 import { countParameters } from '../../nn/parameters.ts';
 import { readWeights } from '../text/weights.ts';
 import { type ImageConfig, imageConfig, imageParameters } from './any.ts';
@@ -99,12 +100,16 @@ export async function loadImageModel(folder: string): Promise<ImageModelInfo & {
 /** Both networks of a run's last checkpoint, by their own names: what another run may start from. */
 export async function loadPair(folder: string): Promise<HostTensors> {
   const info = await describeImageModel(folder);
-  const tensors = await readWeights(folder, info.source);
+  const last = `${folder}/checkpoints/last.safetensors`;
+  // The best checkpoint holds the average generator alone.
+  const tensors = (await exists(last))
+    ? readSafetensors(await readBytes(last)).tensors
+    : await readWeights(folder, info.source);
   const pair: Record<string, HostTensor> = {};
   for (const [name, value] of Object.entries(tensors)) {
     const own = /^(?:generator|critic)\/((?:generator|critic)\..*)$/.exec(name)?.[1];
     if (own !== undefined) pair[own] = value;
-    else if (/^(generator|critic)\./.test(name)) pair[name] = value;
+    else if (!/^(moment|momentum|average)/.test(name)) pair[name] = value;
   }
   return pair;
 }

@@ -9,22 +9,20 @@ import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import { codeVersion } from '../../../base/version.ts';
 import type { ImageSet } from '../../../data/image/array-file.ts';
-import { findIdx } from '../../../data/image/idx.ts';
 import { prepareImages } from '../../../data/image/prepare.ts';
 import type { FeatureNetwork } from '../../../evaluate/image/features.ts';
-import { trainJudge } from '../../../evaluate/image/judge.ts';
-import { type ImageScores, scoreImages, trainingJudge } from '../../../evaluate/image/score-run.ts';
-import { pictureMaker } from '../../../generate/image/any.ts';
+import { type ImageScores, trainingJudge } from '../../../evaluate/image/score-run.ts';
 import { encodeSheet } from '../../../generate/image/encode.ts';
-import { loadImageModel, loadPair } from '../../../models/image/load.ts';
+import { loadPair } from '../../../models/image/load.ts';
 import { type ImagePreset, imagePreset, imagePresets } from '../../../models/image/presets.ts';
 import type { ImageTrainingInput } from '../../../models/image/training.ts';
 import { findModel } from '../../../operate/registry.ts';
-import { type Backend, createBackend } from '../../../runtime/index.ts';
+import { createBackend } from '../../../runtime/index.ts';
 import { type ImageRunConfig, trainImages } from '../../../train/image-run.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
+import { scoreFolder } from '../../evaluate-image.ts';
 import { featureNetwork } from '../../image-features.ts';
 import { defined, freeFolder } from '../../train-text-plan.ts';
 
@@ -206,7 +204,10 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
     });
     const scores =
       result.state === 'succeeded'
-        ? await finalScores({ data, out, set, network, backend }, settings, note)
+        ? await scoreFolder(
+            { data, work: path.join(out, 'data'), folder: out, set, network, backend },
+            { samples: settings.samples, note },
+          )
         : {};
     const summary = {
       ...scores,
@@ -227,73 +228,6 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
     await set?.close();
     await backend.close();
   }
-}
-
-interface Trained {
-  data: string;
-  out: string;
-  set: ImageSet;
-  network: FeatureNetwork;
-  backend: Backend;
-}
-
-/** Of the best checkpoint, as the protocol has it. */
-async function finalScores(
-  { data, out, set, network, backend }: Trained,
-  settings: Settings,
-  note: (what: string) => void,
-): Promise<ImageScores> {
-  const { config, weights } = await loadImageModel(out);
-  const maker = pictureMaker(config, backend, weights);
-  const classes = config.architecture === 'vae' ? 0 : config.classes;
-  const test = await testPart(data, out, set);
-  const judge =
-    classes > 0
-      ? await trainJudge(
-          backend,
-          {
-            ...{
-              count: set.info.count,
-              channels: config.channels,
-              size: config.size,
-              classes,
-            },
-            labels: set.labels,
-            read: (places) => (set as ImageSet).read(places),
-          },
-          { progress: (step, steps) => note(`training the judge of classes: ${step}/${steps}`) },
-        )
-      : undefined;
-  try {
-    return await scoreImages({
-      backend,
-      network,
-      make: (request) => maker.make(request),
-      reference: test ?? set,
-      beside: test === undefined ? undefined : set,
-      classes,
-      judge,
-      samples: settings.samples,
-      progress: note,
-    });
-  } finally {
-    await judge?.close();
-    await test?.close();
-    await maker.close();
-  }
-}
-
-/** The test pictures of IDX files, where they have some. */
-async function testPart(data: string, out: string, set: ImageSet): Promise<ImageSet | undefined> {
-  const files = await findIdx(data, 'test').catch(() => undefined);
-  if (files === undefined || files.images === (await findIdx(data, 'train').catch(() => undefined))?.images)
-    return undefined;
-  return prepareImages(data, {
-    folder: path.join(out, 'data', 'test'),
-    size: set.info.size,
-    channels: set.info.channels as 1 | 3,
-    split: 'test',
-  });
 }
 
 export const trainImageCommand = command({

@@ -1,0 +1,160 @@
+import { promises as fs } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { unzipSync } from 'fflate';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readSafetensors } from '../../formats/safetensors.ts';
+import { runMain } from '../testing.ts';
+
+let folder: string;
+let data: string;
+let model: string;
+
+beforeAll(async () => {
+  folder = await fs.mkdtemp(path.join(os.tmpdir(), 'inkstone-pictures-'));
+  data = path.join(folder, 'data');
+  model = path.join(folder, 'run');
+  for (const [name, left] of [
+    ['left', 1],
+    ['right', 9],
+  ] as const) {
+    await fs.mkdir(path.join(data, name), { recursive: true });
+    for (let i = 0; i < 30; i++) {
+      const pixels = Buffer.alloc(256);
+      for (let y = 2; y < 6 + (i % 8); y++)
+        for (let x = left; x < left + 5; x++) pixels[y * 16 + x] = 150 + 3 * i;
+      const raw = { width: 16, height: 16, channels: 1 as const };
+      await sharp(pixels, { raw })
+        .png()
+        .toFile(path.join(data, name, `${i}.png`));
+    }
+  }
+  await fs.writeFile(path.join(data, 'left', 'broken.png'), 'no picture');
+  const result = await train(model, '--steps', '24');
+  expect(result.status, result.error.message).toBe(0);
+  expect(result.json).toMatchObject({ state: 'succeeded', steps: 24, samples: 50, features: 'pixels' });
+  expect(result.json.fid_pixels).toBeGreaterThan(0);
+  expect(result.json.class_accuracy).toBeGreaterThanOrEqual(0);
+});
+afterAll(() => fs.rm(folder, { recursive: true, force: true }));
+
+const train = (out: string, ...more: string[]) => {
+  const given = ['--preset', '--data'].filter((flag) => !more.includes(flag));
+  return runMain([
+    ...['train', 'image', '--out', out, '--samples', '50', '--json'],
+    ...['--evaluate-every', '12', '--checkpoint-every', '6', '--sample-every', '12'],
+    ...given.flatMap((flag) => [flag, flag === '--data' ? data : 'tiny-gan']),
+    ...more,
+  ]);
+};
+
+const bytes = (file: string): Promise<Buffer> => fs.readFile(file);
+
+describe('train image', () => {
+  test('leaves a whole run folder: settings, curve, sheets, checkpoints', async () => {
+    const config = JSON.parse((await bytes(path.join(model, 'config.json'))).toString());
+    expect(config).toMatchObject({
+      family: 'image',
+      data: { count: 60, classes: ['left', 'right'], skipped: 1 },
+    });
+    const lines = (await bytes(path.join(model, 'metrics.jsonl'))).toString().trim().split('\n');
+    const metrics = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    expect(metrics.filter(({ type }) => type === 'evaluate').map(({ step }) => step)).toEqual([12, 24]);
+    const sheet = await sharp(path.join(model, 'samples', 'step-0000024.png')).metadata();
+    expect([sheet.width, sheet.height]).toEqual([2 * (8 * 17 + 1), 2 * (8 * 17 + 1)]);
+  });
+
+  test('starts from another run, with layers that do not learn', async () => {
+    const tuned = path.join(folder, 'tuned');
+    const { json, status } = await train(
+      tuned,
+      '--steps',
+      '3',
+      '--from',
+      model,
+      '--freeze',
+      'critic.picture',
+    );
+    expect(status).toBe(0);
+    expect(json.steps).toBe(3);
+    const tensors = async (run: string) =>
+      readSafetensors(await bytes(path.join(run, 'checkpoints/last.safetensors'))).tensors;
+    const before = await tensors(model);
+    const after = await tensors(tuned);
+    expect(after['critic/critic.picture.weight']).toEqual(before['critic/critic.picture.weight']);
+    expect(after['critic/critic.last.weight']).not.toEqual(before['critic/critic.last.weight']);
+  });
+
+  test('refuses bad input and leaves nothing behind', async () => {
+    const refused = path.join(folder, 'refused');
+    const cases: [string[], string][] = [
+      [['--data', path.join(folder, 'nothing')], 'data_missing'],
+      [['--preset', 'nothing'], 'preset_unknown'],
+      [['--batch', '100'], 'data_too_little'],
+    ];
+    for (const [words, code] of cases) {
+      const { error, status } = await train(refused, ...words);
+      expect([error.code, status > 0]).toEqual([code, true]);
+    }
+    expect((await train(model)).error.code).toBe('run_exists');
+    expect((await train(model, '--resume', '--steps', '5')).error.code).toBe('settings_differ');
+  });
+});
+
+describe('generate', () => {
+  test('pictures by seed as files that say what made them', async () => {
+    const out = path.join(folder, 'made');
+    const words = ['generate', model, '--count', '3', '--seed', '5', '--label', 'right', '--json'];
+    const first = await runMain([...words, '--out', out]);
+    expect(first.json.files).toHaveLength(3);
+    const files = first.json.files as string[];
+    const about = await sharp(files[1]).metadata();
+    expect([about.width, about.height, about.format]).toEqual([16, 16, 'png']);
+    expect(about.xmp?.toString()).toContain('&quot;seed&quot;:6');
+    // The same picture alone, larger, in another format.
+    const one = path.join(folder, 'one.webp');
+    await runMain([...['generate', model, '--seed', '6', '--label', '1', '--pixels', '64'], '--out', one]);
+    const large = await sharp(one).metadata();
+    expect([large.width, large.format]).toEqual([64, 'webp']);
+    const again = await runMain([...words, '--out', path.join(folder, 'again')]);
+    expect(await bytes((again.json.files as string[])[2] as string)).toEqual(await bytes(files[2] as string));
+  });
+
+  test('as an array, and as a way from one to the next', async () => {
+    const npz = path.join(folder, 'samples.npz');
+    await runMain(['generate', model, '--count', '300', '--seed', '1', '--out', npz, '--json']);
+    const arrays = unzipSync(await bytes(npz));
+    const images = arrays['images.npy'] as Uint8Array;
+    expect(Buffer.from(images).toString('latin1')).toContain("'descr': '|u1'");
+    expect(Buffer.from(images).toString('latin1')).toContain("'shape': (300, 16, 16)");
+    expect(images.length % 64).toBe((300 * 256) % 64);
+    expect(arrays['labels.npy']).toBeDefined();
+    const film = path.join(folder, 'film.webp');
+    const { json } = await runMain([
+      ...['generate', model, '--count', '2', '--between', '4', '--seed', '1', '--out', film, '--json'],
+    ]);
+    expect(json.count).toBe(8);
+    expect((await sharp(film, { animated: true }).metadata()).pages).toBe(8);
+  });
+
+  test.each([
+    [['--label', 'above'], 'label_unknown'],
+    [['--mix', '3'], 'styles_missing'],
+    [['--guidance', '2'], 'unsupported_setting'],
+    [['--count', '2', '--out', 'one.png'], 'out_single'],
+  ])('refuses %j', async (words, code) => {
+    const { error } = await runMain(['generate', model, '--seed', '1', '--json', ...words]);
+    expect(error.code).toBe(code);
+  });
+});
+
+test('evaluate gives the scores of the training again, and a card', async () => {
+  const result = JSON.parse((await bytes(path.join(model, 'result.json'))).toString());
+  const out = path.join(folder, 'card');
+  const { json } = await runMain([
+    ...['evaluate', model, '--data', data, '--samples', '50', '--out', out, '--json'],
+  ]);
+  expect(json.fid_pixels).toBeCloseTo(result.fid_pixels, 4);
+  expect(await fs.readFile(path.join(out, 'card.md'), 'utf8')).toContain('fid_pixels');
+});

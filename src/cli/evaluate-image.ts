@@ -1,0 +1,177 @@
+/** `inkstone evaluate` of an image model: all scores of docs/protocol-image.md, and a card. */
+import path from 'node:path';
+import { makeFolder, makeTemporaryFolder, removeFile, timestamp, writeFile } from '../base/host.ts';
+import { codeVersion } from '../base/version.ts';
+import type { ImageSet } from '../data/image/array-file.ts';
+import { findIdx } from '../data/image/idx.ts';
+import { prepareImages } from '../data/image/prepare.ts';
+import type { FeatureNetwork } from '../evaluate/image/features.ts';
+import { trainJudge } from '../evaluate/image/judge.ts';
+import { type ImageScores, scoreImages } from '../evaluate/image/score-run.ts';
+import { pictureMaker } from '../generate/image/any.ts';
+import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
+import type { Backend } from '../runtime/contract.ts';
+import { createBackend } from '../runtime/index.ts';
+import type { CommandContext } from './command.ts';
+import { featureNetwork } from './image-features.ts';
+
+export interface ImageEvaluation extends ImageScores {
+  card: string;
+  card_json: string;
+}
+
+interface EvaluateImageSettings {
+  data: string;
+  features?: string | undefined;
+  samples: number;
+  out?: string | undefined;
+  device: 'cpu' | 'webgpu';
+  threads?: number | undefined;
+}
+
+export async function evaluateImages(
+  { id, folder }: { id: string; folder: string },
+  settings: EvaluateImageSettings,
+  context: CommandContext,
+): Promise<ImageEvaluation> {
+  const model = await loadImageModel(folder);
+  const { data, samples } = settings;
+  const note = (what: string): void => context.progress.show(what);
+  const backend = await createBackend(
+    settings.device,
+    settings.threads === undefined ? {} : { threads: settings.threads },
+  );
+  const work = await makeTemporaryFolder('inkstone-evaluate');
+  let set: ImageSet | undefined;
+  let network: FeatureNetwork | undefined;
+  try {
+    const { size, channels } = model.config;
+    set = await prepareImages(data, { folder: work, size, channels: channels as 1 | 3, fit: 'contain' });
+    network = await featureNetwork(settings.features, data, size, backend);
+    const scores = await scoreFolder({ data, work, folder, set, network, backend }, { samples, note });
+    return { ...scores, ...(await writeCard(id, model, set, scores, settings.out)) };
+  } finally {
+    await network?.close();
+    await set?.close();
+    await backend.close();
+    await removeFile(work);
+  }
+}
+
+export interface ScoredFolder {
+  data: string;
+  /** Where prepared pictures may be kept. */
+  work: string;
+  /** The model. */
+  folder: string;
+  /** The prepared pictures, the training part where there are two. */
+  set: ImageSet;
+  network: FeatureNetwork;
+  backend: Backend;
+}
+
+/** Against the test pictures where the data have such, else against all. */
+export async function scoreFolder(
+  { data, work, folder, set, network, backend }: ScoredFolder,
+  { samples, note }: { samples: number; note: (what: string) => void },
+): Promise<ImageScores> {
+  const { config, weights } = await loadImageModel(folder);
+  const maker = pictureMaker(config, backend, weights);
+  const classes = config.architecture === 'vae' ? 0 : config.classes;
+  const test = await testPart(data, work, set);
+  const labelled = classes > 0 && set.info.classes.length === classes;
+  const judge = labelled
+    ? await trainJudge(
+        backend,
+        {
+          ...{ count: set.info.count, channels: config.channels, size: config.size, classes },
+          labels: set.labels,
+          read: (places) => set.read(places),
+        },
+        { progress: (step, steps) => note(`training the judge of classes: ${step}/${steps}`) },
+      )
+    : undefined;
+  try {
+    return await scoreImages({
+      backend,
+      network,
+      make: (request) => maker.make(request),
+      reference: test ?? set,
+      beside: test === undefined ? undefined : set,
+      classes,
+      judge,
+      samples,
+      progress: note,
+    });
+  } finally {
+    await judge?.close();
+    await test?.close();
+    await maker.close();
+  }
+}
+
+/** The test pictures of IDX files, where they have some. */
+async function testPart(data: string, work: string, set: ImageSet): Promise<ImageSet | undefined> {
+  const part = async (split: 'train' | 'test'): Promise<string | undefined> =>
+    (await findIdx(data, split).catch(() => undefined))?.images;
+  const images = await part('test');
+  if (images === undefined || images === (await part('train'))) return undefined;
+  return prepareImages(data, {
+    folder: path.join(work, 'test'),
+    size: set.info.size,
+    channels: set.info.channels as 1 | 3,
+    split: 'test',
+  });
+}
+
+/** Every number that is a score, for people. */
+export function imageScoreLines(scores: Partial<ImageScores>): string[] {
+  const own = Object.entries(scores).filter(
+    ([name, value]) =>
+      typeof value === 'number' && (name.endsWith(`_${scores.features}`) || name === 'class_accuracy'),
+  );
+  return [
+    `${scores.samples} samples, features of ${scores.features}`,
+    ...own.map(([name, value]) => `${name.padEnd(24)} ${(value as number).toFixed(4)}`),
+  ];
+}
+
+async function writeCard(
+  id: string,
+  model: ImageModelInfo,
+  set: ImageSet,
+  scores: ImageScores,
+  out: string | undefined,
+): Promise<{ card: string; card_json: string }> {
+  const folder = out ?? path.join('runs-out', `evaluate-${id.replaceAll('/', '-')}`);
+  await makeFolder(folder);
+  const facts = {
+    model: id,
+    architecture: model.architecture,
+    parameters: model.parameters,
+    data: { fingerprint: set.info.fingerprint, pictures: set.info.count, classes: set.info.classes },
+    scores,
+    rules: 'docs/protocol-image.md',
+    version: await codeVersion(),
+    at: timestamp(),
+  };
+  const card = path.join(folder, 'card.md');
+  const json = path.join(folder, 'card.json');
+  const rows = imageScoreLines(scores).map((line) => `    ${line}`);
+  await writeFile(
+    card,
+    [
+      `# ${id}`,
+      '',
+      `${model.architecture}, ${model.parameters} parameters, pictures of ${model.config.size} × ${model.config.size}.`,
+      `Scored against ${set.info.count} pictures (SHA-256 ${set.info.fingerprint}) by ${facts.rules}, version ${facts.version}, ${facts.at}.`,
+      '',
+      ...rows,
+      '',
+      'Scores on these features are not to be compared with scores on others.',
+      '',
+    ].join('\n'),
+  );
+  await writeFile(json, `${JSON.stringify(facts, null, 2)}\n`);
+  return { card, card_json: json };
+}

@@ -1,0 +1,367 @@
+/** `inkstone generate` of an image model: pictures by seed, as files, as an array, as a way from one to another. */
+import { randomInt } from 'node:crypto';
+import path from 'node:path';
+import { InkstoneError } from '../base/errors.ts';
+import { makeFolder, monotonic, readBytes, writeFile } from '../base/host.ts';
+import { z } from '../base/schema.ts';
+import { tensor } from '../base/tensor.ts';
+import { codeVersion } from '../base/version.ts';
+import { decodePicture } from '../data/image/decode.ts';
+import { writeNpz } from '../formats/npz.ts';
+import { pictureMaker } from '../generate/image/any.ts';
+import type { MakeByDenoising } from '../generate/image/diffusion.ts';
+import {
+  encodeAnimation,
+  encodePicture,
+  PICTURE_FORMATS,
+  type PictureFormat,
+} from '../generate/image/encode.ts';
+import {
+  between,
+  latentOf,
+  type MakePictures,
+  type PictureMaker,
+  type Pictures,
+} from '../generate/image/maker.ts';
+import type { ImageConfig } from '../models/image/any.ts';
+import { imageGenerator } from '../models/image/architectures.ts';
+import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
+import { vaeGenerator } from '../models/image/vae.ts';
+import { createBackend } from '../runtime/index.ts';
+import type { CommandContext } from './command.ts';
+
+const own = { environment: false } as const;
+const whole = z.number().int();
+
+/** Flags that only pictures have. */
+export const imageFlags = {
+  out: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'pictures: a folder, one file, an .npz (images and labels), or a .webp/.gif with --between; default runs-out/MODEL-pictures',
+    )
+    .meta(own),
+  label: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('pictures: their class, by name or number; several take turns; default: all classes in turn')
+    .meta(own),
+  truncation: z
+    .number()
+    .min(0)
+    .max(2)
+    .default(1)
+    .describe('pictures: 1 for the whole variety, 0.7 for typical ones')
+    .meta(own),
+  format: z.enum(PICTURE_FORMATS).default('png').describe('pictures: the file format in a folder').meta(own),
+  pixels: whole
+    .min(8)
+    .max(4096)
+    .optional()
+    .describe('pictures: side of the files; default: as made')
+    .meta(own),
+  mix: whole.min(0).optional().describe('StyleGAN: later layers take the styles of this seed').meta(own),
+  mixFrom: whole.min(1).max(16).default(4).describe('StyleGAN: the layer from which --mix counts').meta(own),
+  between: whole
+    .min(2)
+    .max(500)
+    .optional()
+    .describe('pictures: frames from each seed to the next, as an animation (.webp or .gif)')
+    .meta(own),
+  guidance: z
+    .number()
+    .min(0)
+    .max(20)
+    .optional()
+    .describe('diffusion: how strongly the label counts')
+    .meta(own),
+  denoise: whole.min(1).max(1000).optional().describe('diffusion: denoising steps; default 50').meta(own),
+  from: z.string().min(1).optional().describe('diffusion: a picture to start from').meta(own),
+  strength: z
+    .number()
+    .gt(0)
+    .max(1)
+    .default(0.6)
+    .describe('diffusion: how much of --from may change')
+    .meta(own),
+  mask: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('diffusion: a picture that is white where --from is to be made anew')
+    .meta(own),
+};
+const flags = z.object(imageFlags);
+
+export interface GenerateImageSettings extends z.output<typeof flags> {
+  seed?: number | undefined;
+  count: number;
+  device: 'cpu' | 'webgpu';
+  threads?: number | undefined;
+}
+
+export interface GenerateImageResult {
+  model: string;
+  count: number;
+  seed: number;
+  out: string;
+  files?: string[];
+  pictures_per_second: number;
+}
+
+export async function generateImages(
+  { id, folder }: { id: string; folder: string },
+  settings: GenerateImageSettings,
+  context: CommandContext,
+): Promise<GenerateImageResult> {
+  const model = await loadImageModel(folder);
+  const backend = await createBackend(
+    settings.device,
+    settings.threads === undefined ? {} : { threads: settings.threads },
+  );
+  const maker = pictureMaker(model.config, backend, model.weights);
+  try {
+    const seed = settings.seed ?? randomInt(2 ** 31);
+    const seeds = Array.from({ length: settings.count }, (_, i) => seed + i);
+    const labels = labelsOf(settings.label, model, settings.count);
+    const request: MakeByDenoising = {
+      seeds,
+      ...(labels === undefined ? {} : { labels }),
+      truncation: settings.truncation,
+      ...(await denoising(settings, model.config)),
+      ...(settings.mix === undefined
+        ? {}
+        : { mixWith: { seeds: seeds.map(() => settings.mix as number), crossover: settings.mixFrom } }),
+    };
+    const begun = monotonic();
+    const out = settings.out ?? path.join('runs-out', `${id.replaceAll('/', '-')}-pictures`);
+    const done = { model: id, count: settings.count, seed, out };
+    if (settings.between !== undefined) {
+      const frames = await way(maker, model.config, request, settings.between);
+      const file = /\.(webp|gif)$/i.test(out) ? out : `${out}.webp`;
+      await makeFolder(path.dirname(file));
+      await writeFile(file, await encodeAnimation(frames, { gif: /\.gif$/i.test(file), ...sized(settings) }));
+      return { ...done, out: file, count: frames.count, pictures_per_second: rate(frames.count, begun) };
+    }
+    const pictures = await inParts(maker, request, context);
+    const speed = rate(settings.count, begun);
+    if (/\.npz$/i.test(out)) {
+      await makeFolder(path.dirname(out));
+      await writeFile(out, asArrays(pictures, labels));
+      return { ...done, pictures_per_second: speed };
+    }
+    const files = await writePictures(pictures, out, settings, { id, model, request });
+    return { ...done, files, pictures_per_second: speed };
+  } finally {
+    await maker.close();
+    await backend.close();
+  }
+}
+
+const rate = (count: number, begun: number): number =>
+  Number((count / Math.max(1e-6, (monotonic() - begun) / 1000)).toPrecision(4));
+
+const sized = ({ pixels }: GenerateImageSettings): { size?: number } =>
+  pixels === undefined ? {} : { size: pixels };
+
+/** @throws InkstoneError `label_unknown` */
+export function labelsOf(
+  wanted: readonly string[],
+  { classes, config }: ImageModelInfo,
+  count: number,
+): number[] | undefined {
+  const known = config.architecture === 'vae' ? 0 : config.classes;
+  if (known === 0) {
+    if (wanted.length === 0) return undefined;
+    throw new InkstoneError('label_unknown', 'this model has no classes', {
+      kind: 'usage',
+      hint: 'leave --label out',
+    });
+  }
+  const numbers = wanted.map((label) => {
+    const named = classes.indexOf(label);
+    const number = named >= 0 ? named : Number(label);
+    if (Number.isInteger(number) && number >= 0 && number < known) return number;
+    throw new InkstoneError('label_unknown', `there is no class ${label}`, {
+      kind: 'usage',
+      hint: `the classes are ${classes.slice(0, 20).join(', ') || `0 to ${known - 1}`}`,
+    });
+  });
+  return Array.from({ length: count }, (_, i) =>
+    numbers.length > 0 ? (numbers[i % numbers.length] as number) : i % known,
+  );
+}
+
+async function denoising(
+  settings: GenerateImageSettings,
+  config: ImageConfig,
+): Promise<Partial<MakeByDenoising>> {
+  const { guidance, denoise, from, mask } = settings;
+  if (config.architecture !== 'ddpm') {
+    if (guidance !== undefined || denoise !== undefined || from !== undefined || mask !== undefined)
+      throw new InkstoneError(
+        'unsupported_setting',
+        'only a diffusion model can be guided or start from a picture',
+        {
+          kind: 'unsupported',
+          hint: 'train one: inkstone train image --preset mnist-ddpm',
+        },
+      );
+    return {};
+  }
+  if (mask !== undefined && from === undefined)
+    throw new InkstoneError('setting_missing', 'a mask needs the picture that it belongs to', {
+      kind: 'usage',
+      hint: 'give it with --from',
+    });
+  const { size, channels } = config;
+  const picture = async (file: string, as: number): Promise<Uint8Array> => {
+    const decoded = await decodePicture(await readBytes(file), {
+      size,
+      channels: as as 1 | 3,
+      fit: 'contain',
+    });
+    if ('pixels' in decoded) return decoded.pixels;
+    throw new InkstoneError('picture_invalid', `${file}: ${decoded.problem}`, {
+      kind: 'data',
+      hint: 'give a PNG, JPEG, WebP, AVIF, GIF or SVG',
+    });
+  };
+  const start = from === undefined ? undefined : await picture(from, channels);
+  const free = mask === undefined ? undefined : await picture(mask, 1);
+  const repeated = (one: Float32Array): Float32Array => {
+    const all = new Float32Array(one.length * settings.count);
+    for (let i = 0; i < settings.count; i++) all.set(one, i * one.length);
+    return all;
+  };
+  return {
+    ...(guidance === undefined ? {} : { guidance }),
+    ...(denoise === undefined ? {} : { steps: denoise }),
+    strength: settings.strength,
+    ...(start === undefined ? {} : { from: repeated(Float32Array.from(start, (v) => v / 127.5 - 1)) }),
+    ...(free === undefined ? {} : { keep: Float32Array.from(free, (v) => 1 - v / 255) }),
+  };
+}
+
+/** In parts, so that long work shows how far it is and ends when asked. */
+async function inParts(
+  maker: PictureMaker,
+  request: MakeByDenoising,
+  context: CommandContext,
+): Promise<Pictures> {
+  const total = request.seeds.length;
+  const part = 256;
+  let all: Pictures | undefined;
+  for (let at = 0; at < total; at += part) {
+    context.signal.throwIfAborted();
+    const end = Math.min(total, at + part);
+    const made = await maker.make({
+      ...request,
+      seeds: request.seeds.slice(at, end),
+      ...(request.labels === undefined ? {} : { labels: request.labels.slice(at, end) }),
+      ...(request.mixWith === undefined
+        ? {}
+        : { mixWith: { ...request.mixWith, seeds: request.mixWith.seeds.slice(at, end) } }),
+      ...(request.from === undefined
+        ? {}
+        : {
+            from: request.from.subarray(
+              (request.from.length / total) * at,
+              (request.from.length / total) * end,
+            ),
+          }),
+    });
+    all ??= { ...made, count: total, pixels: new Uint8Array((made.pixels.length / made.count) * total) };
+    all.pixels.set(made.pixels, (made.pixels.length / made.count) * at);
+    if (total > part) context.progress.show(`${end}/${total} pictures`);
+  }
+  return all as Pictures;
+}
+
+/** `images` `[n, size, size]` (`[n, channels, size, size]` for colour) u8, and `labels` `[n]` i32. */
+function asArrays(
+  { count, channels, size, pixels }: Pictures,
+  labels: readonly number[] | undefined,
+): Uint8Array {
+  const shape = channels === 1 ? [count, size, size] : [count, channels, size, size];
+  return writeNpz({
+    images: tensor('u8', shape, pixels),
+    labels: tensor('i32', [count], labels ?? new Int32Array(count)),
+  });
+}
+
+async function writePictures(
+  pictures: Pictures,
+  out: string,
+  settings: GenerateImageSettings,
+  made: { id: string; model: ImageModelInfo; request: MakePictures },
+): Promise<string[]> {
+  const ending = /\.(png|webp|jpe?g|avif)$/i.exec(out)?.[1]?.toLowerCase();
+  if (ending !== undefined && pictures.count > 1)
+    throw new InkstoneError(
+      'out_single',
+      `${out} is one file, and ${pictures.count} pictures were asked for`,
+      {
+        kind: 'usage',
+        hint: 'give a folder with --out',
+      },
+    );
+  const format =
+    ending === undefined ? settings.format : ((ending === 'jpg' ? 'jpeg' : ending) as PictureFormat);
+  await makeFolder(ending === undefined ? out : path.dirname(out));
+  const version = await codeVersion();
+  const files: string[] = [];
+  for (let i = 0; i < pictures.count; i++) {
+    const seed = made.request.seeds[i];
+    const label = made.request.labels?.[i];
+    const file =
+      ending === undefined
+        ? path.join(out, `${String(i).padStart(5, '0')}-seed${seed}.${format === 'jpeg' ? 'jpg' : format}`)
+        : out;
+    const parameters = {
+      model: made.id,
+      architecture: made.model.architecture,
+      seed,
+      ...(label === undefined ? {} : { label, class: made.model.classes[label] }),
+      truncation: settings.truncation,
+      version,
+    };
+    await writeFile(file, await encodePicture(pictures, i, { format, parameters, ...sized(settings) }));
+    files.push(file);
+  }
+  return files;
+}
+
+/** Frames on the way from each seed's picture to the next one's, and back to the first. */
+async function way(
+  maker: PictureMaker,
+  config: ImageConfig,
+  request: MakePictures,
+  frames: number,
+): Promise<Pictures> {
+  if (config.architecture === 'ddpm')
+    throw new InkstoneError('unsupported_setting', 'a diffusion model has no latent to go along', {
+      kind: 'unsupported',
+      hint: 'use a GAN, a StyleGAN or an autoencoder',
+    });
+  const generator = config.architecture === 'vae' ? vaeGenerator(config) : imageGenerator(config);
+  const seeds =
+    request.seeds.length > 1 ? request.seeds : [request.seeds[0] as number, (request.seeds[0] as number) + 1];
+  const ends = seeds.map((seed) => latentOf(generator, seed));
+  const latents = ends.flatMap((from, i) => {
+    const to = ends[(i + 1) % ends.length] as Float32Array;
+    return Array.from({ length: frames }, (_, frame) => between(from, to, frame / frames));
+  });
+  const labels = request.labels;
+  return maker.make({
+    ...request,
+    // One noise for all frames: only the latent moves.
+    seeds: latents.map(() => seeds[0] as number),
+    latents,
+    ...(labels === undefined
+      ? {}
+      : { labels: latents.map((_, i) => labels[Math.floor(i / frames) % labels.length] as number) }),
+  });
+}

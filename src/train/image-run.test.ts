@@ -1,0 +1,207 @@
+import { promises as fs } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Trainable } from '../base/contracts/trainable.ts';
+import { makeFolder, makeTemporaryFolder, removeFile, writeFile } from '../base/host.ts';
+import { Random } from '../base/rng.ts';
+import { type HostTensors, tensor } from '../base/tensor.ts';
+import { aboutFile, ImageSet, pixelsFile } from '../data/image/array-file.ts';
+import { readSafetensors } from '../formats/safetensors.ts';
+import type { Pictures } from '../generate/image/maker.ts';
+import { type ImagePreset, imagePreset } from '../models/image/presets.ts';
+import { type Backend, createBackend } from '../runtime/index.ts';
+import { astray } from './image-kinds.ts';
+import { trainImages } from './image-run.ts';
+import { RunFolder } from './run-folder.ts';
+import { train } from './trainer.ts';
+
+let folder: string;
+let data: ImageSet;
+let backend: Backend;
+const SIDE = 16;
+
+beforeAll(async () => {
+  folder = await makeTemporaryFolder('image-run');
+  backend = await createBackend('cpu', { threads: 1, inline: true });
+  const place = `${folder}/data`;
+  await makeFolder(place);
+  const random = new Random(1, 'pictures');
+  // Upright or lying bars.
+  const pixels = new Uint8Array(80 * SIDE * SIDE);
+  for (let i = 0; i < 80; i++) {
+    const at = 2 + random.integer(10);
+    for (let k = 0; k < SIDE; k++)
+      for (let w = 0; w < 3; w++)
+        pixels[i * SIDE * SIDE + (i % 2 === 0 ? k * SIDE + at + w : (at + w) * SIDE + k)] = 230;
+  }
+  await writeFile(pixelsFile(place), pixels);
+  await writeFile(
+    aboutFile(place),
+    JSON.stringify({
+      ...{ count: 80, size: SIDE, channels: 1, classes: ['lying', 'upright'], fingerprint: 'bars' },
+      ...{ skipped: [], alike: [], names: [], labels: Array.from({ length: 80 }, (_, i) => (i + 1) % 2) },
+    }),
+  );
+  data = await ImageSet.open(place);
+});
+afterAll(async () => {
+  await data.close();
+  await backend.close();
+  await removeFile(folder);
+});
+
+const small = { size: SIDE, channels: 1, width: 4, widest: 16 } as const;
+const alone = {
+  batch: 16,
+  learningRate: 4e-3,
+  optimiser: { name: 'adamw' },
+  schedule: { warmup: 5 },
+} as const;
+const presets: Record<string, ImagePreset> = {
+  gan: imagePreset('tiny-gan'),
+  stylegan2: {
+    ...imagePreset('tiny-gan'),
+    model: { architecture: 'stylegan2', ...small, latent: 8, style: 8, mapping: 2 },
+    training: {
+      ...{ steps: 20, batch: 8, r1: { weight: 1, every: 4 }, pathLength: { weight: 2, every: 4 } },
+      augment: { name: 'ada', span: 500 },
+      flip: true,
+    },
+  },
+  diffusiongan: {
+    ...imagePreset('tiny-gan'),
+    training: { steps: 20, batch: 8, augment: { name: 'diffusion', most: 50 } },
+  },
+  ddpm: {
+    ...imagePreset('tiny-gan'),
+    model: { architecture: 'ddpm', ...small, widest: 8, steps: 50 },
+    training: { steps: 20, ema: 0.9, ...alone },
+  },
+  vae: {
+    ...imagePreset('tiny-gan'),
+    model: { architecture: 'vae', ...small, latent: 4 },
+    training: { steps: 20, ...alone },
+    labels: false,
+  },
+};
+
+const often = { steps: 12, evaluateEvery: 6, checkpointEvery: 3, sampleEvery: 0, evaluationSamples: 50 };
+const brightness = (pictures: Pictures): Promise<number> =>
+  Promise.resolve(pictures.pixels.reduce((a, b) => a + b, 0) / pictures.pixels.length);
+
+const run = (preset: ImagePreset, out: string, more: Partial<Parameters<typeof trainImages>[0]> = {}) =>
+  trainImages({
+    ...{ preset, data, out, backend, training: often },
+    judge: { name: 'brightness', score: brightness },
+    ...more,
+  });
+
+const lastOf = async (out: string) =>
+  readSafetensors(await fs.readFile(`${out}/checkpoints/last.safetensors`));
+
+describe.each(Object.keys(presets))('%s', (name) => {
+  const preset = presets[name] as ImagePreset;
+
+  it('ends with the same bytes whether it was stopped in between or not', async () => {
+    const whole = await run(preset, `${folder}/${name}-whole`);
+    expect(whole).toMatchObject({ state: 'succeeded', steps: 12, score: 'brightness' });
+    expect(whole.validationLoss).toBeGreaterThan(0);
+    const out = `${folder}/${name}-parts`;
+    const stop = new AbortController();
+    const part = await run(preset, out, {
+      signal: stop.signal,
+      report: ({ step, phase }) => {
+        if (step === 6 && phase === 'saving') stop.abort();
+      },
+    });
+    expect(part).toMatchObject({ state: 'stopped', early: 'signal' });
+    const rest = await run(preset, out, { resume: true });
+    expect(rest.bestValidationLoss).toBe(whole.bestValidationLoss);
+    expect(await lastOf(out)).toEqual(await lastOf(`${folder}/${name}-whole`));
+  });
+});
+
+describe('what goes wrong', () => {
+  it('other settings and other data are not gone on with', async () => {
+    const out = `${folder}/gan-parts`;
+    await expect(
+      run(presets.gan as ImagePreset, out, { resume: true, training: { ...often, batch: 4 } }),
+    ).rejects.toMatchObject({ code: 'settings_differ' });
+    await expect(run(presets.gan as ImagePreset, out)).rejects.toMatchObject({ code: 'run_exists' });
+  });
+
+  it('a run that goes astray goes back, takes another course and says so', async () => {
+    const out = new RunFolder(`${folder}/astray`);
+    await out.open();
+    const seen: string[] = [];
+    let value = 0;
+    const kept = (): HostTensors => ({ value: tensor('f32', [1], [value]) });
+    const trainable: Trainable = {
+      state: async () => kept(),
+      restore: async (state) => {
+        value = Number(state.value?.data[0]);
+      },
+      parameters: async () => kept(),
+      // The first two courses lead astray at step 7.
+      step: async (batch, step) => {
+        const attempt = Number(batch.attempt?.data[0]);
+        seen.push(`${step}/${attempt}`);
+        value += 1;
+        return { loss: 1, metrics: { spread: step === 7 && attempt < 2 ? 0 : 1 } };
+      },
+      evaluate: () => Promise.reject(new Error('not asked')),
+      close: async () => undefined,
+    };
+    const outcome = await train({
+      ...{ folder: out, trainable, resume: false, tokensPerStep: 1, rollbacks: 2 },
+      config: { steps: 10, evaluateEvery: 10, checkpointEvery: 5, sampleEvery: 0, patience: 0 },
+      batch: async (_, attempt) => ({ attempt: tensor('i32', [1], [attempt]) }),
+      evaluate: async () => value,
+      astray: ({ metrics }) => (metrics?.spread === 0 ? 'it collapsed' : undefined),
+    });
+    expect(outcome).toMatchObject({ state: 'succeeded', steps: 10, validationLoss: 10 });
+    expect(seen.join(' ')).toBe('0/0 1/0 2/0 3/0 4/0 5/0 6/0 7/0 5/1 6/1 7/1 5/2 6/2 7/2 8/2 9/2');
+    const lines = (await fs.readFile(out.file('metrics.jsonl'), 'utf8')).trim().split('\n');
+    const back = lines.map((line) => JSON.parse(line)).filter(({ type }) => type === 'rollback');
+    expect(back.at(-1)).toMatchObject({ step: 5, from: 8, rollbacks: 2, why: 'it collapsed' });
+  });
+
+  it('astray is what has collapsed or exploded, but not at the start', () => {
+    const metrics = { spread: 0.3, real_score: 2, fake_score: -2 };
+    expect(astray({ loss: 1, metrics }, 500, 1000)).toBeUndefined();
+    expect(astray({ loss: 1, metrics: { ...metrics, spread: 0.001 } }, 10, 1000)).toBeUndefined();
+    expect(astray({ loss: 1, metrics: { ...metrics, spread: 0.001 } }, 500, 1000)).toMatch('collapsed');
+    expect(astray({ loss: 1, metrics: { ...metrics, fake_score: Number.NaN } }, 10, 1000)).toMatch(
+      'exploded',
+    );
+  });
+});
+
+describe('learns', () => {
+  it('a denoiser: pictures that are bars, lying or upright as they were asked for', async () => {
+    const out = `${folder}/ddpm-long`;
+    let last: Pictures | undefined;
+    const score = (pictures: Pictures): Promise<number> => {
+      last = pictures;
+      return Promise.resolve(1);
+    };
+    await run(presets.ddpm as ImagePreset, out, {
+      training: { ...often, steps: 300, evaluateEvery: 300, learningRate: 1e-2 } as never,
+      judge: { name: 'one', score },
+    });
+    // Along a lying bar rows are even; across it they are not.
+    const { pixels, count } = last as Pictures;
+    let right = 0;
+    for (let i = 0; i < count; i++) {
+      let along = 0;
+      let across = 0;
+      for (let y = 0; y < SIDE - 1; y++)
+        for (let x = 0; x < SIDE - 1; x++) {
+          const at = i * SIDE * SIDE + y * SIDE + x;
+          along += Math.abs((pixels[at] as number) - (pixels[at + 1] as number));
+          across += Math.abs((pixels[at] as number) - (pixels[at + SIDE] as number));
+        }
+      if (along < across === (i % 2 === 0)) right++;
+    }
+    expect(right / count).toBeGreaterThan(0.8);
+  });
+});
