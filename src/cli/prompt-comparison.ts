@@ -15,6 +15,7 @@ import {
   taskMetrics,
 } from '../evaluate/index.ts';
 import { loadTextModel } from '../models/text/load.ts';
+import { chatTemplateFor } from '../operate/chat-templates.ts';
 import { evaluatePrompts, type NamedPrompt, type PromptEvaluation } from '../operate/prompt-evaluation.ts';
 import { findModel } from '../operate/registry.ts';
 import { TextEmbedder } from '../operate/text-embedder.ts';
@@ -22,7 +23,7 @@ import type { Embed } from '../prompt/index.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
-import { chatTemplateFor, homeSetting, own, unescaped } from './prompt-settings.ts';
+import { homeSetting, own, unescaped } from './prompt-settings.ts';
 
 const whole = z.number().int();
 

@@ -3,14 +3,10 @@ import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, homeFolder, readInput, readText } from '../base/host.ts';
 import { z } from '../base/schema.ts';
-import type { TextModelInfo } from '../models/text/load.ts';
 import {
-  CHAT_TEMPLATES,
-  type ChatTemplate,
   compilePrompt,
   type PromptDefinition,
   PromptRegistry,
-  templateOfCheckpoint,
   type Values,
   type Variables,
   valueOfText,
@@ -85,32 +81,4 @@ export async function readValues(
     values = { ...values, [name]: valueOfText(variables[name], word.slice(at + 1)) };
   }
   return values;
-}
-
-/** By name; else the checkpoint's own, else the plain one. @throws InkstoneError `chat_template_unknown` */
-export async function chatTemplateFor(
-  given: string | undefined,
-  info?: Pick<TextModelInfo, 'folder'>,
-): Promise<ChatTemplate> {
-  if (given !== undefined) {
-    const named = CHAT_TEMPLATES[given];
-    if (named !== undefined) return named;
-    throw new InkstoneError('chat_template_unknown', `there is no chat template "${given}"`, {
-      kind: 'usage',
-      hint: `there are ${Object.keys(CHAT_TEMPLATES).join(', ')}`,
-    });
-  }
-  return (
-    (info === undefined ? undefined : await checkpointTemplate(info.folder)) ??
-    (CHAT_TEMPLATES.plain as ChatTemplate)
-  );
-}
-
-/** The chat template that a Hugging Face folder brings along. */
-export async function checkpointTemplate(folder: string): Promise<ChatTemplate | undefined> {
-  const file = path.join(folder, 'tokenizer_config.json');
-  if (!(await exists(file))) return undefined;
-  const beside = path.join(folder, 'chat_template.jinja');
-  const config = JSON.parse(await readText(file)) as Record<string, unknown>;
-  return templateOfCheckpoint(config, (await exists(beside)) ? await readText(beside) : undefined);
 }

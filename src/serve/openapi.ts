@@ -1,5 +1,6 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
+import { promptBody, promptEvaluationBody, promptRenderBody } from './prompt-routes.ts';
 import { chatBody, completionBody, embeddingBody, inspectBody, trainingBody } from './schemas.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
@@ -33,7 +34,12 @@ function operation(summary: string, more: object = {}): object {
   };
 }
 
-const byId = { parameters: [{ name: 'id', in: 'path', required: true, schema: { type: 'string' } }] };
+const named = (...names: string[]): object => ({
+  parameters: names.map((name) => ({ name, in: 'path', required: true, schema: { type: 'string' } })),
+});
+const byId = named('id');
+const byName = named('name');
+const byLabel = named('name', 'label');
 
 export function openApi(version: string): object {
   return {
@@ -57,6 +63,29 @@ export function openApi(version: string): object {
           requestBody: body(inspectBody),
         }),
       },
+      '/api/prompts': {
+        get: operation('Prompts with their newest versions and labels'),
+        post: operation('Keeps a prompt as a new version', { requestBody: body(promptBody) }),
+      },
+      '/api/prompts/{name}': { get: operation('One version: ?at= a number or a label', byName) },
+      '/api/prompts/{name}/history': { get: operation('All versions and where labels pointed', byName) },
+      '/api/prompts/{name}/diff': { get: operation('What changed: ?from= and ?to=', byName) },
+      '/api/prompts/{name}/labels/{label}': {
+        put: operation('Points a label at a version', byLabel),
+        delete: operation('Takes a label away', byLabel),
+      },
+      '/api/prompt-render': {
+        post: operation('Fills a prompt in', { requestBody: body(promptRenderBody) }),
+      },
+      '/api/prompt-evaluations': {
+        get: operation('Comparisons of prompts'),
+        post: operation('Compares prompts on questions with known answers', {
+          requestBody: body(promptEvaluationBody),
+        }),
+      },
+      '/api/prompt-evaluations/{id}': { get: operation('One comparison with its result', byId) },
+      '/api/prompt-evaluations/{id}/stop': { post: operation('Stops it; answers are kept', byId) },
+      '/api/prompt-evaluations/{id}/resume': { post: operation('Goes on with it', byId) },
       '/api/files': {
         get: operation('Uploaded files'),
         post: operation('Uploads a file', {

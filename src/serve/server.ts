@@ -22,6 +22,7 @@ import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
 import { addPages } from './pages.ts';
+import { addPromptRoutes } from './prompt-routes.ts';
 import { addStudioRoutes } from './studio-routes.ts';
 import { addUploads } from './uploads.ts';
 
@@ -179,6 +180,7 @@ async function buildApp(
   addFineTuning(app, context);
   addStudioRoutes(app, context);
   addInspection(app, context);
+  addPromptRoutes(app, context);
   await addPages(app);
   return app;
 }

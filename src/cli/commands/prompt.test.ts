@@ -36,6 +36,9 @@ beforeAll(async () => {
   model = path.join(folder, 'run');
   data = await file('test.jsonl', rows(6));
   pool = await file('pool.jsonl', rows(3));
+  await file('ask.txt', 'Q: {{question}}\nA:\n');
+  const other = { text: 'A: {{question}}', variables: { question: { type: 'string' } } };
+  await file('ask.json', JSON.stringify(other));
   const text = Array.from({ length: 900 }, (_, i) => {
     const animal = animals[(i * 7 + (i >> 3)) % 3] as (typeof animals)[number];
     return `Q: ${animal}\nA: ${sounds[animal]}\n\n`;
@@ -60,8 +63,7 @@ describe('the registry', () => {
       'first',
     );
     expect(first.json).toMatchObject({ name: 'ask', version: 1, added: true });
-    const definition = { text: 'A: {{question}}', variables: { question: { type: 'string' } } };
-    const changed = await file('ask.json', JSON.stringify(definition));
+    const changed = path.join(folder, 'ask.json');
     expect((await prompt('add', 'ask', changed, '--label', 'staging')).json).toMatchObject({ version: 2 });
     expect((await prompt('add', 'ask', changed)).json).toMatchObject({ version: 2, added: false });
     expect((await prompt('label', 'ask@1', 'production')).json).toMatchObject({

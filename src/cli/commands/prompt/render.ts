@@ -1,5 +1,6 @@
 /** `inkstone prompt render`: a prompt with its values filled in, as a model would read it. */
 import { z } from '../../../base/schema.ts';
+import { chatTemplateFor } from '../../../operate/chat-templates.ts';
 import { findModel } from '../../../operate/registry.ts';
 import {
   compilePrompt,
@@ -11,14 +12,7 @@ import {
 import { createBackend } from '../../../runtime/index.ts';
 import { command } from '../../command.ts';
 import { openEmbedder } from '../../prompt-comparison.ts';
-import {
-  chatTemplateFor,
-  findPrompt,
-  homeSetting,
-  openPrompts,
-  own,
-  readValues,
-} from '../../prompt-settings.ts';
+import { findPrompt, homeSetting, openPrompts, own, readValues } from '../../prompt-settings.ts';
 
 const schema = z.object({
   prompt: z.string().min(1).describe('NAME, NAME@VERSION, NAME@LABEL, or a file').meta(own),
