@@ -101,9 +101,12 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
   async *generate(request: TextRequest, signal?: AbortSignal): AsyncGenerator<TextEvent> {
     const { sampling } = request;
     const given = this.tokenizer.encode(request.prompt);
+    // What its makers put before a text; a chat template may have written it already.
+    const { prefix = [] } = this.tokenizer;
+    const begun = prefix.length === 0 || given[0] === prefix[0];
     const tokens =
-      given.length > 0
-        ? given
+      given.length > 0 || !begun
+        ? [...(begun ? [] : prefix), ...given]
         : [this.tokenizer.endOfText ?? this.tokenizer.encode('\n', { unknown: 'skip' })[0] ?? 0];
     const constraint =
       sampling.constraint === undefined

@@ -14,7 +14,7 @@ TEXT = ["The quick brown fox jumps over the lazy dog, doesn't it?", 'Running run
         'A naïve café résumé, and Straße.', 'The words of the world are worn wording.', '机器学习 模型 的 世界', '1,000 words - 3.14!'] * 4
 TORTURE = ['', ' ', 'The quickest runner.', "don't", 'CAFÉ naïve e\u0301', '机器学习 models 模型。', 'a\tb\nc\r\nd', 'x' * 101, 'word' * 30,
            '\u200b\u00ad zero\u200bwidth', '\u0000null\ufffd', '👩‍👩‍👧 emoji 😀', 'مرحبا بالعالم', 'हिन्दी पाठ', 'ภาษาไทย', 'ｆｕｌｌ　ｗｉｄｔｈ',
-           '$5^2`~=+<>|', '…—“”‘’«»', 'İstanbul ΣΑΣ ﬁn', '\u00a0nbsp\u3000wide', 'ア イ か\u3099', '한국어 텍스트', '１２３ ½ ²', '[MASK] [CLS]', '##ing']
+           '$5^2`~=+<>|', '…—“”‘’«»', 'İstanbul ΣΑΣ ﬁn', '\u00a0nbsp\u3000wide', 'ア イ か\u3099', '한국어 텍스트', '１２３ ½ ²', '[MASK] [CLS]', '##ing', 'the [MASK]worn', 'next\u0085line a\ufeffb c\u000bd\u000ce f\u001cg h\u180ei', 'ΌΣΟΣ ΣΣ']
 
 
 def main():

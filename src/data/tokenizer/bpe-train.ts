@@ -3,7 +3,8 @@
  * while only the words that hold it are touched (Sennrich et al. 2016, alg. 1, with incremental counts).
  */
 import { InkstoneError } from '../../base/errors.ts';
-import { BpeTokenizer, byteTokens, pairKey } from './bpe.ts';
+import { BpeTokenizer, byteTokens } from './bpe.ts';
+import { pairKey } from './bpe-merge.ts';
 import { ownCopy, WORDS } from './byte-alphabet.ts';
 
 /** Counts words as text arrives. */

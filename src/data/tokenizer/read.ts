@@ -1,6 +1,6 @@
 /**
- * Reads a Hugging Face `tokenizer.json`: byte-level BPE (GPT-2 and its kin), WordPiece (BERT), and our character
- * vocabularies.
+ * Reads a Hugging Face `tokenizer.json`: byte-level BPE (GPT-2), WordPiece (BERT) and our character vocabularies have
+ * code of their own; every other one is put together from its parts.
  * @throws InkstoneError `tokenizer_invalid`, `tokenizer_unsupported`
  */
 import { z } from 'zod';
@@ -8,30 +8,41 @@ import { InkstoneError } from '../../base/errors.ts';
 import { BpeTokenizer, END_OF_TEXT } from './bpe.ts';
 import { characterToByte } from './byte-alphabet.ts';
 import { CharacterTokenizer } from './characters.ts';
+import { addedToken } from './pipeline/added-tokens.ts';
+import { invalidFile } from './pipeline/errors.ts';
+import { PipelineTokenizer } from './pipeline/pipeline.ts';
+import { checkMerges, vocabularyMap } from './pipeline/vocabulary.ts';
 import type { Tokenizer } from './tokenizer.ts';
-import { WordPieceTokenizer } from './wordpiece.ts';
+import { LONGEST_WORD, WORDPIECE_SPECIAL, WordPieceTokenizer } from './wordpiece.ts';
 
 const model = z.object({
-  type: z.string().default('BPE'),
+  type: z.string().optional(),
   // Checked below: tokens may have any name, `__proto__` too.
-  vocab: z.custom<Record<string, unknown>>((value) => typeof value === 'object' && value !== null),
+  vocab: z.custom<unknown>((value) => typeof value === 'object' && value !== null),
   merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).default([]),
   dropout: z.number().nullish(),
+  unk_token: z.string().nullish(),
   continuing_subword_prefix: z.string().nullish(),
   end_of_word_suffix: z.string().nullish(),
+  max_input_chars_per_word: z.number().nullish(),
+  byte_fallback: z.boolean().nullish(),
   ignore_merges: z.boolean().nullish(),
 });
 
 const file = z.object({
-  added_tokens: z.array(z.object({ id: z.number().int().min(0), content: z.string() })).default([]),
+  added_tokens: z.array(addedToken).default([]),
   normalizer: z.unknown().optional(),
-  pre_tokenizer: z
-    .object({ type: z.string(), add_prefix_space: z.boolean().nullish(), use_regex: z.boolean().nullish() })
-    .nullish(),
+  pre_tokenizer: z.unknown().optional(),
+  decoder: z.unknown().optional(),
   model,
 });
+type File = z.output<typeof file>;
+
+/** Characters of a file: the largest that makers publish have 35 million. */
+const LONGEST_FILE = 2 ** 28;
 
 export function readTokenizer(json: string): Tokenizer {
+  if (json.length > LONGEST_FILE) throw invalidFile(`it has ${json.length} characters`);
   let raw: unknown;
   try {
     raw = JSON.parse(json);
@@ -43,107 +54,110 @@ export function readTokenizer(json: string): Tokenizer {
     throw new InkstoneError('tokenizer_invalid', `tokenizer.json: ${z.prettifyError(read.error)}`, {
       kind: 'data',
     });
-  const { model, normalizer, pre_tokenizer: pre, added_tokens: added } = read.data;
-  if (model.type === 'WordPiece')
-    return wordPiece(vocabularyOf(model.vocab), normalizer, model.continuing_subword_prefix);
-  if (model.type !== 'BPE')
-    throw unsupported(
-      `a tokenizer of the type ${model.type}`,
-      'byte-level BPE, WordPiece and character tokenizers can be read',
-    );
-  // Whatever would give other ids than its makers meant is refused, not passed over.
-  if (normalizer !== null && normalizer !== undefined) throw unsupported('a tokenizer with a normalizer');
-  if (model.dropout) throw unsupported('a tokenizer with dropout');
-  if (model.continuing_subword_prefix || model.end_of_word_suffix)
-    throw unsupported('a tokenizer that marks the parts of words');
-  if (model.ignore_merges === true) throw unsupported('a tokenizer that takes whole words without merges');
-  const vocab = vocabularyOf(model.vocab);
-  if (pre === null || pre === undefined) return characters(vocab, model.merges.length);
-  if (pre.type !== 'ByteLevel' || pre.add_prefix_space === true || pre.use_regex === false)
-    throw unsupported(`the pre-tokenizer ${JSON.stringify(pre)}`, 'ByteLevel as GPT-2 has it is known');
-  return byteLevel(vocab, model.merges, added);
+  try {
+    return ownForm(read.data) ?? new PipelineTokenizer(raw);
+  } catch (thrown) {
+    if (!(thrown instanceof z.ZodError)) throw thrown;
+    throw new InkstoneError('tokenizer_invalid', `tokenizer.json: ${z.prettifyError(thrown)}`, {
+      kind: 'data',
+      cause: thrown,
+    });
+  }
 }
 
-function invalid(why: string): InkstoneError {
-  return new InkstoneError('tokenizer_invalid', `tokenizer.json is damaged: ${why}`, {
-    kind: 'data',
-    hint: 'copy or fetch it again',
-  });
+/** The forms that have faster code of their own, and that learning gives; undefined for all others. */
+function ownForm({ model, normalizer, pre_tokenizer, added_tokens, decoder }: File): Tokenizer | undefined {
+  if (model.type === 'WordPiece') return wordPiece(model, normalizer, pre_tokenizer, added_tokens);
+  const marked =
+    model.continuing_subword_prefix || model.end_of_word_suffix || model.byte_fallback || model.ignore_merges;
+  const plain = normalizer === null || normalizer === undefined;
+  if ((model.type ?? 'BPE') !== 'BPE' || Array.isArray(model.vocab) || model.dropout || marked || !plain)
+    return undefined;
+  if (pre_tokenizer === null || pre_tokenizer === undefined) return characters(model, added_tokens);
+  const level = byteLevelForm.safeParse(pre_tokenizer);
+  const back = z
+    .looseObject({ type: z.literal('ByteLevel') })
+    .nullish()
+    .safeParse(decoder);
+  const others = added_tokens.some(
+    ({ content, special, lstrip, rstrip, single_word }) =>
+      content !== END_OF_TEXT || !special || lstrip || rstrip || single_word,
+  );
+  if (!level.success || !back.success || others) return undefined;
+  return byteLevel(vocabularyMap(model.vocab), model.merges, added_tokens);
 }
 
-function unsupported(what: string, hint?: string): InkstoneError {
-  return new InkstoneError('tokenizer_unsupported', `${what} cannot be read`, {
-    kind: 'unsupported',
-    ...(hint === undefined ? {} : { hint }),
-  });
-}
+const byteLevelForm = z.object({
+  type: z.literal('ByteLevel'),
+  add_prefix_space: z.literal(false),
+  use_regex: z.literal(true).nullish(),
+});
 
 type Vocabulary = ReadonlyMap<string, number>;
-
-function vocabularyOf(vocab: Readonly<Record<string, unknown>>): Map<string, number> {
-  const ids = new Map<string, number>();
-  for (const [token, id] of Object.entries(vocab)) {
-    if (typeof id !== 'number' || !Number.isInteger(id) || id < 0)
-      throw invalid(`the token ${JSON.stringify(token)} has the id ${JSON.stringify(id)}`);
-    ids.set(token, id);
-  }
-  return ids;
-}
 
 function byId(vocab: Vocabulary): string[] {
   const tokens = new Array<string>(vocab.size);
   for (const [token, id] of vocab) {
     if (id >= tokens.length || tokens[id] !== undefined)
-      throw invalid(`the id ${id} is given twice or leaves a gap`);
+      throw invalidFile(`the id ${id} is given twice or leaves a gap`);
     tokens[id] = token;
   }
   return tokens;
 }
 
-function characters(vocab: Vocabulary, merges: number): CharacterTokenizer {
-  const tokens = byId(vocab);
-  if (merges > 0 || tokens.some((t) => [...t].length !== 1))
-    throw unsupported('BPE without a byte-level pre-tokenizer');
-  return new CharacterTokenizer(tokens);
+function characters(model: File['model'], added: File['added_tokens']): CharacterTokenizer | undefined {
+  if (model.merges.length > 0 || added.length > 0 || model.unk_token) return undefined;
+  const tokens = byId(vocabularyMap(model.vocab));
+  return tokens.some((t) => [...t].length !== 1) ? undefined : new CharacterTokenizer(tokens);
 }
 
 const bertNormalizer = z.object({
   type: z.literal('BertNormalizer'),
+  clean_text: z.literal(true).default(true),
+  handle_chinese_chars: z.literal(true).default(true),
   lowercase: z.boolean(),
   strip_accents: z.boolean().nullish(),
 });
 
+/** BERT's own form, which has its special tokens by name. */
 function wordPiece(
-  vocab: Vocabulary,
+  model: File['model'],
   normalizer: unknown,
-  prefix: string | null | undefined,
-): WordPieceTokenizer {
-  const read = bertNormalizer.safeParse(normalizer);
-  if (!read.success || (read.data.strip_accents ?? read.data.lowercase) !== read.data.lowercase)
-    throw unsupported('WordPiece with another normalizer', 'BertNormalizer as BERT has it is known');
-  if (prefix !== '##') throw unsupported('WordPiece that marks the parts of words in another way');
-  return new WordPieceTokenizer(byId(vocab), read.data.lowercase);
+  preTokenizer: unknown,
+  added: File['added_tokens'],
+): WordPieceTokenizer | undefined {
+  const normal = bertNormalizer.safeParse(normalizer);
+  const cut = z.looseObject({ type: z.literal('BertPreTokenizer') }).safeParse(preTokenizer);
+  if (!normal.success || !cut.success) return undefined;
+  const { lowercase, strip_accents } = normal.data;
+  if ((strip_accents ?? lowercase) !== lowercase) return undefined;
+  if (model.continuing_subword_prefix !== '##' || (model.unk_token ?? '[UNK]') !== '[UNK]') return undefined;
+  if ((model.max_input_chars_per_word ?? LONGEST_WORD) !== LONGEST_WORD) return undefined;
+  const vocab = vocabularyMap(model.vocab);
+  const own = new Set<string>(WORDPIECE_SPECIAL);
+  if (WORDPIECE_SPECIAL.some((name) => !vocab.has(name))) return undefined;
+  if (added.some(({ content, id }) => !own.has(content) || vocab.get(content) !== id)) return undefined;
+  return new WordPieceTokenizer(byId(vocab), lowercase);
 }
 
 function byteLevel(
   vocab: Vocabulary,
-  merges: readonly (string | readonly [string, string])[],
+  merges: File['model']['merges'],
   added: readonly { id: number; content: string }[],
 ): BpeTokenizer {
   const all = new Map(vocab);
   for (const { id, content } of added) {
     if (all.has(content) && all.get(content) !== id)
-      throw invalid(`the token ${JSON.stringify(content)} has two ids`);
+      throw invalidFile(`the token ${JSON.stringify(content)} has two ids`);
     all.set(content, id);
   }
   const special = new Set(added.map((a) => a.content));
   const tokens = byId(all).map((name) =>
     special.has(name) ? new TextEncoder().encode(name) : bytesOf(name),
   );
-  const triples = merges.map((merge): [number, number, number] => {
-    const [left, right] = typeof merge === 'string' ? (merge.split(' ') as [string, string]) : merge;
+  const triples = checkMerges(merges, (left, right) => {
     const ids = [all.get(left), all.get(right), all.get(`${left}${right}`)];
-    if (ids.includes(undefined)) throw invalid(`the merge ${left} ${right} is not in the vocabulary`);
+    if (ids.includes(undefined)) throw invalidFile(`the merge ${left} ${right} is not in the vocabulary`);
     return ids as [number, number, number];
   });
   return new BpeTokenizer({ tokens, merges: triples, endOfText: all.get(END_OF_TEXT) });
@@ -154,7 +168,7 @@ function bytesOf(name: string): Uint8Array {
   return Uint8Array.from([...name], (c) => {
     const byte = characterToByte.get(c);
     if (byte === undefined)
-      throw invalid(`the token ${JSON.stringify(name)} has a character that stands for no byte`);
+      throw invalidFile(`the token ${JSON.stringify(name)} has a character that stands for no byte`);
     return byte;
   });
 }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { BpeTokenizer } from './bpe.ts';
+import { Merger } from './bpe-merge.ts';
 import { trainBpe, WordCounter } from './bpe-train.ts';
 import { byteOrder, byteToCharacter } from './byte-alphabet.ts';
 import { CharacterTokenizer } from './characters.ts';
@@ -80,13 +81,13 @@ describe('byte-level BPE', () => {
   });
 
   test('both ways of merging give the same', () => {
-    const merge = tokenizer as unknown as Record<'mergeShort' | 'mergeLong', (ids: number[]) => number[]>;
+    const merge = new Merger(tokenizer.parts.merges);
     const ids = fc.array(fc.integer({ min: 0, max: 255 }), { maxLength: 120 });
     const letters = fc.array(fc.constantFrom(...tokenizer.encode('abthe s')), { maxLength: 120 });
     fc.assert(
       fc.property(
         fc.oneof(ids, letters),
-        (word) => void expect(merge.mergeLong([...word])).toEqual(merge.mergeShort([...word])),
+        (word) => void expect(merge.long([...word])).toEqual(merge.short([...word])),
       ),
       { numRuns: 400 },
     );
@@ -214,16 +215,66 @@ describe('tokenizer.json that cannot be used', () => {
       model: { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [], ...model },
       ...changes,
     });
-  const level = { pre_tokenizer: { type: 'ByteLevel' } };
+  const level = { pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false } };
+  const split = (Regex: string) => ({
+    pre_tokenizer: { type: 'Split', pattern: { Regex }, behavior: 'Isolated' },
+  });
+  const unigram = (vocab: unknown[], unk_id = 0): string =>
+    JSON.stringify({ model: { type: 'Unigram', vocab, unk_id } });
+  const deep = (levels: number): object =>
+    levels === 0 ? { type: 'NFC' } : { type: 'Sequence', normalizers: [deep(levels - 1)] };
   test.each([
     ['no JSON', '{', 'tokenizer_invalid'],
     ['no model', '{}', 'tokenizer_invalid'],
-    ['another type', file({}, { type: 'WordPiece' }), 'tokenizer_unsupported'],
-    ['another pre-tokenizer', file({ pre_tokenizer: { type: 'Whitespace' } }), 'tokenizer_unsupported'],
+    ['another type', file({}, { type: 'Morphemes' }), 'tokenizer_unsupported'],
+    ['another pre-tokenizer', file({ pre_tokenizer: { type: 'Syllables' } }), 'tokenizer_unsupported'],
+    ['another normalizer', file({ normalizer: { type: 'Rot13' } }), 'tokenizer_unsupported'],
+    ['another decoder', file({ decoder: { type: 'Rot13' }, ...split('a') }), 'tokenizer_unsupported'],
     [
-      'merges without bytes',
-      file({}, { vocab: { a: 0, b: 1, ab: 2 }, merges: ['a b'] }),
+      'another post-processor',
+      file({ post_processor: { type: 'Rot13' }, ...split('a') }),
       'tokenizer_unsupported',
+    ],
+    ['dropout', file(split('a'), { dropout: 0.1 }), 'tokenizer_unsupported'],
+    ['a pattern that is none', file(split('(a')), 'tokenizer_invalid'],
+    ['a pattern with what is not known', file(split('a(?<n>b)')), 'tokenizer_unsupported'],
+    ['a pattern without end', file(split('a'.repeat(9000))), 'tokenizer_unsupported'],
+    ['parts without fields', file({ pre_tokenizer: { type: 'Split' } }), 'tokenizer_invalid'],
+    ['sequences without end', file({ normalizer: deep(12) }), 'tokenizer_unsupported'],
+    [
+      'merges in a circle',
+      file(level, { vocab: { a: 0, ab: 1, b: 2 }, merges: ['a b'], continuing_subword_prefix: '' }).replace(
+        '"merges":["a b"]',
+        '"merges":[["a","b"],["ab",""]]',
+      ),
+      'tokenizer_invalid',
+    ],
+    [
+      'merges in a circle through the mark of inner parts',
+      file(split('x'), {
+        vocab: { a: 0, '##': 1, b: 2 },
+        merges: [['a', '##']],
+        continuing_subword_prefix: '##',
+      }),
+      'tokenizer_invalid',
+    ],
+    ['a merge of one token', file(level, { merges: ['a'] }), 'tokenizer_invalid'],
+    ['a merge of three tokens', file(level, { merges: ['a b c'] }), 'tokenizer_invalid'],
+    ['an id past any vocabulary', file(split('x'), { vocab: { a: 0, b: 4e9 } }), 'tokenizer_invalid'],
+    ['ids that are mostly holes', file(split('x'), { vocab: { a: 0, b: 60_000 } }), 'tokenizer_invalid'],
+    [
+      'an added token with the id of another',
+      file({ ...split('x'), added_tokens: [{ id: 1, content: 'c' }] }),
+      'tokenizer_invalid',
+    ],
+    ['an unknown token that is unknown', file(split('x'), { unk_token: '<unk>' }), 'tokenizer_invalid'],
+    ['scores that are none', unigram([['a', '1']]), 'tokenizer_invalid'],
+    ['no tokens', unigram([]), 'tokenizer_invalid'],
+    ['an unknown id outside', unigram([['a', -1]], 7), 'tokenizer_invalid'],
+    [
+      'a map of characters that lies about its length',
+      file({ normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAAEAAAAAA=' } }),
+      'tokenizer_invalid',
     ],
     ['an id twice', file({}, { vocab: { a: 0, b: 0 } }), 'tokenizer_invalid'],
     ['a gap', file({}, { vocab: { a: 0, b: 5 } }), 'tokenizer_invalid'],
@@ -234,14 +285,6 @@ describe('tokenizer.json that cannot be used', () => {
       file(level, { merges: [['a', 'toString']] }),
       'tokenizer_invalid',
     ],
-    ['a normalizer', file({ normalizer: { type: 'NFC' } }), 'tokenizer_unsupported'],
-    [
-      'a space before the first word',
-      file({ pre_tokenizer: { type: 'ByteLevel', add_prefix_space: true } }),
-      'tokenizer_unsupported',
-    ],
-    ['marked parts of words', file(level, { continuing_subword_prefix: '##' }), 'tokenizer_unsupported'],
-    ['whole words first', file(level, { ignore_merges: true }), 'tokenizer_unsupported'],
     ['an id of __proto__ that is no number', '{"model":{"vocab":{"__proto__":"0"}}}', 'tokenizer_invalid'],
     ['an id that is no number', file({}, { vocab: { a: '0' } }), 'tokenizer_invalid'],
     ['a vocabulary that is no record', file({}, { vocab: 7 }), 'tokenizer_invalid'],

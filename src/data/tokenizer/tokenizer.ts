@@ -1,10 +1,13 @@
 /** What a tokenizer is, and how ids become text piece by piece. Knows no vocabulary. */
 
 export interface Tokenizer {
-  readonly kind: 'characters' | 'bpe' | 'wordpiece';
+  readonly kind: 'characters' | 'words' | 'bpe' | 'wordpiece' | 'unigram';
   readonly vocabularySize: number;
   /** Ends a document; undefined where the vocabulary has no such token. */
   readonly endOfText: number | undefined;
+  /** Tokens that its makers put before and after a text; none where left out. */
+  readonly prefix?: readonly number[];
+  readonly suffix?: readonly number[];
   /**
    * @param options `unknown` for characters that the vocabulary lacks: `error` (default) or `skip`
    * @throws InkstoneError `character_unknown`

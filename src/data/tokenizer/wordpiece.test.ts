@@ -15,7 +15,7 @@ const golden = JSON.parse(readFileSync(new URL('golden/wordpiece.json', import.m
   texts: [string, number[]][];
 };
 
-test.each(golden.texts.filter(([text]) => !text.includes('[')))('the ids of %j', (text, ids) => {
+test.each(golden.texts)('the ids of %j', (text, ids) => {
   expect(readTokenizer(JSON.stringify(golden.file)).encode(text)).toEqual(ids);
 });
 
@@ -38,9 +38,7 @@ test('words, marks and Chinese characters stand apart', () => {
   expect(basicWords('Café', false)).toEqual(['Café']);
 });
 
-test('too small a vocabulary and a file without special tokens are refused', () => {
+test('too small a vocabulary and one without special tokens are refused', () => {
   expect(() => trainWordPiece(new Map([['a', 1]]), 5)).toThrow(/too few/);
   expect(() => new WordPieceTokenizer(['a', '[UNK]'])).toThrow(/\[PAD\]/);
-  const other = { ...golden.file, normalizer: null };
-  expect(() => readTokenizer(JSON.stringify(other))).toThrow(/normalizer/);
 });

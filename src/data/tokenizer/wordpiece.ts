@@ -5,10 +5,11 @@
  */
 import { InkstoneError } from '../../base/errors.ts';
 import { learnMerges } from './bpe-train.ts';
+import { AddedTokens, addedToken } from './pipeline/added-tokens.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export const WORDPIECE_SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
-const LONGEST_WORD = 100;
+export const LONGEST_WORD = 100;
 const CACHED_WORDS = 50_000;
 
 /** What BERT's normaliser drops, spaces out or splits off. */
@@ -29,6 +30,8 @@ export function basicWords(text: string, lowercase = true): string[] {
   const result: string[] = [];
   const normal = lowercase
     ? text
+        // A final sigma is like any other: case is a matter of single characters here.
+        .replaceAll('\u03a3', '\u03c3')
         .toLowerCase()
         .normalize('NFD')
         .replace(/\p{Mn}/gu, '')
@@ -44,8 +47,9 @@ export function basicWords(text: string, lowercase = true): string[] {
     else if (kind === 'mark') {
       end();
       result.push(character);
-    } else if (/\s/u.test(character)) end();
+    } else if (/[\t\n\r]/.test(character)) end();
     else if (character === '\0' || character === '\ufffd' || CONTROL.test(character)) continue;
+    else if (/\p{White_Space}/u.test(character)) end();
     else if (PUNCTUATION.test(character) || CHINESE.test(character)) {
       end();
       result.push(character);
@@ -63,6 +67,7 @@ export class WordPieceTokenizer implements Tokenizer {
   private readonly pieces: readonly string[];
   private readonly ids: ReadonlyMap<string, number>;
   private readonly longest: number;
+  private readonly added: AddedTokens;
   private readonly cache = new Map<string, readonly number[]>();
 
   constructor(pieces: readonly string[], lowercase = true) {
@@ -71,7 +76,9 @@ export class WordPieceTokenizer implements Tokenizer {
     this.vocabularySize = pieces.length;
     this.ids = new Map(pieces.map((piece, id) => [piece, id]));
     this.longest = Math.max(...pieces.map((piece) => piece.length));
-    for (const name of WORDPIECE_SPECIAL) this.special(name);
+    this.added = new AddedTokens(
+      WORDPIECE_SPECIAL.map((content) => addedToken.parse({ id: this.special(content), content })),
+    );
   }
 
   /** The id of `[CLS]`, `[SEP]` and their like. @throws InkstoneError `tokenizer_invalid` */
@@ -82,6 +89,15 @@ export class WordPieceTokenizer implements Tokenizer {
   }
 
   encode(text: string): number[] {
+    if (!text.includes('[')) return this.encodePlain(text);
+    return this.added
+      .split(text)
+      .flatMap(({ start, end, token }) =>
+        token === undefined ? this.encodePlain(text.slice(start, end)) : [token.id],
+      );
+  }
+
+  private encodePlain(text: string): number[] {
     return basicWords(text, this.lowercase).flatMap((word) => this.encodeWord(word));
   }
 
