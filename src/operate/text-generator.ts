@@ -38,6 +38,7 @@ export function describe(info: TextModelInfo, id: string): ModelDescription {
     consumes: ['text'],
     produces: isBert(info.config) ? ['embedding'] : ['text', 'embedding'],
     chat: info.chat,
+    ...(info.template === undefined ? {} : { template: info.template }),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Every request body, query and answer of the server, once: validation, OpenAPI and the studio's types come from here. */
 import { z } from 'zod';
 import { responseFormat, structuredOutputs } from './structured.ts';
+import { chatTool, chatToolChoice } from './tools.ts';
 
 const stop = z.union([z.string(), z.array(z.string()).max(16)]).nullish();
 
@@ -41,10 +42,24 @@ export const completionBody = z.looseObject({
 });
 export type CompletionBody = z.infer<typeof completionBody>;
 
-const textPart = z.looseObject({ type: z.string(), text: z.string().optional() });
+const textPart = z.looseObject({
+  type: z.string(),
+  text: z.string().optional(),
+  refusal: z.string().optional(),
+});
+const toolCall = z.looseObject({
+  id: z.string().min(1),
+  type: z.literal('function'),
+  function: z.looseObject({ name: z.string().min(1), arguments: z.string() }),
+});
 export const chatMessage = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
   content: z.union([z.string(), z.array(textPart)]).nullish(),
+  name: z.string().nullish(),
+  /** Of an assistant. */
+  tool_calls: z.array(toolCall).nullish(),
+  /** Of a tool. */
+  tool_call_id: z.string().nullish(),
 });
 export type ChatMessage = z.infer<typeof chatMessage>;
 
@@ -54,8 +69,9 @@ export const chatBody = z.looseObject({
   max_completion_tokens: z.int().min(1).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(20).nullish(),
-  tools: z.array(z.unknown()).nullish(),
-  tool_choice: z.unknown().optional(),
+  tools: z.array(chatTool).max(128).nullish(),
+  tool_choice: chatToolChoice.nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
 });
 export type ChatBody = z.infer<typeof chatBody>;
 

@@ -27,8 +27,6 @@ const never = (): boolean => false;
 
 /** By parameter: whether a value changes nothing. Absent and null always pass. */
 const HARMLESS: Record<string, (value: unknown) => boolean> = {
-  tools: empty,
-  tool_choice: oneOf('none', 'auto'),
   functions: empty,
   function_call: oneOf('none', 'auto'),
   modalities: textOnly,

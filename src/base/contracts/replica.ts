@@ -34,6 +34,15 @@ export interface ModelDescription {
   produces: readonly string[];
   /** True for a model that follows chat templates; a base model gets the turns as plain text. */
   chat: boolean;
+  /** How it wants turns to be written (Jinja); without one they are written in our own way. */
+  template?: ChatTemplate;
+}
+
+export interface ChatTemplate {
+  source: string;
+  /** The text of the token that begins a prompt, and of the one that ends a turn. */
+  bos?: string;
+  eos?: string;
 }
 
 export interface Replica extends Generator<TextRequest, TextEvent>, Partial<Embedder> {

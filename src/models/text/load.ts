@@ -3,6 +3,7 @@
  * runs nothing.
  */
 import { z } from 'zod';
+import type { ChatTemplate } from '../../base/contracts/replica.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { exists, facts, readText } from '../../base/host.ts';
 import type { HostTensors } from '../../base/tensor.ts';
@@ -20,6 +21,7 @@ import type { TextConfig } from './architectures.ts';
 import { parametersOf } from './checkpoint.ts';
 import { fromHuggingFace, huggingFaceLayout } from './hugging-face.ts';
 import { type Pooling, poolingName, readPooling } from './pooling.ts';
+import { readTemplate } from './template.ts';
 import { readWeights } from './weights.ts';
 
 export interface TextModelInfo<C extends AnyTextConfig = AnyTextConfig> {
@@ -33,6 +35,8 @@ export interface TextModelInfo<C extends AnyTextConfig = AnyTextConfig> {
   source: 'model' | 'run' | 'hugging-face';
   /** It was tuned to answer turns (see data/text/chat.ts). */
   chat: boolean;
+  /** Its own way of writing turns down, where it brings one. */
+  template?: ChatTemplate;
   /** How its hidden states become a vector. */
   pooling: Pooling;
   /** Markdown; empty where there is none. */
@@ -72,6 +76,7 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
   if (raw.family === undefined) {
     const config = fromHuggingFace(raw);
     const { modified } = (await facts(file)) as { modified: number };
+    const template = await readTemplate(folder);
     return {
       folder,
       family: 'text',
@@ -80,7 +85,8 @@ export async function describeTextModel(folder: string): Promise<TextModelInfo> 
       parameters: anyTextParameterCount(config),
       created: Math.floor(modified / 1000),
       source: 'hugging-face',
-      chat: false,
+      chat: template !== undefined,
+      ...(template === undefined ? {} : { template }),
       pooling: await readPooling(folder),
       card,
     };

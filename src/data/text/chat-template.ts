@@ -1,0 +1,112 @@
+/**
+ * A model's own chat template (Jinja, as Hugging Face's tokenizer_config.json has it): how its turns become a prompt.
+ * Rendered in a thread of its own with bounds on time, memory and size, since templates come from anywhere.
+ */
+import type { ChatTemplate } from '../../base/contracts/replica.ts';
+import { InkstoneError } from '../../base/errors.ts';
+import { entry, startWorker, type WorkerHandle } from '../../base/host.ts';
+import type { RenderAnswer } from './template-worker.ts';
+
+/** Characters of a template, and of what it gives. */
+export const LONGEST_TEMPLATE = 256 * 1024;
+const LONGEST_PROMPT = 16 * 2 ** 20;
+/** Milliseconds of one rendering. */
+const PATIENCE = 5000;
+/** MiB of its thread. */
+const MEMORY = 128;
+
+interface Rendering {
+  source: string;
+  resolve(text: string): void;
+  reject(error: InkstoneError): void;
+  timer: NodeJS.Timeout;
+}
+
+export class TemplateRenderer {
+  private readonly patience: number;
+  private worker: WorkerHandle | undefined;
+  private current: Rendering | undefined;
+  private last: Promise<unknown> = Promise.resolve();
+  /** Templates that ran out of time or memory once are not tried again: others would wait. */
+  private readonly endless = new Set<string>();
+
+  constructor(options: { patience?: number } = {}) {
+    this.patience = options.patience ?? PATIENCE;
+  }
+
+  /** @throws InkstoneError `template_failed` (what the template itself says, or that it is too slow or too large) */
+  render(template: ChatTemplate, values: Record<string, unknown>): Promise<string> {
+    const { source, bos, eos } = template;
+    if (source.length > LONGEST_TEMPLATE) return Promise.reject(failed('it is too large'));
+    const all = { bos_token: bos ?? '', eos_token: eos ?? '', ...values };
+    // One after another: the thread has one conversation at a time, and the clock is this one's.
+    const turn = this.last.then(() => this.run(source, all));
+    this.last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private run(source: string, values: Record<string, unknown>): Promise<string> {
+    if (this.endless.has(source)) return Promise.reject(failed('it ran out of time or memory before'));
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.close();
+        this.give(`it takes longer than ${this.patience / 1000} s`);
+      }, this.patience);
+      this.current = { source, resolve, reject, timer };
+      this.worker ??= this.open();
+      this.worker.postMessage({ source, values });
+    });
+  }
+
+  private open(): WorkerHandle {
+    const worker = startWorker(entry('data/text/template-worker'), {
+      resourceLimits: { maxOldGenerationSizeMb: MEMORY, maxYoungGenerationSizeMb: 32 },
+    });
+    worker.unref();
+    worker.on('message', (answer: RenderAnswer) => this.receive(answer));
+    worker.on('error', () => undefined);
+    worker.on('exit', () => {
+      if (worker !== this.worker) return;
+      this.worker = undefined;
+      this.give('it needs too much memory');
+    });
+    return worker;
+  }
+
+  private receive(answer: RenderAnswer): void {
+    const { current } = this;
+    if (current === undefined) return;
+    this.settle();
+    if ('error' in answer) current.reject(failed(answer.error));
+    else if (answer.text.length > LONGEST_PROMPT) current.reject(failed('it makes too long a prompt'));
+    else current.resolve(answer.text);
+  }
+
+  /** The thread is gone, and it was the template's doing. */
+  private give(why: string): void {
+    const { current } = this;
+    if (current === undefined) return;
+    this.settle();
+    this.endless.add(current.source);
+    current.reject(failed(why));
+  }
+
+  private settle(): void {
+    clearTimeout(this.current?.timer);
+    this.current = undefined;
+  }
+
+  close(): void {
+    const { worker } = this;
+    this.worker = undefined;
+    void worker?.terminate();
+  }
+}
+
+function failed(why: string): InkstoneError {
+  return new InkstoneError('template_failed', `the model's chat template cannot render this: ${why}`, {
+    kind: 'usage',
+    hint: 'templates often want users and assistants in turn',
+    details: { param: 'messages' },
+  });
+}

@@ -1,0 +1,38 @@
+/**
+ * A thread that renders chat templates: they come with models, from anywhere, and may run for ever or eat memory. Here
+ * they cost only themselves. Knows no models; answers its parent's messages.
+ */
+import { parentPort } from 'node:worker_threads';
+import { Template } from '@huggingface/jinja';
+
+export interface RenderCall {
+  source: string;
+  values: Record<string, unknown>;
+}
+
+export type RenderAnswer = { text: string } | { error: string };
+
+/** Compiled, the last used last. */
+const known = new Map<string, Template>();
+const KEPT = 16;
+
+function compiled(source: string): Template {
+  const template = known.get(source) ?? new Template(source);
+  known.delete(source);
+  known.set(source, template);
+  for (const oldest of known.keys()) {
+    if (known.size <= KEPT) break;
+    known.delete(oldest);
+  }
+  return template;
+}
+
+function render({ source, values }: RenderCall): RenderAnswer {
+  try {
+    return { text: compiled(source).render(values) };
+  } catch (thrown) {
+    return { error: thrown instanceof Error ? thrown.message : String(thrown) };
+  }
+}
+
+parentPort?.on('message', (call: RenderCall) => parentPort?.postMessage(render(call)));

@@ -1,0 +1,44 @@
+/** `/v1/chat/completions`: a conversation goes on, with tools where it has some. */
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { InkstoneError } from '../base/errors.ts';
+import { answer } from './answers.ts';
+import { promptOf } from './chat-prompt.ts';
+import { turnsOfMessages } from './conversation.ts';
+import { parse } from './errors.ts';
+import { type GenerationServices, requireGives } from './generation.ts';
+import { choicesOf, inConversation, samplingOf } from './sampling.ts';
+import { chatBody } from './schemas.ts';
+import { chatShape } from './shapes.ts';
+import { chatChoice, givenTool, toolingOf } from './tools.ts';
+
+export async function chatCompletions(
+  services: GenerationServices,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const body = parse(chatBody, request.body);
+  if (body.top_logprobs !== null && body.top_logprobs !== undefined && body.logprobs !== true) {
+    throw new InkstoneError('parameter_invalid', "'top_logprobs' needs 'logprobs' to be true", {
+      kind: 'usage',
+      details: { param: 'top_logprobs' },
+    });
+  }
+  const settings = samplingOf(
+    body,
+    body.max_completion_tokens ?? body.max_tokens,
+    body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+    services,
+  );
+  // Before anything else, so that a model that is not there is named first.
+  const replica = await services.replica(body.model);
+  requireGives(replica, 'text');
+  const tooling = toolingOf(
+    (body.tools ?? []).map(({ function: given }) => givenTool(given)),
+    chatChoice(body.tool_choice),
+    body.parallel_tool_calls ?? true,
+  );
+  const prompt = await promptOf(replica.model, turnsOfMessages(body.messages), tooling);
+  const choices = choicesOf([prompt.text], inConversation(settings, prompt, tooling), body.n ?? 1);
+  const shape = chatShape(body.logprobs === true, tooling !== undefined);
+  return answer(services, request, reply, { body, choices, shape, param: 'messages', tooling });
+}
