@@ -193,8 +193,6 @@ describe('requests', () => {
   });
 
   it.each([
-    ['tools', [{ type: 'function', function: { name: 'f' } }], []],
-    ['tool_choice', 'required', 'auto'],
     ['functions', [{ name: 'f' }], null],
     ['modalities', ['text', 'audio'], ['text']],
     ['audio', { voice: 'a', format: 'wav' }, null],

@@ -96,12 +96,6 @@ describe('bad input', () => {
       'messages.0.content.0',
     ],
     [
-      'tools',
-      { ...say, tools: [{ type: 'function', function: { name: 'f' } }] },
-      'unsupported_parameter',
-      'tools',
-    ],
-    [
       'a response format without its schema',
       { ...say, response_format: { type: 'json_schema' } },
       'parameter_invalid',

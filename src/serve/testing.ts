@@ -1,4 +1,4 @@
-/** A replica without a model, for tests of the server: says the alphabet, a letter a token, at a chosen pace. */
+/** Replicas without a model, for tests of the server: one says the alphabet, a letter a token, one what it is told to. */
 import type { TextEvent, TextRequest, TextToken } from '../base/contracts/generator.ts';
 import type { ModelDescription, Replica, ReplicaStatus } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
@@ -93,4 +93,62 @@ export class LetterReplica implements Replica {
 function tokenOf(letter: string, count: number): TextToken {
   const one = (token: string, logprob: number) => ({ token, bytes: [token.charCodeAt(0)], logprob });
   return { ...one(letter, -0.1), top: [one(letter, -0.1), one('z', -3)].slice(0, count) };
+}
+
+export interface ScriptedOptions {
+  context?: number;
+  /** Milliseconds between pieces. */
+  pace?: number;
+  chat?: boolean;
+  template?: ModelDescription['template'];
+}
+
+/**
+ * Says what it is told to say, a script a request (the last one again and again), three characters a token, and keeps
+ * what it was asked.
+ */
+export class ScriptedReplica extends LetterReplica {
+  override readonly model: ModelDescription;
+  readonly asked: TextRequest[] = [];
+  private readonly scripts: readonly string[];
+  private readonly pace: number | undefined;
+
+  constructor(id: string, scripts: readonly string[], options: ScriptedOptions = {}) {
+    super(id);
+    this.scripts = scripts;
+    this.pace = options.pace;
+    const { template } = options;
+    this.model = {
+      ...{ id, family: 'text', created: 1, parameters: 26, context: options.context ?? 100_000 },
+      ...{ consumes: ['text'], produces: ['text'], chat: options.chat ?? true },
+      ...(template === undefined ? {} : { template }),
+    };
+  }
+
+  override async *generate(request: TextRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
+    const { sampling } = request;
+    const script = this.scripts[Math.min(this.asked.length, this.scripts.length - 1)] ?? '';
+    this.asked.push(request);
+    this.running++;
+    try {
+      yield { type: 'start', promptTokens: request.prompt.length };
+      const ends = sampling.stop.map((stop) => script.indexOf(stop)).filter((at) => at >= 0);
+      const text = script.slice(0, Math.min(script.length, ...ends));
+      let made = 0;
+      for (let at = 0; at < text.length && made < sampling.maxTokens && !signal.aborted; at += 3) {
+        if (this.pace !== undefined) await new Promise((resolve) => setTimeout(resolve, this.pace));
+        const piece = text.slice(at, at + 3);
+        made++;
+        yield {
+          type: 'delta',
+          text: piece,
+          tokens: sampling.logprobs === undefined ? [] : [tokenOf(piece, sampling.logprobs)],
+        };
+      }
+      const cut = made * 3 < text.length;
+      yield { type: 'end', reason: cut ? 'length' : 'stop', completionTokens: made };
+    } finally {
+      this.running--;
+    }
+  }
 }

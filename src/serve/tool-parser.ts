@@ -30,6 +30,8 @@ export class ToolCallParser {
   private readonly options: ToolParserOptions;
   private state: 'text' | 'head' | 'object' | 'scalar' | 'behind' = 'text';
   private buffer = '';
+  /** Spaces in front of a mark, which count where it begins no call. */
+  private space = '';
   private depth = 0;
   private quoted = false;
   private escaped = false;
@@ -86,7 +88,10 @@ export class ToolCallParser {
       this.buffer = this.buffer.slice(safe);
       return false;
     }
-    this.say(parts, this.buffer.slice(0, at).trimEnd());
+    const before = this.buffer.slice(0, at);
+    const said = before.trimEnd();
+    this.space = before.slice(said.length);
+    this.say(parts, said);
     this.buffer = this.buffer.slice(at + CALL_OPEN.length);
     this.state = 'head';
     return true;
@@ -98,7 +103,7 @@ export class ToolCallParser {
       const name = nameOf(head[1] as string);
       if (name === undefined || !this.options.names.has(name)) {
         // Nobody offered this; the words stay what they are.
-        this.say(parts, this.options.forced ? '' : CALL_OPEN);
+        this.say(parts, this.options.forced ? '' : `${this.space}${CALL_OPEN}`);
         this.state = 'text';
         return true;
       }
@@ -120,7 +125,7 @@ export class ToolCallParser {
   private whole(parts: TextPart[], inner: string, close: string): void {
     const call = callOf(inner);
     if (call === undefined || !this.options.names.has(call.name)) {
-      this.say(parts, this.options.forced ? inner : `${CALL_OPEN}${inner}${close}`);
+      this.say(parts, this.options.forced ? inner : `${this.space}${CALL_OPEN}${inner}${close}`);
       return;
     }
     this.begin(parts, call.name);

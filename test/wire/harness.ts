@@ -7,6 +7,10 @@ import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import type { Replica } from '../../src/base/contracts/replica.ts';
+import { BpeTokenizer, END_OF_TEXT } from '../../src/data/tokenizer/bpe.ts';
+import { writeSafetensors } from '../../src/formats/safetensors.ts';
+import { textConfig, textParameters } from '../../src/models/text/architectures.ts';
+import { initialise } from '../../src/nn/parameters.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../src/serve/index.ts';
 
 export interface Asked {
@@ -64,6 +68,28 @@ export function wireHome(models: readonly string[] = ['letters']): WireHome {
       return connect(server);
     },
   };
+}
+
+/** A model with random weights that knows single bytes: it writes nothing of sense, quickly. */
+export async function tinyWriter(home: WireHome, name: string, context = 2048): Promise<void> {
+  const model = textConfig.parse({
+    ...{ architecture: 'llama', layers: 1, heads: 2, keyHeads: 1, headWidth: 8, width: 16, hidden: 32 },
+    ...{ context, vocabulary: 257 },
+  });
+  const tokens = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+  tokens.push(new TextEncoder().encode(END_OF_TEXT));
+  const folder = path.join(home.folder, 'runs', name);
+  await mkdir(folder, { recursive: true });
+  const config = { family: 'text', architecture: 'llama', model, created: 9, chat: true };
+  await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
+  await writeFile(
+    path.join(folder, 'tokenizer.json'),
+    new BpeTokenizer({ tokens, merges: [], endOfText: 256 }).toJson(),
+  );
+  await writeFile(
+    path.join(folder, 'model.safetensors'),
+    writeSafetensors(initialise(textParameters(model), 3)),
+  );
 }
 
 /** Both SDKs on a server. */
