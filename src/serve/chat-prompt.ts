@@ -4,7 +4,7 @@
  */
 import type { ModelDescription } from '../base/contracts/replica.ts';
 import { CHAT_STOP, chatPrompt, type Turn as PlainTurn } from '../data/text/chat.ts';
-import { TemplateRenderer } from '../data/text/chat-template.ts';
+import { TemplateRenderer } from '../prompt/template-renderer.ts';
 import type { ToolCall, Turn } from './conversation.ts';
 import { CALL_CLOSE, CALL_OPEN } from './tool-parser.ts';
 import type { FunctionTool, Tooling } from './tools.ts';

@@ -30,6 +30,8 @@ export class ToolCallParser {
   private readonly options: ToolParserOptions;
   private state: 'text' | 'head' | 'object' | 'scalar' | 'behind' = 'text';
   private buffer = '';
+  /** Nothing but spaces since the last call; they belong to nobody. */
+  private fresh = false;
   /** Spaces in front of a mark, which count where it begins no call. */
   private space = '';
   private depth = 0;
@@ -53,13 +55,15 @@ export class ToolCallParser {
     const parts: TextPart[] = [];
     const rest = this.buffer;
     this.buffer = '';
-    if (this.state === 'text') this.say(parts, this.calls > 0 ? rest.trim() : rest);
+    if (this.state === 'text') this.say(parts, this.fresh ? rest.trimStart() : rest);
     else if (this.state === 'head' && !cut) this.whole(parts, rest, '');
     return parts;
   }
 
   private say(parts: TextPart[], text: string): void {
-    if (text !== '') parts.push({ type: 'text', text });
+    if (text === '') return;
+    this.fresh = false;
+    parts.push({ type: 'text', text });
   }
 
   /** One step; false where more text is needed. */
@@ -79,8 +83,7 @@ export class ToolCallParser {
   }
 
   private inText(parts: TextPart[]): boolean {
-    // Spaces between calls and around them belong to nobody.
-    if (this.calls > 0) this.buffer = this.buffer.trimStart();
+    if (this.fresh) this.buffer = this.buffer.trimStart();
     const at = this.buffer.indexOf(CALL_OPEN);
     if (at < 0) {
       const safe = this.buffer.length - heldBack(this.buffer);
@@ -134,6 +137,7 @@ export class ToolCallParser {
 
   private begin(parts: TextPart[], name: string): void {
     this.calls++;
+    this.fresh = true;
     if (this.wanted()) parts.push({ type: 'call', name });
   }
 

@@ -3,7 +3,9 @@ import { z } from 'zod';
 import type { ChatTemplate } from '../../base/contracts/replica.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { exists, readText } from '../../base/host.ts';
-import { LONGEST_TEMPLATE } from '../../data/text/chat-template.ts';
+
+/** Characters of a template that is still read: larger ones are no templates. */
+const LONGEST_TEMPLATE = 256 * 1024;
 
 const token = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
 const config = z.looseObject({

@@ -2,13 +2,13 @@
  * A model's own chat template (Jinja, as Hugging Face's tokenizer_config.json has it): how its turns become a prompt.
  * Rendered in a thread of its own with bounds on time, memory and size, since templates come from anywhere.
  */
-import type { ChatTemplate } from '../../base/contracts/replica.ts';
-import { InkstoneError } from '../../base/errors.ts';
-import { entry, startWorker, type WorkerHandle } from '../../base/host.ts';
+import type { ChatTemplate } from '../base/contracts/replica.ts';
+import { InkstoneError } from '../base/errors.ts';
+import { entry, startWorker, type WorkerHandle } from '../base/host.ts';
 import type { RenderAnswer } from './template-worker.ts';
 
 /** Characters of a template, and of what it gives. */
-export const LONGEST_TEMPLATE = 256 * 1024;
+const LONGEST_TEMPLATE = 256 * 1024;
 const LONGEST_PROMPT = 16 * 2 ** 20;
 /** Milliseconds of one rendering. */
 const PATIENCE = 5000;
@@ -38,7 +38,9 @@ export class TemplateRenderer {
   render(template: ChatTemplate, values: Record<string, unknown>): Promise<string> {
     const { source, bos, eos } = template;
     if (source.length > LONGEST_TEMPLATE) return Promise.reject(failed('it is too large'));
-    const all = { bos_token: bos ?? '', eos_token: eos ?? '', ...values };
+    // Defined and nothing, as transformers has them.
+    const nothing = { tools: null, documents: null };
+    const all = { ...nothing, bos_token: bos ?? '', eos_token: eos ?? '', ...values };
     // One after another: the thread has one conversation at a time, and the clock is this one's.
     const turn = this.last.then(() => this.run(source, all));
     this.last = turn.catch(() => undefined);
@@ -59,7 +61,7 @@ export class TemplateRenderer {
   }
 
   private open(): WorkerHandle {
-    const worker = startWorker(entry('data/text/template-worker'), {
+    const worker = startWorker(entry('prompt/template-worker'), {
       resourceLimits: { maxOldGenerationSizeMb: MEMORY, maxYoungGenerationSizeMb: 32 },
     });
     worker.unref();
