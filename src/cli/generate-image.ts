@@ -6,7 +6,6 @@ import { makeFolder, monotonic, readBytes, writeFile } from '../base/host.ts';
 import { z } from '../base/schema.ts';
 import { tensor } from '../base/tensor.ts';
 import { codeVersion } from '../base/version.ts';
-import { decodePicture } from '../data/image/decode.ts';
 import { writeNpz } from '../formats/npz.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import type { MakeByDenoising } from '../generate/image/diffusion.ts';
@@ -16,6 +15,7 @@ import {
   PICTURE_FORMATS,
   type PictureFormat,
 } from '../generate/image/encode.ts';
+import { denoisingOf, type Given } from '../generate/image/given.ts';
 import {
   between,
   latentOf,
@@ -130,7 +130,7 @@ export async function generateImages(
       seeds,
       ...(labels === undefined ? {} : { labels }),
       truncation: settings.truncation,
-      ...(await denoising(settings, model.config)),
+      ...(await denoisingOf(model.config, settings.count, await given(settings))),
       ...(settings.mix === undefined
         ? {}
         : { mixWith: { seeds: seeds.map(() => settings.mix as number), crossover: settings.mixFrom } }),
@@ -194,54 +194,14 @@ export function labelsOf(
   );
 }
 
-async function denoising(
-  settings: GenerateImageSettings,
-  config: ImageConfig,
-): Promise<Partial<MakeByDenoising>> {
-  const { guidance, denoise, from, mask } = settings;
-  if (config.architecture !== 'ddpm') {
-    if (guidance !== undefined || denoise !== undefined || from !== undefined || mask !== undefined)
-      throw new InkstoneError(
-        'unsupported_setting',
-        'only a diffusion model can be guided or start from a picture',
-        {
-          kind: 'unsupported',
-          hint: 'train one: inkstone train image --preset mnist-ddpm',
-        },
-      );
-    return {};
-  }
-  if (mask !== undefined && from === undefined)
-    throw new InkstoneError('setting_missing', 'a mask needs the picture that it belongs to', {
-      kind: 'usage',
-      hint: 'give it with --from',
-    });
-  const { size, channels } = config;
-  const picture = async (file: string, as: number): Promise<Uint8Array> => {
-    const decoded = await decodePicture(await readBytes(file), {
-      size,
-      channels: as as 1 | 3,
-      fit: 'contain',
-    });
-    if ('pixels' in decoded) return decoded.pixels;
-    throw new InkstoneError('picture_invalid', `${file}: ${decoded.problem}`, {
-      kind: 'data',
-      hint: 'give a PNG, JPEG, WebP, AVIF, GIF or SVG',
-    });
-  };
-  const start = from === undefined ? undefined : await picture(from, channels);
-  const free = mask === undefined ? undefined : await picture(mask, 1);
-  const repeated = (one: Float32Array): Float32Array => {
-    const all = new Float32Array(one.length * settings.count);
-    for (let i = 0; i < settings.count; i++) all.set(one, i * one.length);
-    return all;
-  };
+async function given(settings: GenerateImageSettings): Promise<Given> {
+  const { guidance, denoise, from, mask, strength } = settings;
   return {
-    ...(guidance === undefined ? {} : { guidance }),
-    ...(denoise === undefined ? {} : { steps: denoise }),
-    strength: settings.strength,
-    ...(start === undefined ? {} : { from: repeated(Float32Array.from(start, (v) => v / 127.5 - 1)) }),
-    ...(free === undefined ? {} : { keep: Float32Array.from(free, (v) => 1 - v / 255) }),
+    guidance,
+    steps: denoise,
+    strength,
+    from: from === undefined ? undefined : await readBytes(from),
+    mask: mask === undefined ? undefined : await readBytes(mask),
   };
 }
 

@@ -5,6 +5,7 @@
 import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
+import type { PictureFile, PictureRequest } from '../base/contracts/pictures.ts';
 import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 import { type ChildProcess, cpuCount, forkEntry, monotonic } from '../base/host.ts';
@@ -115,6 +116,9 @@ export class ChildReplica implements Replica {
         break;
       case 'embedded':
         this.calls.get(message.call)?.answer(message.embeddings);
+        break;
+      case 'pictured':
+        this.calls.get(message.call)?.answer(message.files);
         break;
       case 'done':
         this.calls.get(message.call)?.end();
@@ -261,6 +265,11 @@ export class ChildReplica implements Replica {
   /** @throws InkstoneError `model_loading`, `replica_crashed`, `replica_stopped`, and what the host throws */
   async embed(request: EmbeddingRequest, signal: AbortSignal): Promise<TextEmbedding[]> {
     return (await this.ask((call) => ({ type: 'embed', call, request }), signal)) as TextEmbedding[];
+  }
+
+  /** @throws InkstoneError `label_unknown`, `picture_invalid`, `unsupported_setting`, and as `embed` */
+  async pictures(request: PictureRequest, signal: AbortSignal): Promise<PictureFile[]> {
+    return (await this.ask((call) => ({ type: 'pictures', call, request }), signal)) as PictureFile[];
   }
 
   /** @throws InkstoneError `text_empty`, `text_too_long`, and as `embed` */

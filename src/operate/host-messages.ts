@@ -2,6 +2,7 @@
 import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
+import type { PictureFile, PictureRequest } from '../base/contracts/pictures.ts';
 import type { ModelDescription } from '../base/contracts/replica.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 
@@ -25,6 +26,7 @@ export type ToHost =
     }
   | { type: 'generate'; call: number; request: TextRequest }
   | { type: 'embed'; call: number; request: EmbeddingRequest }
+  | { type: 'pictures'; call: number; request: PictureRequest }
   | { type: 'cancel'; call: number }
   | { type: 'count'; call: number; text: string }
   | { type: 'inspect'; call: number; request: InspectionRequest }
@@ -39,5 +41,6 @@ export type FromHost =
   | { type: 'counted'; call: number; count: number }
   | { type: 'inspected'; call: number; inspection: TextInspection }
   | { type: 'embedded'; call: number; embeddings: TextEmbedding[] }
+  | { type: 'pictured'; call: number; files: PictureFile[] }
   | { type: 'error'; call: number; error: SentError }
   | { type: 'alive'; memory: number };

@@ -4,12 +4,14 @@
  */
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 import { exit, memoryUse, parentChannel } from '../base/host.ts';
+import { familyOf } from '../models/image/load.ts';
 import { isBert } from '../models/text/any.ts';
 import { describeTextModel } from '../models/text/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
 import { IdleInspector } from './idle-inspector.ts';
+import { describePictures, LocalPictures } from './picture-source.ts';
 import { TextEmbedder } from './text-embedder.ts';
 import { describe, TextGenerator } from './text-generator.ts';
 import { TextInspector } from './text-inspector.ts';
@@ -21,6 +23,7 @@ let generator: TextGenerator | undefined;
 /** Made when first asked for, where the model also writes. */
 let embedder: Promise<TextEmbedder> | undefined;
 let inspector: IdleInspector | undefined;
+let pictures: LocalPictures | undefined;
 let openEmbedder: () => Promise<TextEmbedder> = () => Promise.reject(notOpen());
 
 function notOpen(): InkstoneError {
@@ -54,6 +57,13 @@ function sent(thrown: unknown): SentError {
 async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
   send({ type: 'progress', progress: 0.1 });
   const backend = await createBackend('cpu', { inline: true, threads: message.threads });
+  if ((await familyOf(message.folder)) === 'image') {
+    pictures = await LocalPictures.open(message.folder, message.id, backend);
+    send({ type: 'progress', progress: 0.9 });
+    await pictures.pictures({ id: 'warm-up', count: 1, seed: 0, format: 'png' });
+    send({ type: 'ready', model: describePictures(pictures.info, message.id) });
+    return;
+  }
   openEmbedder = () => TextEmbedder.open(message.folder, backend);
   inspector = new IdleInspector(() => TextInspector.open(message.folder, backend));
   const info = await describeTextModel(message.folder);
@@ -110,6 +120,12 @@ const embed = ({ call, request }: Extract<ToHost, { type: 'embed' }>): Promise<v
     embeddings: await (await embedding()).embed(request, signal),
   }));
 
+const picture = ({ call, request }: Extract<ToHost, { type: 'pictures' }>): Promise<void> =>
+  work(call, async (signal) => {
+    if (pictures === undefined) throw notOpen();
+    return { type: 'pictured', call, files: await pictures.pictures(request, signal) };
+  });
+
 const inspect = ({ call, request }: Extract<ToHost, { type: 'inspect' }>): Promise<void> =>
   work(call, async (signal) => {
     if (inspector === undefined) throw notOpen();
@@ -128,6 +144,9 @@ channel?.onMessage((raw) => {
     case 'embed':
       void embed(message);
       break;
+    case 'pictures':
+      void picture(message);
+      break;
     case 'inspect':
       void inspect(message);
       break;
@@ -142,7 +161,11 @@ channel?.onMessage((raw) => {
       }));
       break;
     case 'close':
-      void Promise.allSettled([generator?.close(), embedder?.then((one) => one.close())]).then(() => exit(0));
+      void Promise.allSettled([
+        generator?.close(),
+        pictures?.close(),
+        embedder?.then((one) => one.close()),
+      ]).then(() => exit(0));
       break;
   }
 });

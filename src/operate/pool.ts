@@ -4,7 +4,8 @@ import type { Replica } from '../base/contracts/replica.ts';
 import { facts, monotonic } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import { ChildReplica } from './child-replica.ts';
-import type { ModelRegistry, RegisteredModel } from './registry.ts';
+import { describePictures } from './picture-source.ts';
+import type { ModelRegistry, RegisteredModel, RegisteredPictures } from './registry.ts';
 import { describe } from './text-generator.ts';
 
 /** Changes when a served model's weights do; a run's when the run is over, not at each of its checkpoints. */
@@ -15,7 +16,7 @@ async function weightsOf(folder: string): Promise<number> {
   return Math.max(...seen.map((file) => file?.modified ?? 0));
 }
 
-export type StartReplica = (model: RegisteredModel) => Replica;
+export type StartReplica = (model: RegisteredModel | RegisteredPictures) => Replica;
 
 export interface PoolOptions {
   registry: ModelRegistry;
@@ -42,8 +43,9 @@ export class ReplicaPool {
 
   /** The replica of a model, starting it where needed. @throws InkstoneError `model_not_found` */
   async get(id: string): Promise<Replica> {
-    const model = await this.options.registry.get(id);
-    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)} ${model.weights ?? ''}`;
+    const model = await this.options.registry.find(id);
+    const weights = 'weights' in model ? model.weights : '';
+    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)} ${weights ?? ''}`;
     const held = this.held(id, version);
     if (held !== undefined) return held;
     await this.makeRoom();
@@ -70,12 +72,15 @@ export class ReplicaPool {
     return undefined;
   }
 
-  private child(model: RegisteredModel): Replica {
+  private child(model: RegisteredModel | RegisteredPictures): Replica {
     const { log, slots, cacheBytes } = this.options;
-    const weights = model.weights ?? this.options.weights;
+    const weights = ('weights' in model ? model.weights : undefined) ?? this.options.weights;
     return new ChildReplica({
       folder: model.folder,
-      model: describe(model.info, model.id),
+      model:
+        model.info.family === 'image'
+          ? describePictures(model.info, model.id)
+          : describe(model.info, model.id),
       ...(log === undefined ? {} : { log }),
       ...(slots === undefined ? {} : { maxBatch: slots }),
       ...(cacheBytes === undefined ? {} : { cacheBytes }),

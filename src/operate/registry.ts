@@ -7,6 +7,7 @@ import type { Row, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, homeFolder, listFiles, packageFolder } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
+import { describeImageModel, familyOf, type ImageModelInfo } from '../models/image/load.ts';
 import { describeTextModel, type TextModelInfo } from '../models/text/load.ts';
 import { WEIGHT_FORMATS, type WeightFormat } from '../nn/quantise.ts';
 import { openFileStore } from '../store/index.ts';
@@ -18,6 +19,10 @@ export interface RegisteredModel {
   info: TextModelInfo;
   /** How its weights are kept when it is served; undefined where nobody has said. */
   weights?: WeightFormat;
+}
+
+export interface RegisteredPictures extends Omit<RegisteredModel, 'info' | 'weights'> {
+  info: ImageModelInfo;
 }
 
 type Place = Omit<RegisteredModel, 'info' | 'weights'>;
@@ -76,6 +81,23 @@ export class ModelRegistry {
     return found;
   }
 
+  /** All that make pictures. */
+  async pictures(): Promise<RegisteredPictures[]> {
+    const found: RegisteredPictures[] = [];
+    for (const place of await this.places()) {
+      if (found.some((m) => m.id === place.id)) continue;
+      const model = await readablePictures(place);
+      if (model !== undefined) found.push(model);
+    }
+    return found;
+  }
+
+  /** A model of any family. @throws InkstoneError `model_not_found`, with the nearest name */
+  async find(id: string): Promise<RegisteredModel | RegisteredPictures> {
+    const pictures = (await this.pictures()).find((model) => model.id === id);
+    return pictures ?? this.get(id);
+  }
+
   /** Whether a name is taken, readable or not. */
   async has(id: string): Promise<boolean> {
     return (await this.places()).some((place) => place.id === id);
@@ -89,7 +111,7 @@ export class ModelRegistry {
       const weights = await this.weightsOf(id);
       return weights === undefined ? model : { ...model, weights };
     }
-    const names = (await this.list()).map((m) => m.id);
+    const names = [...(await this.list()), ...(await this.pictures())].map((m) => m.id);
     const close = nearest(id, names);
     throw new InkstoneError('model_not_found', `The model '${id}' does not exist`, {
       kind: 'missing',
@@ -110,7 +132,8 @@ export class ModelRegistry {
         kind: 'conflict',
         hint: 'choose another name',
       });
-    await describeTextModel(folder);
+    if ((await familyOf(folder)) === 'image') await describeImageModel(folder);
+    else await describeTextModel(folder);
     if (!(await hasWeights(folder)))
       throw new InkstoneError('model_missing', `there are no weights in ${folder}`, {
         kind: 'missing',
@@ -143,6 +166,16 @@ async function readable(place: Place): Promise<RegisteredModel | undefined> {
   if (!(await hasWeights(place.folder))) return undefined;
   try {
     return { ...place, info: await describeTextModel(place.folder) };
+  } catch (thrown) {
+    if (!InkstoneError.is(thrown)) throw thrown;
+    return undefined;
+  }
+}
+
+async function readablePictures(place: Place): Promise<RegisteredPictures | undefined> {
+  if ((await familyOf(place.folder)) !== 'image' || !(await hasWeights(place.folder))) return undefined;
+  try {
+    return { ...place, info: await describeImageModel(place.folder) };
   } catch (thrown) {
     if (!InkstoneError.is(thrown)) throw thrown;
     return undefined;

@@ -82,6 +82,7 @@ export interface OpenedReplica {
 const GIVES = {
   text: ['model_writes_nothing', 'writes no text', 'send it to /v1/embeddings'],
   embedding: ['model_embeds_nothing', 'gives no embeddings', 'choose a model that does'],
+  image: ['model_pictures_nothing', 'makes no pictures', 'choose a model that does'],
 } as const;
 
 /** @throws InkstoneError `model_writes_nothing`, `model_embeds_nothing` */

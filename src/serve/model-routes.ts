@@ -7,7 +7,7 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
   const { registry, pool } = context;
 
   app.get('/v1/models', async () => {
-    const data = (await registry.list()).map((m) => ({
+    const data = [...(await registry.list()), ...(await registry.pictures())].map((m) => ({
       id: m.id,
       object: 'model',
       created: m.info.created,
@@ -23,7 +23,7 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
   });
 
   app.get<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
-    const { id, info } = await registry.get(request.params['*']);
+    const { id, info } = await registry.find(request.params['*']);
     return { id, object: 'model', created: info.created, owned_by: 'inkstone' };
   });
 

@@ -18,6 +18,7 @@ import { addEmbeddings } from './embeddings.ts';
 import { answerOf } from './errors.ts';
 import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
+import { addImages } from './images.ts';
 import { addInspection } from './inspect-routes.ts';
 import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
@@ -175,6 +176,7 @@ async function buildApp(
   app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
   addEmbeddings(app, context);
+  addImages(app, context);
   const version = await codeVersion();
   app.get('/openapi.json', async () => openApi(version));
   await addUploads(app, context);

@@ -5,6 +5,7 @@
 import type { Embedder } from './embedder.ts';
 import type { Generator, TextEvent, TextRequest } from './generator.ts';
 import type { InspectionRequest, TextInspection } from './inspection.ts';
+import type { PictureSource } from './pictures.ts';
 
 export type ReplicaState = 'starting' | 'ready' | 'draining' | 'stopped' | 'failed';
 
@@ -34,6 +35,8 @@ export interface ModelDescription {
   produces: readonly string[];
   /** True for a model that follows chat templates; a base model gets the turns as plain text. */
   chat: boolean;
+  /** Names of the classes that a model of pictures knows. */
+  classes?: readonly string[];
   /** How it wants turns to be written (Jinja); without one they are written in our own way. */
   template?: ChatTemplate;
 }
@@ -45,7 +48,10 @@ export interface ChatTemplate {
   eos?: string;
 }
 
-export interface Replica extends Generator<TextRequest, TextEvent>, Partial<Embedder> {
+export interface Replica
+  extends Generator<TextRequest, TextEvent>,
+    Partial<Embedder>,
+    Partial<PictureSource> {
   readonly model: ModelDescription;
   status(): ReplicaStatus;
   /** Resolves when ready. @throws InkstoneError `replica_failed` */

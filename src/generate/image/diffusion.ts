@@ -31,6 +31,8 @@ export interface DiffusionModel {
 }
 
 const BATCHES = [1, 16, 64] as const;
+/** Denoising steps where nobody says; fewer where the model has fewer. */
+const USUAL = 50;
 
 export class DiffusionMaker implements PictureMaker {
   private readonly model: DiffusionModel;
@@ -62,7 +64,7 @@ export class DiffusionMaker implements PictureMaker {
     return { count: seeds.length, channels, size, pixels };
   }
 
-  private check({ seeds, labels, from, keep, steps = 50 }: MakeByDenoising): void {
+  private check({ seeds, labels, from, keep, steps }: MakeByDenoising): void {
     const { classes, channels, size, steps: most } = this.model.config;
     const wrong = labels?.find(
       (label) => !Number.isInteger(label) || label < 0 || label >= Math.max(1, classes),
@@ -72,7 +74,7 @@ export class DiffusionMaker implements PictureMaker {
         kind: 'usage',
         hint: classes === 0 ? 'this model has no classes' : `classes are 0 to ${classes - 1}`,
       });
-    if (!Number.isInteger(steps) || steps < 1 || steps > most)
+    if (steps !== undefined && (!Number.isInteger(steps) || steps < 1 || steps > most))
       throw new InkstoneError('steps_invalid', `${steps} denoising steps are not between 1 and ${most}`, {
         kind: 'usage',
         hint: '25 to 100 steps are usual',
@@ -126,7 +128,7 @@ export class DiffusionMaker implements PictureMaker {
   }
 
   /** Falling times, evenly spread. */
-  private times({ steps = 50, from, keep, strength = 0.6 }: MakeByDenoising): number[] {
+  private times({ steps = USUAL, from, keep, strength = 0.6 }: MakeByDenoising): number[] {
     const { steps: all } = this.model.config;
     const reach = from !== undefined && keep === undefined ? Math.max(1, Math.round(all * strength)) : all;
     const count = Math.min(steps, reach);
