@@ -2,7 +2,7 @@
  * Prompts side by side on one set of questions: every variant answers every question, means have intervals, and each
  * variant is compared with the first by a paired test. What is known already is not asked again.
  */
-import type { ChatTemplate } from '../prompt/index.ts';
+import type { TurnTemplate } from '../prompt/index.ts';
 import type { LanguageModel } from './language-model.ts';
 import { proportion } from './metrics/index.ts';
 import { bootstrapMean, compare, type Interval, type PairedTest } from './statistics.ts';
@@ -17,7 +17,7 @@ import {
 
 export interface CompareOptions {
   model: LanguageModel;
-  template: ChatTemplate;
+  template: TurnTemplate;
   variants: readonly Variant[];
   items: readonly TaskItem[];
   settings: TaskSettings;

@@ -180,7 +180,7 @@ describe('a question', () => {
     };
     const ask = askOne(
       model,
-      { name: 'own', render: (all) => `Q: ${all[0]?.content}\nA:` },
+      { name: 'own', render: async (all) => `Q: ${all[0]?.content}\nA:` },
       variant('v', turns),
       items[0] as TaskItem,
       settings({ metrics: ['choice'] }),

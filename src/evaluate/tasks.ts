@@ -4,7 +4,7 @@
  */
 import { InkstoneError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
-import { type ChatTemplate, leadOf, type PromptRenderer, type Values } from '../prompt/index.ts';
+import { leadOf, type PromptRenderer, type TurnTemplate, type Values } from '../prompt/index.ts';
 import type { LanguageModel } from './language-model.ts';
 import { answerF1, exactMatch, rouge } from './metrics/index.ts';
 
@@ -102,14 +102,14 @@ export function scoreAnswer(metric: TaskMetric, output: string, answers: readonl
 /** Asks one question in one way. @throws InkstoneError `choices_missing`, `answer_no_choice` and what rendering throws */
 export async function askOne(
   model: LanguageModel,
-  template: ChatTemplate,
+  template: TurnTemplate,
   { name, renderer }: Variant,
   item: TaskItem,
   settings: TaskSettings,
   signal?: AbortSignal,
 ): Promise<TaskResult> {
   const rendered = await renderer.render(item.values, { number: item.number, extra: true });
-  const prompt = rendered.text ?? template.render(rendered.messages ?? []);
+  const prompt = rendered.text ?? (await template.render(rendered.messages ?? []));
   const lead = leadOf(renderer.prompt, prompt);
   const result: TaskResult = { variant: name, item: item.number, scores: {} };
   const { metrics } = settings;

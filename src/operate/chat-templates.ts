@@ -1,14 +1,13 @@
-/** Which chat template a model's turns take: one by name, the checkpoint's own, else the plain one. */
-import path from 'node:path';
+/** Which chat template a model's turns take: one by name, the model's own, else the plain one. */
 import { InkstoneError } from '../base/errors.ts';
-import { exists, readText } from '../base/host.ts';
-import { CHAT_TEMPLATES, type ChatTemplate, templateOfCheckpoint } from '../prompt/index.ts';
+import { readTemplate } from '../models/text/template.ts';
+import { CHAT_TEMPLATES, modelTemplate, type TurnTemplate } from '../prompt/index.ts';
 
-/** @throws InkstoneError `chat_template_unknown`, `chat_template_invalid` */
+/** @throws InkstoneError `chat_template_unknown`, `model_invalid` */
 export async function chatTemplateFor(
   given: string | undefined,
   model?: { folder: string },
-): Promise<ChatTemplate> {
+): Promise<TurnTemplate> {
   if (given !== undefined) {
     const named = Object.hasOwn(CHAT_TEMPLATES, given) ? CHAT_TEMPLATES[given] : undefined;
     if (named !== undefined) return named;
@@ -18,20 +17,6 @@ export async function chatTemplateFor(
       details: { param: 'template' },
     });
   }
-  const own = model === undefined ? undefined : await checkpointTemplate(model.folder);
-  return own ?? (CHAT_TEMPLATES.plain as ChatTemplate);
-}
-
-/** The chat template that a Hugging Face folder brings along; undefined where it has none. */
-export async function checkpointTemplate(folder: string): Promise<ChatTemplate | undefined> {
-  const file = path.join(folder, 'tokenizer_config.json');
-  if (!(await exists(file))) return undefined;
-  const beside = path.join(folder, 'chat_template.jinja');
-  let config: Record<string, unknown>;
-  try {
-    config = JSON.parse(await readText(file)) as Record<string, unknown>;
-  } catch (cause) {
-    throw new InkstoneError('chat_template_invalid', `${file} is not JSON`, { kind: 'data', cause });
-  }
-  return templateOfCheckpoint(config, (await exists(beside)) ? await readText(beside) : undefined);
+  const own = model === undefined ? undefined : await readTemplate(model.folder);
+  return own === undefined ? (CHAT_TEMPLATES.plain as TurnTemplate) : modelTemplate(own);
 }

@@ -15,12 +15,12 @@ import {
   type TaskSettings,
 } from '../evaluate/index.ts';
 import {
-  type ChatTemplate,
   compilePrompt,
   type Embed,
   type PromptDefinition,
   PromptRenderer,
   promptHash,
+  type TurnTemplate,
 } from '../prompt/index.ts';
 import { lockRun } from '../train/run-lock.ts';
 
@@ -33,7 +33,7 @@ export interface NamedPrompt {
 export interface PromptEvaluationOptions {
   out: string;
   model: LanguageModel;
-  template: ChatTemplate;
+  template: TurnTemplate;
   prompts: readonly NamedPrompt[];
   tasks: TaskSet;
   settings: TaskSettings;

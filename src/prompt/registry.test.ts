@@ -5,7 +5,7 @@ import type { Store } from '../base/contracts/store.ts';
 import { makeTemporaryFolder } from '../base/host.ts';
 import type { Turn } from '../data/text/chat.ts';
 import { openFileStore } from '../store/index.ts';
-import { CHAT_TEMPLATES, jinjaTemplate, templateOfCheckpoint } from './chat-template.ts';
+import { CHAT_TEMPLATES, jinjaTemplate, modelTemplate } from './chat-template.ts';
 import { differenceOf } from './difference.ts';
 import { PromptRegistry } from './registry.ts';
 
@@ -141,44 +141,32 @@ describe('chat templates', () => {
   };
   test.each(golden.cases.map((one) => [one.name, one] as const))(
     '%s: as transformers',
-    (_, { template, messages, text }) => {
+    async (_, { template, messages, text }) => {
       const made = jinjaTemplate('golden', template, { bos_token: '<s>', eos_token: '</s>' });
       if (text === null)
-        expect(() => made.render(messages)).toThrow(
-          expect.objectContaining({ code: 'chat_template_failed' }),
-        );
-      else expect(made.render(messages)).toBe(text);
+        await expect(made.render(messages)).rejects.toMatchObject({ code: 'chat_template_failed' });
+      else expect(await made.render(messages)).toBe(text);
     },
   );
-  test('by name', () => {
+  test('by name', async () => {
     const turns: Turn[] = [
       { role: 'system', content: 'S' },
       { role: 'user', content: 'U' },
     ];
-    expect(CHAT_TEMPLATES.plain?.render(turns)).toBe('System: S\n\nUser: U\n\nAssistant:');
-    expect(CHAT_TEMPLATES.chatml?.render(turns)).toBe(
+    expect(await CHAT_TEMPLATES.plain?.render(turns)).toBe('System: S\n\nUser: U\n\nAssistant:');
+    expect(await CHAT_TEMPLATES.chatml?.render(turns)).toBe(
       '<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n',
     );
-    expect(CHAT_TEMPLATES.llama3?.render(turns)).toContain('<|begin_of_text|><|start_header_id|>system');
-  });
-  test('from a checkpoint’s configuration', () => {
-    const turns: Turn[] = [{ role: 'user', content: 'U' }];
-    const source = '{{ bos_token }}{{ messages[0].content }}';
-    for (const chat_template of [
-      source,
-      [
-        { name: 'tool_use', template: 'x' },
-        { name: 'default', template: source },
-      ],
-    ])
-      expect(templateOfCheckpoint({ chat_template, bos_token: { content: '<b>' } })?.render(turns)).toBe(
-        '<b>U',
-      );
-    expect(templateOfCheckpoint({ bos_token: '<b>' }, source)?.render(turns)).toBe('<b>U');
-    expect(templateOfCheckpoint({})).toBeUndefined();
-    expect(() => templateOfCheckpoint({ chat_template: '{% for %}' })).toThrow(
-      expect.objectContaining({ code: 'chat_template_invalid' }),
+    expect(await CHAT_TEMPLATES.llama3?.render(turns)).toContain(
+      '<|begin_of_text|><|start_header_id|>system',
     );
-    expect(() => jinjaTemplate('long', 'x'.repeat(300_000))).toThrow('cannot be read');
+  });
+  test('of a model: in a thread with bounds', async () => {
+    const turns: Turn[] = [{ role: 'user', content: 'U' }];
+    const own = modelTemplate({ source: '{{ bos_token }}{{ messages[0].content }}', bos: '<b>' });
+    expect(await own.render(turns)).toBe('<b>U');
+    const broken = modelTemplate({ source: '{% for %}' });
+    await expect(broken.render(turns)).rejects.toMatchObject({ code: 'template_failed' });
+    expect(() => jinjaTemplate('broken', '{% for %}')).toThrow('cannot be read');
   });
 });

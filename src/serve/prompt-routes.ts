@@ -71,7 +71,7 @@ export function addPromptRoutes(app: FastifyInstance, context: ServerContext): v
     const model = body.model === undefined ? undefined : await context.registry.get(body.model);
     const template = await chatTemplateFor(body.template, model);
     return {
-      prompt: rendered.text ?? template.render(rendered.messages ?? []),
+      prompt: rendered.text ?? (await template.render(rendered.messages ?? [])),
       ...(rendered.messages === undefined ? {} : { template: template.name }),
       ...rendered,
     };

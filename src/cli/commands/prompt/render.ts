@@ -66,7 +66,7 @@ export const promptRenderCommand = command({
     const rendered = await render(prompt, values, settings);
     const model = settings.model === undefined ? undefined : await findModel(settings.model);
     const template = await chatTemplateFor(settings.template, model);
-    return { name, prompt: rendered.text ?? template.render(rendered.messages ?? []), ...rendered };
+    return { name, prompt: rendered.text ?? (await template.render(rendered.messages ?? [])), ...rendered };
   },
   show: ({ prompt }) => prompt,
 });
