@@ -25,6 +25,7 @@ import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
 import { addPages } from './pages.ts';
 import { addPromptRoutes } from './prompt-routes.ts';
+import { addResponses } from './responses/routes.ts';
 import { addStudioRoutes } from './studio-routes.ts';
 import { addUploads } from './uploads.ts';
 
@@ -175,6 +176,7 @@ async function buildApp(
   addModelRoutes(app, context);
   app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
+  addResponses(app, context);
   addEmbeddings(app, context);
   addImages(app, context);
   const version = await codeVersion();
