@@ -27,6 +27,7 @@ import { addPages } from './pages.ts';
 import { addPromptRoutes } from './prompt-routes.ts';
 import { addResponses } from './responses/routes.ts';
 import { addStudioRoutes } from './studio-routes.ts';
+import { keepResults } from './tuning-results.ts';
 import { addUploads } from './uploads.ts';
 
 export interface ServerOptions {
@@ -107,6 +108,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       if (row.tune === undefined || row.state !== 'succeeded') return;
       await registry.register(row.tune.model, row.folder);
       void pool.forget(row.tune.model);
+      await keepResults({ home, store, trainings }, row);
     },
   });
   const context: ServerContext = {
@@ -117,6 +119,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     trainings,
     keys,
     draining: false,
+    routes: [],
     generation: {
       queue: new MemoryQueue({
         concurrency: options.concurrency ?? CONCURRENCY,
@@ -147,6 +150,9 @@ async function buildApp(
     requestTimeout: REQUEST_TIMEOUT,
     // Bodies are checked by our own schemas, which name the parameter.
     exposeHeadRoutes: false,
+  });
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) context.routes.push({ method: one, url });
   });
   app.setErrorHandler((thrown, request, reply) => {
     const { status, body, headers } = answerOf(thrown);
