@@ -10,6 +10,7 @@ import {
   fineTuningBody,
   inspectBody,
   trainingBody,
+  voteBody,
 } from './schemas.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
@@ -140,6 +141,11 @@ export function openApi(version: string): object {
       '/api/prompt-evaluations/{id}': { get: operation('One comparison with its result', byId) },
       '/api/prompt-evaluations/{id}/stop': { post: operation('Stops it; answers are kept', byId) },
       '/api/prompt-evaluations/{id}/resume': { post: operation('Goes on with it', byId) },
+      '/api/votes': {
+        get: operation('Which of two answers was preferred, by pair, with an interval'),
+        post: operation('Keeps one vote', { requestBody: body(voteBody) }),
+        delete: operation('Forgets all votes'),
+      },
       '/api/files': {
         get: operation('Uploaded files'),
         post: operation('Uploads a file', {

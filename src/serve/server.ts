@@ -29,6 +29,7 @@ import { addResponses } from './responses/routes.ts';
 import { addStudioRoutes } from './studio-routes.ts';
 import { keepResults } from './tuning-results.ts';
 import { addUploads } from './uploads.ts';
+import { addVotes } from './vote-routes.ts';
 
 export interface ServerOptions {
   host?: string;
@@ -192,6 +193,7 @@ async function buildApp(
   addStudioRoutes(app, context);
   addInspection(app, context);
   addPromptRoutes(app, context);
+  addVotes(app, context);
   await addPages(app);
   return app;
 }
