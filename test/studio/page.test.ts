@@ -178,9 +178,6 @@ browserSuite('page', (stage) => {
       expect(await violations(page), view).toEqual([]);
     }
     for (const path of [
-      'compare',
-      'inspect',
-      'train?mode=tune',
       'models',
       'models/starter',
       'train',
