@@ -223,6 +223,22 @@ describe('taking turns', () => {
     expect(share(plan, 90)).toEqual({ runs: 0, rounds: 0 });
   });
 
+  it('does not take a first run that compiles for the speed', async () => {
+    let first = true;
+    const compiler = {
+      id: 'compiler',
+      run: async (count: number) => {
+        const seconds = Array.from({ length: count }, () => 1);
+        if (first) seconds[0] = 1000;
+        first = false;
+        return { seconds };
+      },
+    };
+    const [found] = await interleave([compiler], { ...plan, budget: 100 }, quietly);
+    expect(found?.time.median).toBe(1);
+    expect(found?.note).toBeUndefined();
+  });
+
   it('goes on without a participant that fails', async () => {
     const lost: string[] = [];
     const good = {
