@@ -94,7 +94,7 @@ describe('benchmarks', () => {
     const time = model.context;
     const parameters = await writeParameters(folder, model);
     const batches = await writeBatches(folder, await corpus(undefined, 65), { batch, time, count: 4 });
-    const ours = startNode('ours', host.entry('bench/ours-entry'), 2);
+    const ours = startNode('ours', host.entry('bench/ours-entry'), { threads: 2 });
     await ours.ask({
       do: 'prepare',
       name: 'x',
@@ -159,7 +159,7 @@ describe('benchmarks', () => {
   it('a participant that dies is reported, with its last words', async () => {
     const script = `${folder}/dies.mjs`;
     await host.writeFile(script, "process.stderr.write('out of luck\\n'); process.exit(3);");
-    const peer = startNode('dies', script, 1);
+    const peer = startNode('dies', script, { threads: 1 });
     await expect(peer.describe()).rejects.toMatchObject({
       code: 'peer_failed',
       message: expect.stringMatching(/dies ended \(status 3\)/),
@@ -168,7 +168,7 @@ describe('benchmarks', () => {
   });
 
   it('our side answers an unknown request with an error and goes on', async () => {
-    const ours = startNode('ours', host.entry('bench/ours-entry'), 1);
+    const ours = startNode('ours', host.entry('bench/ours-entry'), { threads: 1 });
     await expect(ours.ask({ do: 'run', name: 'nothing', count: 1 })).rejects.toMatchObject({
       code: 'peer_failed',
     });
