@@ -75,6 +75,17 @@ export function bootstrapRatio(
   return { value, lower: quantile(all, 0.025), upper: quantile(all, 0.975), count };
 }
 
+/** Of any statistic of `count` rows; it is told which rows to take, undefined for all as they are. */
+export function bootstrap(
+  count: number,
+  statistic: (picks: Int32Array | undefined) => number,
+  options: BootstrapOptions = {},
+): Interval {
+  if (count === 0) return { value: Number.NaN, lower: Number.NaN, upper: Number.NaN, count };
+  const all = resampled(count, statistic, options);
+  return { value: statistic(undefined), lower: quantile(all, 0.025), upper: quantile(all, 0.975), count };
+}
+
 export interface PairedTest {
   test: 'paired bootstrap' | 'McNemar, exact';
   /** Mean of the second less mean of the first, with its bootstrap interval. */

@@ -32,8 +32,8 @@ export interface LossProgram {
   inputs: Readonly<Record<string, TensorType>>;
   /** A scalar. */
   loss(x: Readonly<Record<string, Tensor>>, dropout: Dropout): Tensor;
-  /** Elements that one loss drops over, when it uses dropout. */
-  dropped: number;
+  /** Elements that one loss drops over, when it uses dropout; or how often it drops over tensors of one open shape. */
+  dropped: number | { times: number; shape: readonly Size[] };
 }
 
 export interface TrainPrograms {
@@ -60,7 +60,7 @@ export function trainPrograms(name: string, model: LossProgram, settings: Settin
       : Object.fromEntries(specs.map((s) => [`average.${s.name}`, { dtype: 'f32', shape: s.shape }]));
   const scalars = Object.fromEntries(SCALARS.map((n) => [n, { dtype: 'f32' as const, shape: [] }]));
   const mask: Record<string, TensorType> =
-    settings.dropout === 0 ? {} : { dropout: { dtype: 'u8', shape: [model.dropped] } };
+    settings.dropout === 0 ? {} : { dropout: { dtype: 'u8', shape: maskShape(model) } };
   const state: TrainPrograms['state'] = {};
   for (const [key, type] of Object.entries(moments)) state[key] = { shape: type.shape, start: 'zero' };
   for (const spec of specs)
@@ -145,10 +145,19 @@ function prefixed(values: Record<string, Tensor>): Record<string, Tensor> {
   return Object.fromEntries(Object.entries(values).map(([key, value]) => [`next/${key}`, value]));
 }
 
+/** Of a step's mask: a list of elements, or a leading axis of draws. */
+export const maskShape = ({ dropped }: Pick<LossProgram, 'dropped'>): readonly Size[] =>
+  typeof dropped === 'number' ? [dropped] : [dropped.times, ...dropped.shape];
+
 /** The mask holds 1 for what stays; what stays grows by 1/(1 − p) (Srivastava et al. 2014, inverted). */
 function dropoutOf(mask: Tensor | undefined, probability: number): Dropout {
   if (mask === undefined) return (x) => x;
   let at = 0;
+  if (mask.shape.length > 1)
+    return (x) => {
+      const part = reshape(slice(mask, { axis: 0, start: at, end: ++at }), x.shape);
+      return mul(x, mul(cast(part, 'f32'), 1 / (1 - probability)));
+    };
   return (x) => {
     const size = (x.shape as readonly number[]).reduce((a, b) => a * b, 1);
     const part = slice(mask, { axis: 0, start: at, end: at + size });

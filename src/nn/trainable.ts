@@ -10,7 +10,7 @@ import type { Program } from '../program/types.ts';
 import type { Backend, Executable, Resident } from '../runtime/contract.ts';
 import { scalarsAt } from './optimiser.ts';
 import { initialise } from './parameters.ts';
-import { type LossProgram, type TrainPrograms, trainPrograms } from './train-step.ts';
+import { type LossProgram, maskShape, type TrainPrograms, trainPrograms } from './train-step.ts';
 import { learningRateAt, type TrainingConfig } from './training-config.ts';
 
 export interface TrainableOptions {
@@ -135,7 +135,7 @@ class OneLossTrainable implements ProfiledTrainable {
     for (let part = 0; part < parts; part++) {
       const inputs = {
         ...rowsOf(batch, part, parts),
-        ...this.mask(step * parts + part),
+        ...this.mask(step * parts + part, batch),
         ...(parts === 1 ? scalars : {}),
       };
       const result = await this.stepExecutable.run({
@@ -154,13 +154,14 @@ class OneLossTrainable implements ProfiledTrainable {
     return { loss, gradientNorm: Number(norm?.data[0]) };
   }
 
-  private mask(pass: number): HostTensors {
+  private mask(pass: number, batch: HostTensors): HostTensors {
     const { config, model } = this.options;
-    return config.dropout === 0
-      ? {}
-      : {
-          dropout: tensor('u8', [model.dropped], keepMask(config.seed, pass, model.dropped, config.dropout)),
-        };
+    if (config.dropout === 0) return {};
+    const shape = maskShape(model).map((size) =>
+      typeof size === 'number' ? size : sizeIn(size, model, batch),
+    );
+    const size = shape.reduce((a, b) => a * b, 1);
+    return { dropout: tensor('u8', shape, keepMask(config.seed, pass, size, config.dropout)) };
   }
 
   async evaluate(batch: HostTensors): Promise<{ total: number; count: number }> {
@@ -184,6 +185,17 @@ class OneLossTrainable implements ProfiledTrainable {
     await this.resident.free();
     for (const one of this.frozen) await one.free();
   }
+}
+
+/** What a batch makes of an open size. */
+function sizeIn(name: string, { inputs }: LossProgram, batch: HostTensors): number {
+  for (const [input, { shape }] of Object.entries(inputs)) {
+    const found = batch[input]?.shape[shape.indexOf(name)];
+    if (found !== undefined) return found;
+  }
+  throw new InkstoneError('batch_incomplete', `the batch does not say how large "${name}" is`, {
+    kind: 'usage',
+  });
 }
 
 function rowsOf(batch: HostTensors, part: number, parts: number): HostTensors {
