@@ -41,12 +41,11 @@ export function compareTokens(
 export async function benchDecode(options: BenchOptions): Promise<BenchResult> {
   const started = host.monotonic();
   const folder = await host.makeTemporaryFolder('inkstone-bench');
-  const running = { ...options, largePages: true };
-  const ours = startNode('ours', host.entry('bench/ours-entry'), running);
+  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
   // Only PyTorch has its decoding written here.
   const { open, absent } = await openPeers(
     options.peers.filter((id) => id === 'pytorch'),
-    running,
+    options,
   );
   const small = options.effort < 1;
   try {

@@ -76,11 +76,10 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
   const started = host.monotonic();
   const small = options.effort < 1;
   const folder = await host.makeTemporaryFolder('inkstone-bench');
-  const running = { ...options, largePages: true };
-  const ours = startNode('ours', host.entry('bench/ours-entry'), running);
+  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
   const { open, absent } = await openPeers(
     options.peers.filter((id) => id === 'llama.cpp'),
-    running,
+    options,
   );
   const cases: BenchCase[] = [];
   try {

@@ -12,4 +12,3 @@ export * from './statistics.ts';
 export * from './task-file.ts';
 export * from './tasks.ts';
 export * from './text.ts';
-export * from './votes.ts';

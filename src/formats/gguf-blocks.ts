@@ -15,6 +15,15 @@ export const GGML_TYPES = {
 } as const;
 export type GgmlType = keyof typeof GGML_TYPES;
 
+/** Numbers in a block and its bytes, by ggml's number of the type; those that are read here and those that are not. */
+export const GGML_BLOCKS: Readonly<Record<number, readonly [numbers: number, bytes: number]>> = {
+  ...{ 0: [1, 4], 1: [1, 2], 30: [1, 2], 28: [1, 8], 24: [1, 1], 25: [1, 2], 26: [1, 4], 27: [1, 8] },
+  ...{ 2: [32, 18], 3: [32, 20], 6: [32, 22], 7: [32, 24], 8: [32, 34], 9: [32, 36], 20: [32, 18] },
+  ...{ 10: [256, 84], 11: [256, 110], 12: [256, 144], 13: [256, 176], 14: [256, 210], 15: [256, 292] },
+  ...{ 16: [256, 66], 17: [256, 74], 18: [256, 98], 19: [256, 50], 21: [256, 110], 22: [256, 82] },
+  ...{ 23: [256, 136], 29: [256, 56] },
+};
+
 const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
 /** @throws InkstoneError `gguf_shape` where rows are no whole blocks */

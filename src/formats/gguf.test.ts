@@ -1,8 +1,9 @@
 /** GGUF: what is written reads back; what is damaged is refused with one clear error. */
 import { describe, expect, test } from 'vitest';
 import { Random } from '../base/rng.ts';
-import { type GgufFile, ggufPieces, readGguf } from './gguf.ts';
+import { type GgufFile, ggufPieces } from './gguf.ts';
 import type { GgmlType } from './gguf-blocks.ts';
+import { readGguf } from './gguf-read.ts';
 
 const random = new Random(1, 'gguf');
 const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, () => random.normal());

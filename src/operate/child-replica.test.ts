@@ -7,7 +7,7 @@ import type { SamplingSettings, TextEvent, TextToken } from '../base/contracts/g
 import { exists, isAlive, packageFolder, sendSignal } from '../base/host.ts';
 import { describeTextModel } from '../models/text/load.ts';
 import { ChildReplica } from './child-replica.ts';
-import { describe as described } from './text-generator.ts';
+import { describe as described } from './model-info.ts';
 
 const folder = path.join(packageFolder, 'models', 'starter');
 const starter = (await exists(path.join(folder, 'model.safetensors')))

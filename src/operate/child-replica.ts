@@ -8,9 +8,10 @@ import type { InspectionRequest, TextInspection } from '../base/contracts/inspec
 import type { PictureFile, PictureRequest } from '../base/contracts/pictures.ts';
 import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { type ChildProcess, cpuCount, forkEntry, monotonic, withLargePages } from '../base/host.ts';
+import { type ChildProcess, forkEntry, monotonic } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
+import { threadsFor } from './threads.ts';
 
 export interface ChildReplicaOptions {
   folder: string;
@@ -18,6 +19,8 @@ export interface ChildReplicaOptions {
   /** Sequences decoded together. */
   maxBatch?: number;
   threads?: number;
+  /** Where engines that were fetched lie. */
+  packages?: string;
   /** How the weights are kept; default `float32`. */
   weights?: WeightFormat;
   /** Bytes that the keys and values of its batch may take. */
@@ -33,12 +36,6 @@ interface Call {
   /** Of a call that is answered at once. */
   answer(value: unknown): void;
 }
-
-/**
- * Parameters below which one thread decodes as fast as two (1.6 ms a token with the starter's 5.6 M, quiet machine)
- * and twice as fast beside a training: threads that wait for each other suffer most from company.
- */
-const SMALL = 8e6;
 
 /** Crashes in a row, without a minute of work between, after which it is left alone. */
 const CRASH_LIMIT = 5;
@@ -67,10 +64,7 @@ export class ChildReplica implements Replica {
   private start(): void {
     this.state = 'starting';
     this.progress = 0;
-    const child = forkEntry('operate/host-process', [], {
-      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      env: withLargePages() as NodeJS.ProcessEnv,
-    });
+    const child = forkEntry('operate/host-process', [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
     this.child = child;
     child.on('message', (message) => this.receive(message as FromHost));
     child.on('error', () => undefined);
@@ -80,9 +74,10 @@ export class ChildReplica implements Replica {
       folder: this.options.folder,
       id: this.model.id,
       maxBatch: this.options.maxBatch ?? 8,
+      ...(this.options.packages === undefined ? {} : { packages: this.options.packages }),
       ...(this.options.weights === undefined ? {} : { weights: this.options.weights }),
       ...(this.options.cacheBytes === undefined ? {} : { cacheBytes: this.options.cacheBytes }),
-      threads: this.options.threads ?? (this.model.parameters < SMALL ? 1 : cpuCount()),
+      threads: this.options.threads ?? threadsFor(this.model.parameters),
     });
   }
 

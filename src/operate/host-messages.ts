@@ -21,6 +21,8 @@ export type ToHost =
       id: string;
       maxBatch: number;
       threads: number;
+      /** Where engines that were fetched lie. */
+      packages?: string;
       weights?: WeightFormat;
       cacheBytes?: number;
     }

@@ -3,17 +3,18 @@
  * thread, because it does nothing else; it ends when the server goes away.
  */
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { exit, memoryUse, parentChannel } from '../base/host.ts';
+import { exit, memoryUse, parentChannel, writeError } from '../base/host.ts';
 import { familyOf } from '../models/image/load.ts';
 import { isBert } from '../models/text/any.ts';
-import { describeTextModel } from '../models/text/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
 import { IdleInspector } from './idle-inspector.ts';
+import { describe, describeModel, isOpen, type OpenModelInfo } from './model-info.ts';
+import { type ClosingEmbedder, openCheckpoint } from './open-checkpoint.ts';
 import { describePictures, LocalPictures } from './picture-source.ts';
 import { TextEmbedder } from './text-embedder.ts';
-import { describe, TextGenerator } from './text-generator.ts';
+import { TextGenerator } from './text-generator.ts';
 import { TextInspector } from './text-inspector.ts';
 
 const channel = parentChannel();
@@ -21,10 +22,10 @@ const send = (message: FromHost): void => channel?.send(message);
 const running = new Map<number, AbortController>();
 let generator: TextGenerator | undefined;
 /** Made when first asked for, where the model also writes. */
-let embedder: Promise<TextEmbedder> | undefined;
+let embedder: Promise<ClosingEmbedder> | undefined;
 let inspector: IdleInspector | undefined;
 let pictures: LocalPictures | undefined;
-let openEmbedder: () => Promise<TextEmbedder> = () => Promise.reject(notOpen());
+let openEmbedder: () => Promise<ClosingEmbedder> = () => Promise.reject(notOpen());
 
 function notOpen(): InkstoneError {
   return new InkstoneError('model_loading', 'the model is being loaded', { kind: 'resource' });
@@ -41,7 +42,7 @@ function writer(): TextGenerator {
 }
 
 /** A failure is not kept: memory may be there the next time. */
-function embedding(): Promise<TextEmbedder> {
+function embedding(): Promise<ClosingEmbedder> {
   embedder ??= openEmbedder().catch((thrown: unknown) => {
     embedder = undefined;
     throw thrown;
@@ -56,8 +57,11 @@ function sent(thrown: unknown): SentError {
 
 async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
   send({ type: 'progress', progress: 0.1 });
+  const isImage = (await familyOf(message.folder)) === 'image';
+  const info = isImage ? undefined : await describeModel(message.folder);
+  if (info !== undefined && isOpen(info)) return openOther(message, info);
   const backend = await createBackend('cpu', { inline: true, threads: message.threads });
-  if ((await familyOf(message.folder)) === 'image') {
+  if (info === undefined) {
     pictures = await LocalPictures.open(message.folder, message.id, backend);
     send({ type: 'progress', progress: 0.9 });
     await pictures.pictures({ id: 'warm-up', count: 1, seed: 0, format: 'png' });
@@ -66,10 +70,25 @@ async function open(message: Extract<ToHost, { type: 'open' }>): Promise<void> {
   }
   openEmbedder = () => TextEmbedder.open(message.folder, backend);
   inspector = new IdleInspector(() => TextInspector.open(message.folder, backend));
-  const info = await describeTextModel(message.folder);
   if (isBert(info.config)) await warmEmbedder();
   else await openWriter(message, backend);
   send({ type: 'ready', model: describe(info, message.id) });
+}
+
+/** A model that another engine runs: nobody looks inside. */
+async function openOther(message: Extract<ToHost, { type: 'open' }>, info: OpenModelInfo): Promise<void> {
+  const opened = await openCheckpoint(info, {
+    threads: message.threads,
+    maxBatch: message.maxBatch,
+    ...(message.cacheBytes === undefined ? {} : { cacheBytes: message.cacheBytes }),
+    packages: { folder: message.packages, note: (line) => writeError(`${line}\n`) },
+    onProgress: (share) => send({ type: 'progress', progress: 0.1 + 0.8 * share }),
+  });
+  openEmbedder = opened.embedder;
+  generator = opened.generator;
+  if (generator === undefined) await warmEmbedder();
+  else await warmWriter(generator);
+  send({ type: 'ready', model: { ...describe(info, message.id), context: opened.context } });
 }
 
 async function warmEmbedder(): Promise<void> {
@@ -85,13 +104,17 @@ async function openWriter(message: Extract<ToHost, { type: 'open' }>, backend: B
     ...(message.cacheBytes === undefined ? {} : { cacheBytes: message.cacheBytes }),
   });
   send({ type: 'progress', progress: 0.9 });
+  await warmWriter(generator);
+}
+
+async function warmWriter(opened: TextGenerator): Promise<void> {
   // The first run of a session allocates; nobody should wait for that.
   const warm = {
     id: 'warm-up',
     prompt: '',
     sampling: { maxTokens: 2, temperature: 0, topK: 0, topP: 1, seed: 0, stop: [] },
   };
-  for await (const event of generator.generate(warm)) void event;
+  for await (const event of opened.generate(warm)) void event;
 }
 
 /** Runs until done or cancelled; what it throws goes back. */
@@ -128,7 +151,13 @@ const picture = ({ call, request }: Extract<ToHost, { type: 'pictures' }>): Prom
 
 const inspect = ({ call, request }: Extract<ToHost, { type: 'inspect' }>): Promise<void> =>
   work(call, async (signal) => {
-    if (inspector === undefined) throw notOpen();
+    if (inspector === undefined)
+      throw generator === undefined
+        ? notOpen()
+        : new InkstoneError('engine_unsupported', 'this model’s engine lets nobody look inside', {
+            kind: 'unsupported',
+            hint: 'take the same model as a Hugging Face folder',
+          });
     return { type: 'inspected', call, inspection: await inspector.inspect(request, signal) };
   });
 

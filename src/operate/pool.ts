@@ -4,9 +4,10 @@ import type { Replica } from '../base/contracts/replica.ts';
 import { facts, monotonic } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import { ChildReplica } from './child-replica.ts';
+import { describe } from './model-info.ts';
+import { packagesFolder } from './packages/install.ts';
 import { describePictures } from './picture-source.ts';
 import type { ModelRegistry, RegisteredModel, RegisteredPictures } from './registry.ts';
-import { describe } from './text-generator.ts';
 
 /** Changes when a served model's weights do; a run's when the run is over, not at each of its checkpoints. */
 async function weightsOf(folder: string): Promise<number> {
@@ -81,6 +82,7 @@ export class ReplicaPool {
         model.info.family === 'image'
           ? describePictures(model.info, model.id)
           : describe(model.info, model.id),
+      packages: packagesFolder(this.options.registry.home),
       ...(log === undefined ? {} : { log }),
       ...(slots === undefined ? {} : { maxBatch: slots }),
       ...(cacheBytes === undefined ? {} : { cacheBytes }),

@@ -5,18 +5,19 @@
 import path from 'node:path';
 import type { Row, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { exists, homeFolder, listFiles, packageFolder } from '../base/host.ts';
+import { exists, facts, homeFolder, listFiles, packageFolder } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
 import { describeImageModel, familyOf, type ImageModelInfo } from '../models/image/load.ts';
-import { describeTextModel, type TextModelInfo } from '../models/text/load.ts';
 import { WEIGHT_FORMATS, type WeightFormat } from '../nn/quantise.ts';
 import { openFileStore } from '../store/index.ts';
+import { type AnyModelInfo, describeModel, isOpen, refusePickle } from './model-info.ts';
 
 export interface RegisteredModel {
   id: string;
+  /** Of a GGUF model the file. */
   folder: string;
   source: 'starter' | 'run' | 'folder';
-  info: TextModelInfo;
+  info: AnyModelInfo;
   /** How its weights are kept when it is served; undefined where nobody has said. */
   weights?: WeightFormat;
 }
@@ -132,9 +133,9 @@ export class ModelRegistry {
         kind: 'conflict',
         hint: 'choose another name',
       });
-    if ((await familyOf(folder)) === 'image') await describeImageModel(folder);
-    else await describeTextModel(folder);
-    if (!(await hasWeights(folder)))
+    const image = (await familyOf(folder)) === 'image';
+    const info = await (image ? describeImageModel(folder) : describeModel(folder));
+    if (!('engine' in info) && !(await hasWeights(folder)))
       throw new InkstoneError('model_missing', `there are no weights in ${folder}`, {
         kind: 'missing',
         hint: 'a model folder has model.safetensors, a run folder checkpoints',
@@ -163,9 +164,9 @@ async function namesIn(folder: string): Promise<string[]> {
 }
 
 async function readable(place: Place): Promise<RegisteredModel | undefined> {
-  if (!(await hasWeights(place.folder))) return undefined;
   try {
-    return { ...place, info: await describeTextModel(place.folder) };
+    const info = await describeModel(place.folder);
+    return isOpen(info) || (await hasWeights(place.folder)) ? { ...place, info } : undefined;
   } catch (thrown) {
     if (!InkstoneError.is(thrown)) throw thrown;
     return undefined;
@@ -197,8 +198,13 @@ async function hasWeights(folder: string): Promise<boolean> {
   return false;
 }
 
-/** A folder as it is, or a registered name. @throws InkstoneError `model_not_found` */
+/** A folder or a GGUF file as it is, or a registered name. @throws InkstoneError `model_not_found`, `model_pickled` */
 export async function findModel(nameOrFolder: string): Promise<{ id: string; folder: string }> {
+  if ((await facts(nameOrFolder))?.kind === 'file') {
+    refusePickle(nameOrFolder);
+    if (/\.gguf$/i.test(nameOrFolder))
+      return { id: path.basename(nameOrFolder, path.extname(nameOrFolder)), folder: nameOrFolder };
+  }
   if (await exists(path.join(nameOrFolder, 'config.json')))
     return { id: path.basename(path.resolve(nameOrFolder)), folder: nameOrFolder };
   const { id, folder } = await (await ModelRegistry.open()).get(nameOrFolder);

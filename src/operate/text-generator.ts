@@ -9,38 +9,22 @@ import type {
   TextToken,
   TokenProbability,
 } from '../base/contracts/generator.ts';
-import type { ModelDescription } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { StreamDecoder, type Tokenizer } from '../data/tokenizer/tokenizer.ts';
+import { StreamDecoder, type TextCodec } from '../data/tokenizer/tokenizer.ts';
 import {
   Constraints,
   createDecoder,
   type DecodedToken,
   type DecodeResult,
-  type Decoder,
   type DecoderOptions,
+  type TokenDecoder,
   type TokenLogprob,
 } from '../generate/index.ts';
-import { isBert } from '../models/text/any.ts';
 import { decodingOf, textParameters } from '../models/text/architectures.ts';
-import { loadTextModel, type TextModelInfo } from '../models/text/load.ts';
+import { loadTextModel } from '../models/text/load.ts';
 import { type WeightFormat, withWeights } from '../nn/quantise.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { StopFinder } from './stop-finder.ts';
-
-export function describe(info: TextModelInfo, id: string): ModelDescription {
-  return {
-    id,
-    family: info.family,
-    created: info.created,
-    parameters: info.parameters,
-    context: info.config.context,
-    consumes: ['text'],
-    produces: isBert(info.config) ? ['embedding'] : ['text', 'embedding'],
-    chat: info.chat,
-    ...(info.template === undefined ? {} : { template: info.template }),
-  };
-}
 
 export interface TextGeneratorOptions
   extends Pick<DecoderOptions, 'maxBatch' | 'cacheBytes' | 'prefixBytes'> {
@@ -49,13 +33,12 @@ export interface TextGeneratorOptions
 }
 
 export class TextGenerator implements Generator<TextRequest, TextEvent> {
-  readonly info: TextModelInfo;
-  private readonly tokenizer: Tokenizer;
-  private readonly decoder: Decoder;
+  private readonly tokenizer: TextCodec;
+  private readonly decoder: TokenDecoder;
   private readonly constraints: Constraints;
 
-  private constructor(info: TextModelInfo, tokenizer: Tokenizer, decoder: Decoder) {
-    this.info = info;
+  /** Any engine's tokenizer and decoder; `open` has our own. */
+  constructor(tokenizer: TextCodec, decoder: TokenDecoder) {
     this.tokenizer = tokenizer;
     this.decoder = decoder;
     this.constraints = new Constraints({
@@ -71,10 +54,10 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     backend: Backend,
     { weights: format = 'float32', ...options }: TextGeneratorOptions = {},
   ): Promise<TextGenerator> {
-    const { weights, tokenizer, ...info } = await loadTextModel(folder);
+    const { weights, tokenizer, config } = await loadTextModel(folder);
     const endOfText = tokenizer.endOfText;
-    const { prefill, step, chunk, ...decoding } = decodingOf(info.config);
-    const kept = withWeights({ prefill, step, chunk }, weights, textParameters(info.config), format);
+    const { prefill, step, chunk, ...decoding } = decodingOf(config);
+    const kept = withWeights({ prefill, step, chunk }, weights, textParameters(config), format);
     const model = {
       backend,
       ...decoding,
@@ -82,7 +65,7 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
       parameters: kept.parameters,
       ...(endOfText === undefined ? {} : { endOfText }),
     };
-    return new TextGenerator(info, tokenizer, await createDecoder(model, options));
+    return new TextGenerator(tokenizer, await createDecoder(model, options));
   }
 
   status(): { running: number; waiting: number } {
@@ -160,12 +143,12 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
 
 /** Ids to text and reported tokens; stops before a stop string, holding back what may become one. */
 class TextStream {
-  private readonly tokenizer: Tokenizer;
+  private readonly tokenizer: TextCodec;
   private readonly decoder: StreamDecoder;
   private readonly stops: StopFinder;
   private pending: TextToken[] = [];
 
-  constructor(tokenizer: Tokenizer, stops: StopFinder) {
+  constructor(tokenizer: TextCodec, stops: StopFinder) {
     this.tokenizer = tokenizer;
     this.decoder = new StreamDecoder(tokenizer);
     this.stops = stops;

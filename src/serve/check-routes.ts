@@ -5,6 +5,7 @@ import { facts, readText } from '../base/host.ts';
 import { examineAsConversations, examineAsText } from '../data/text/examine.ts';
 import { readTokenizer } from '../data/tokenizer/read.ts';
 import { requireWriting } from '../models/text/any.ts';
+import { requireOwn } from '../operate/model-info.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { type FileRow, pathOfFile } from './file-routes.ts';
@@ -19,16 +20,16 @@ export function addFileCheck(app: FastifyInstance, context: ServerContext): void
   app.get<{ Params: { id: string } }>('/api/files/:id/check', async (request) => {
     const { model } = parse(checkQuery, request.query);
     const { info, folder } = await context.registry.get(model);
-    requireWriting(info.config);
+    const config = requireWriting(requireOwn(info, 'be tuned').config);
     const file = await pathOfFile(context, request.params.id);
     const { name, bytes } = (await context.store.rows.get<FileRow>('files', request.params.id)) as FileRow;
     requireReadable(name, (await facts(file))?.size ?? bytes);
     const tokenizer = readTokenizer(await readText(`${folder}/tokenizer.json`));
     const text = await readText(file);
     const found = CONVERSATIONS.test(name)
-      ? examineAsConversations(text, tokenizer, info.config.context)
+      ? examineAsConversations(text, tokenizer, config.context)
       : examineAsText(text, tokenizer);
-    return { id: request.params.id, name, bytes, model, context: info.config.context, ...found };
+    return { id: request.params.id, name, bytes, model, context: config.context, ...found };
   });
 }
 

@@ -1,30 +1,13 @@
-/**
- * Server-sent events to one client: hang-ups, slow readers, errors after the first byte. Knows no content. A model never
- * waits for a reader: what is not read yet is kept, up to a bound, so that others get their turn in time.
- */
+/** Server-sent events to one client: back-pressure, hang-ups, errors after the first byte. Knows no content. */
 import type { FastifyReply } from 'fastify';
 import { answerOf } from './errors.ts';
-
-/** Bytes that a client may be behind: more than any answer has; who is further behind is cut off. */
-const FURTHEST = 16 * 2 ** 20;
-/** Milliseconds without any progress after which a client that has not read everything is cut off. */
-const STALLED = 60_000;
-
-export interface StreamBounds {
-  furthest?: number;
-  stalled?: number;
-}
 
 export class EventStream {
   private readonly reply: FastifyReply;
   private readonly gone: AbortSignal;
-  private readonly furthest: number;
-  private readonly stalled: number;
   private open = false;
 
-  constructor(reply: FastifyReply, gone: AbortSignal, bounds: StreamBounds = {}) {
-    this.furthest = bounds.furthest ?? FURTHEST;
-    this.stalled = bounds.stalled ?? STALLED;
+  constructor(reply: FastifyReply, gone: AbortSignal) {
     this.reply = reply;
     this.gone = gone;
   }
@@ -33,12 +16,8 @@ export class EventStream {
     if (this.open) return;
     this.open = true;
     this.reply.hijack();
-    const { raw } = this.reply;
-    raw.setTimeout(this.stalled, () => {
-      if (raw.writableLength > 0) raw.destroy();
-    });
     const headers = this.reply.getHeaders() as Record<string, string>;
-    raw.writeHead(200, {
+    this.reply.raw.writeHead(200, {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache, no-transform',
@@ -47,14 +26,21 @@ export class EventStream {
     });
   }
 
-  /** Sends without waiting for the reader; does nothing once it is gone. */
-  async send(data: unknown, event?: string): Promise<void> {
+  /** Resolves when the client can take more, or is gone. */
+  async send(data: unknown): Promise<void> {
     this.start();
     const { raw } = this.reply;
     if (this.gone.aborted || raw.destroyed) return;
-    const name = event === undefined ? '' : `event: ${event}\n`;
-    raw.write(`${name}data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`);
-    if (raw.writableLength > this.furthest) raw.destroy();
+    if (raw.write(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`)) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        raw.off('drain', done);
+        raw.off('close', done);
+        resolve();
+      };
+      raw.on('drain', done);
+      raw.on('close', done);
+    });
   }
 
   /** After the first byte an error is an event; the stream ends behind it. */

@@ -4,9 +4,10 @@ import type { FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { machine, memoryUse, uptime } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
-import { isBert, requireWriting } from '../models/text/any.ts';
+import { requireWriting } from '../models/text/any.ts';
 import { textParameterCount } from '../models/text/architectures.ts';
 import { presetConfig, textPreset, textPresets } from '../models/text/presets.ts';
+import { contextOf, describe, requireOwn } from '../operate/model-info.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
 import type { TrainingOrder } from '../operate/training-process.ts';
 import { isFinal } from '../operate/trainings.ts';
@@ -35,10 +36,10 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
       id,
       family: info.family,
       parameters: info.parameters,
-      context: info.config.context,
+      context: contextOf(info),
       created: info.created,
       chat: info.chat,
-      produces: isBert(info.config) ? ['embedding'] : ['text', 'embedding'],
+      produces: describe(info, id).produces,
       state: context.pool.state(id),
       source,
       card: info.card,
@@ -84,7 +85,7 @@ async function methodOf(
     });
   }
   const { folder, info } = await registry.get(from);
-  requireWriting(info.config);
+  requireWriting(requireOwn(info, 'be tuned').config);
   const planned = steps ?? TUNING_STEPS;
   return {
     // AdamW with a short warm-up; the sizes are the model's own.

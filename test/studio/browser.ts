@@ -68,8 +68,7 @@ export async function visit(
     reducedMotion: 'reduce',
     ...options,
   });
-  // Long: a machine with other work is slow, and nothing here is about speed.
-  context.setDefaultTimeout(60_000);
+  context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on('console', (message) => {

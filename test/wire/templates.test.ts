@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { describeTextModel } from '../../src/models/text/load.ts';
-import { describe as describeModel } from '../../src/operate/text-generator.ts';
+import { describe as describeModel } from '../../src/operate/model-info.ts';
 import { ScriptedReplica } from '../../src/serve/testing.ts';
 import { wireHome } from './harness.ts';
 

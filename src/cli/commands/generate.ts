@@ -5,9 +5,9 @@ import { monotonic, readInput } from '../../base/host.ts';
 import { z } from '../../base/schema.ts';
 import { familyOf } from '../../models/image/load.ts';
 import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
+import { openGenerator } from '../../operate/open-generator.ts';
 import { findModel } from '../../operate/registry.ts';
-import { TextGenerator } from '../../operate/text-generator.ts';
-import { createBackend } from '../../runtime/index.ts';
+import type { TextGenerator } from '../../operate/text-generator.ts';
 import { type CommandContext, command } from '../command.ts';
 import { type GenerateImageResult, generateImages, imageFlags } from '../generate-image.ts';
 
@@ -15,7 +15,7 @@ const whole = z.number().int();
 const own = { environment: false } as const;
 
 const schema = z.object({
-  model: z.string().min(1).describe('a run folder, a model folder or a registered name'),
+  model: z.string().min(1).describe('a run folder, a model folder, a GGUF file or a registered name'),
   prompt: z
     .string()
     .default('')
@@ -69,7 +69,7 @@ interface GenerateResult extends Sample {
 
 /** One text; `onText` sees each piece as it comes. */
 async function write(
-  generator: TextGenerator,
+  generator: Pick<TextGenerator, 'generate'>,
   settings: Settings,
   seed: number,
   signal: AbortSignal,
@@ -112,40 +112,33 @@ async function run(
   if ((await familyOf(folder)) === 'image') return generateImages({ id, folder }, settings, context);
   const prompt = settings.prompt === '-' ? await readInput() : settings.prompt;
   const seed = settings.seed ?? randomInt(2 ** 31);
-  const backend = await createBackend(
-    settings.device,
-    settings.threads === undefined ? {} : { threads: settings.threads },
-  );
+  // People read one text as it comes; several at once would mix.
+  const many = Math.min(settings.count, context.json ? 8 : 1);
+  const { device, weights, threads } = settings;
+  const generator = await openGenerator(folder, {
+    ...{ device, weights, maxBatch: many, note: (line: string) => context.progress.note(line) },
+    ...(threads === undefined ? {} : { threads }),
+  });
   try {
-    // People read one text as it comes; several at once would mix.
-    const many = Math.min(settings.count, context.json ? 8 : 1);
-    const generator = await TextGenerator.open(folder, backend, {
-      maxBatch: many,
-      weights: settings.weights,
-    });
-    try {
-      const asked = { ...settings, prompt };
-      const samples = new Array<Sample>(settings.count);
-      let next = 0;
-      const worker = async (): Promise<void> => {
-        for (let i = next++; i < settings.count && !context.signal.aborted; i = next++) {
-          if (i > 0) context.stream('\n\n---\n\n');
-          context.stream(prompt);
-          samples[i] = await write(generator, asked, seed + i, context.signal, context.stream);
-        }
-      };
-      await Promise.all(Array.from({ length: many }, worker));
-      context.stream('\n');
-      const made = samples.filter((sample) => sample !== undefined);
-      const [first] = made;
-      if (first === undefined)
-        throw new InkstoneError('cancelled', 'stopped before the first token', { kind: 'conflict' });
-      return { ...first, model: id, ...(settings.count === 1 ? {} : { samples: made }) };
-    } finally {
-      await generator.close();
-    }
+    const asked = { ...settings, prompt };
+    const samples = new Array<Sample>(settings.count);
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      for (let i = next++; i < settings.count && !context.signal.aborted; i = next++) {
+        if (i > 0) context.stream('\n\n---\n\n');
+        context.stream(prompt);
+        samples[i] = await write(generator, asked, seed + i, context.signal, context.stream);
+      }
+    };
+    await Promise.all(Array.from({ length: many }, worker));
+    context.stream('\n');
+    const made = samples.filter((sample) => sample !== undefined);
+    const [first] = made;
+    if (first === undefined)
+      throw new InkstoneError('cancelled', 'stopped before the first token', { kind: 'conflict' });
+    return { ...first, model: id, ...(settings.count === 1 ? {} : { samples: made }) };
   } finally {
-    await backend.close();
+    await generator.close();
   }
 }
 
@@ -159,6 +152,7 @@ export const generateCommand = command({
   examples: [
     'generate starter --prompt "It was a dark night"',
     'generate runs-out/first --prompt "ROMEO:" --tokens 200 --seed 7 --json',
+    'generate ./small.gguf --prompt "The capital of France is"',
     'generate runs-out/first --count 3 --temperature 0.9 --top-p 0.95 --stop "THE END"',
     'generate runs-out/mnist-cgan-1 --label 7 --count 16 --out sevens/',
     'generate runs-out/mnist-cgan-1 --count 10000 --out samples.npz',

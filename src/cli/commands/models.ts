@@ -2,25 +2,27 @@
 import { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
 import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
+import { contextOf, isOpen } from '../../operate/model-info.ts';
 import { ModelRegistry } from '../../operate/registry.ts';
 import { command } from '../command.ts';
 
 const schema = z.object({
   action: z.enum(['list', 'add', 'remove', 'show', 'set']).default('list').describe('What to do'),
   name: z.string().optional().describe('Name of the model'),
-  folder: z.string().optional().describe('Folder of the model to add'),
+  folder: z.string().optional().describe('Folder or GGUF file of the model to add'),
   weights: z.enum(WEIGHT_FORMATS).optional().describe('add, set: how its weights are kept when it is served'),
   home: z.string().optional().describe('Folder for all state (default: .inkstone)'),
 });
 
 export default command({
   name: 'models',
-  summary: 'List the models that can be served; add or remove folders',
+  summary: 'List the models that can be served; add or remove folders and GGUF files',
   schema,
   positionals: ['action', 'name', 'folder'],
   examples: [
     'models',
     'models add gpt2 ./checkpoints/gpt2',
+    'models add small ./small.gguf',
     'models show starter',
     'models set starter --weights int8',
     'models remove gpt2',
@@ -56,46 +58,34 @@ export default command({
       return { set: id, weights: format };
     }
     if (action === 'show') {
-      const model = await registry.find(needed(name, 'a name'));
-      const { id, source, info, folder: place } = model;
-      const kept = 'weights' in model ? model.weights : undefined;
+      const { id, source, info, weights: kept, folder: place } = await registry.get(needed(name, 'a name'));
       return {
         id,
         source,
         folder: place,
-        ...info.config,
+        ...(isOpen(info)
+          ? { engine: info.engine, architecture: info.architecture, context: info.context, chat: info.chat }
+          : info.config),
         parameters: info.parameters,
         weights: kept ?? 'float32',
         card: info.card,
       };
     }
-    const pictures = await registry.pictures();
+    const models = await registry.list();
     return {
-      models: [
-        ...(await registry.list()).map(({ id, source, info, folder: place }) => ({
-          ...{ id, source, family: 'text', parameters: info.parameters },
-          context: info.config.context,
-          folder: place,
-        })),
-        ...pictures.map(({ id, source, info, folder: place }) => ({
-          ...{ id, source, family: 'image', parameters: info.parameters },
-          size: info.config.size,
-          folder: place,
-        })),
-      ],
+      models: models.map(({ id, source, info, folder: place }) => ({
+        id,
+        source,
+        parameters: info.parameters,
+        context: contextOf(info),
+        folder: place,
+      })),
     };
   },
   show(result) {
     const listed = (
       result as {
-        models?: {
-          id: string;
-          source: string;
-          parameters: number;
-          context?: number;
-          size?: number;
-          folder: string;
-        }[];
+        models?: { id: string; source: string; parameters: number; context: number; folder: string }[];
       }
     ).models;
     if (listed === undefined)
@@ -106,7 +96,7 @@ export default command({
     return listed
       .map(
         (m) =>
-          `${m.id.padEnd(24)} ${m.source.padEnd(8)} ${(m.parameters / 1e6).toFixed(1).padStart(7)} M  ${m.context === undefined ? `pictures ${String(m.size).padStart(4)}` : `context ${String(m.context).padStart(5)}`}  ${m.folder}`,
+          `${m.id.padEnd(24)} ${m.source.padEnd(8)} ${(m.parameters / 1e6).toFixed(1).padStart(7)} M  context ${String(m.context).padStart(5)}  ${m.folder}`,
       )
       .join('\n');
   },

@@ -21,12 +21,18 @@ export interface Tokenizer {
   toJson(): string;
 }
 
+/** What writing a text needs of a tokenizer, whoever made it. */
+export type TextCodec = Pick<
+  Tokenizer,
+  'vocabularySize' | 'endOfText' | 'prefix' | 'encode' | 'decode' | 'bytes'
+>;
+
 /** Turns a stream of ids into text; holds back bytes that do not make a character yet. */
 export class StreamDecoder {
-  private readonly tokenizer: Tokenizer;
+  private readonly tokenizer: Pick<Tokenizer, 'bytes'>;
   private readonly decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-  constructor(tokenizer: Tokenizer) {
+  constructor(tokenizer: Pick<Tokenizer, 'bytes'>) {
     this.tokenizer = tokenizer;
   }
 

@@ -60,6 +60,11 @@ const own = z.object({
 /** What a folder holds, without its weights. @throws InkstoneError `model_missing`, `model_invalid` */
 export async function describeTextModel(folder: string): Promise<TextModelInfo> {
   const file = `${folder}/config.json`;
+  if (/\.gguf$/i.test(folder))
+    throw new InkstoneError('engine_unsupported', `${folder} is a GGUF file: llama.cpp runs it, we do not`, {
+      kind: 'unsupported',
+      hint: '`inkstone generate` and `serve` take it; for the rest take the same model as a Hugging Face folder',
+    });
   if (!(await exists(file))) {
     throw new InkstoneError('model_missing', `there is no model in ${folder}`, {
       kind: 'missing',

@@ -22,14 +22,7 @@ async function copyText(text: string): Promise<boolean> {
   }
 }
 
-interface Properties {
-  text: () => string;
-  quiet?: boolean;
-  /** Said instead of “Copy”. */
-  label?: string;
-}
-
-export function CopyButton({ text, quiet = true, label }: Properties) {
+export function CopyButton({ text, quiet = true }: { text: () => string; quiet?: boolean }) {
   const { t } = useTexts();
   const [state, setState] = useState<'idle' | 'copied' | 'failed'>('idle');
   useEffect(() => {
@@ -42,7 +35,7 @@ export function CopyButton({ text, quiet = true, label }: Properties) {
     <>
       <button type="button" class={quiet ? 'button quiet' : 'button'} onClick={() => void copy()}>
         {state === 'copied' ? <CheckMark /> : <CopyMark />}
-        {state === 'copied' ? t.common.copied : (label ?? t.common.copy)}
+        {state === 'copied' ? t.common.copied : t.common.copy}
       </button>
       <span role="status" class={state === 'failed' ? 'field-note' : 'visually-hidden'}>
         {state === 'copied' ? t.common.copied : state === 'failed' ? t.common.copyFailed : ''}

@@ -1,46 +1,38 @@
-/** The settings of a request, each with what it does. Knows no request and no store. */
+/** The settings of a request, each with what it does. Knows the session's settings only. */
 import { useEffect, useState } from 'preact/hooks';
 import { useTexts } from '../i18n/index.ts';
+import { useStore } from '../state/store.ts';
+import { session } from './session.ts';
 import { bounded, DEFAULTS, type EditedSettings, LIMITS, type NumericSetting } from './settings.ts';
 
-interface PanelProperties {
-  settings: EditedSettings;
-  change: (part: Partial<EditedSettings>) => void;
-  /** Begins the ids of the fields, where a page has several panels. */
-  prefix?: string;
-}
+const change = (part: Partial<EditedSettings>) =>
+  session.set(({ settings }) => ({ settings: { ...settings, ...part } }));
 
-export function SettingsPanel({ settings, change, prefix = 'setting' }: PanelProperties) {
+export function SettingsPanel() {
   const { t } = useTexts();
-  const shared = { settings, change, prefix };
+  const settings = useStore(session, (state) => state.settings);
   return (
     <div class="settings">
       <NumberSetting
-        {...shared}
         name="temperature"
         label={t.settings.temperature}
         help={t.settings.temperatureHelp}
         slider
       />
-      <NumberSetting {...shared} name="topP" label={t.settings.topP} help={t.settings.topPHelp} slider />
-      <NumberSetting {...shared} name="topK" label={t.settings.topK} help={t.settings.topKHelp} />
-      <NumberSetting
-        {...shared}
-        name="maxTokens"
-        label={t.settings.maxTokens}
-        help={t.settings.maxTokensHelp}
-      />
-      <NumberSetting {...shared} name="seed" label={t.settings.seed} help={t.settings.seedHelp} />
+      <NumberSetting name="topP" label={t.settings.topP} help={t.settings.topPHelp} slider />
+      <NumberSetting name="topK" label={t.settings.topK} help={t.settings.topKHelp} />
+      <NumberSetting name="maxTokens" label={t.settings.maxTokens} help={t.settings.maxTokensHelp} />
+      <NumberSetting name="seed" label={t.settings.seed} help={t.settings.seedHelp} />
       <div class="setting">
-        <label for={`${prefix}-stop`}>{t.settings.stop}</label>
+        <label for="setting-stop">{t.settings.stop}</label>
         <textarea
-          id={`${prefix}-stop`}
+          id="setting-stop"
           rows={2}
           value={settings.stopText}
-          aria-describedby={`${prefix}-stop-help`}
+          aria-describedby="setting-stop-help"
           onInput={(event) => change({ stopText: event.currentTarget.value })}
         />
-        <p id={`${prefix}-stop-help`} class="help">
+        <p id="setting-stop-help" class="help">
           {t.settings.stopHelp}
         </p>
       </div>
@@ -51,21 +43,21 @@ export function SettingsPanel({ settings, change, prefix = 'setting' }: PanelPro
   );
 }
 
-interface Properties extends Required<PanelProperties> {
+interface Properties {
   name: NumericSetting;
   label: string;
   help: string;
   slider?: boolean;
 }
 
-function NumberSetting({ settings, change, prefix, name, label, help, slider = false }: Properties) {
+function NumberSetting({ name, label, help, slider = false }: Properties) {
   const { t } = useTexts();
-  const value = settings[name];
+  const value = useStore(session, (state) => state.settings[name]);
   const shown = value === undefined ? '' : String(value);
   const [typed, setTyped] = useState(shown);
   useEffect(() => setTyped(shown), [shown]);
   const { least, most, step } = LIMITS[name];
-  const id = `${prefix}-${name}`;
+  const id = `setting-${name}`;
   // A number is taken when it is finished: while it is typed, "0." and "" are on the way to one.
   const finish = () => {
     const next = bounded(name, typed);
