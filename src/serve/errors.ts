@@ -36,6 +36,8 @@ export function answerOf(thrown: unknown): ErrorAnswer {
     headers['retry-after'] = String(Math.max(1, Math.ceil(details.retryAfter)));
     headers['retry-after-ms'] = String(Math.round(details.retryAfter * 1000));
   }
+  // Clients send a conflict again, and it would be one again.
+  if (kind === 'conflict') headers['x-should-retry'] = 'false';
   const status =
     typeof details.httpStatus === 'number'
       ? details.httpStatus

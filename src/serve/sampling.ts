@@ -54,10 +54,15 @@ export function inConversation(
   prompt: { stop: readonly string[] },
   tooling: Tooling | undefined,
 ): SamplingSettings {
-  if (tooling !== undefined && tooling.choice !== 'auto')
-    return { ...settings, constraint: callConstraint(tooling) };
+  const constraint =
+    tooling === undefined ? settings.constraint : callConstraint(tooling, settings.constraint);
   // A document ends by itself, and may hold such words.
-  if (settings.constraint !== undefined) return settings;
+  if (constraint !== undefined && (constraint.type !== 'tool_calls' || constraint.text !== undefined))
+    return { ...settings, constraint };
   const single = tooling?.parallel === false ? [CALL_CLOSE] : [];
-  return { ...settings, stop: [...settings.stop, ...prompt.stop, ...single] };
+  return {
+    ...settings,
+    ...(constraint === undefined ? {} : { constraint }),
+    stop: [...settings.stop, ...prompt.stop, ...single],
+  };
 }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { TextConstraint } from '../base/contracts/generator.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { checked } from './structured.ts';
+import { CALL_CLOSE, CALL_OPEN } from './tool-parser.ts';
 
 export interface FunctionTool {
   name: string;
@@ -101,9 +102,38 @@ export function toolingOf(
   return { tools, choice: choice.named === true ? 'named' : choice.mode, parallel };
 }
 
-/** One call of one of the tools, and nothing else. @throws InkstoneError `schema_invalid`, `schema_unsupported`, `schema_unsatisfiable` */
-export function callConstraint({ tools }: Tooling): TextConstraint {
-  return checked({ type: 'json_schema', schema: callSchema(tools) }, 'tools');
+/**
+ * What tools make of an answer: one call and nothing else where it has to come; where it may come, calls that are held
+ * to their schemas if a tool is strict, beside what the answer is held to otherwise.
+ * @throws InkstoneError `schema_invalid`, `schema_unsupported`, `schema_unsatisfiable`
+ */
+export function callConstraint(
+  { tools, choice, parallel }: Tooling,
+  text: TextConstraint | undefined,
+): TextConstraint | undefined {
+  if (choice !== 'auto')
+    return checked({ type: 'json_schema', schema: callSchema(tools.map(lenient)) }, 'tools');
+  if (text === undefined && !tools.some(({ strict }) => strict)) return undefined;
+  return checked(
+    {
+      ...{ type: 'tool_calls', open: CALL_OPEN, close: CALL_CLOSE, parallel },
+      schema: callSchema(tools.map(lenient)),
+      ...(text === undefined ? {} : { text }),
+    },
+    'tools',
+  );
+}
+
+/** A schema that cannot be kept to is left to the model, unless keeping to it was asked for. */
+function lenient(tool: FunctionTool): FunctionTool {
+  if (tool.strict || tool.parameters === undefined) return tool;
+  try {
+    checked({ type: 'json_schema', schema: tool.parameters }, 'tools');
+    return tool;
+  } catch (thrown) {
+    if (!InkstoneError.is(thrown) || thrown.code !== 'schema_unsupported') throw thrown;
+    return { ...tool, parameters: { type: 'object' } };
+  }
 }
 
 /** Each function's schema lies under `$defs`, so that references inside of it have to lead there. */

@@ -2,6 +2,8 @@
 import { generateText, streamText } from 'ai';
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
+import { InkstoneError } from '../../src/base/errors.ts';
+import { answerOf } from '../../src/serve/errors.ts';
 import { LetterReplica } from '../../src/serve/testing.ts';
 import { wireHome } from './harness.ts';
 
@@ -111,6 +113,70 @@ describe('the openai package', () => {
       for await (const chunk of await client.chat.completions.create({ ...say, stream: true })) void chunk;
     };
     await expect(read()).rejects.toThrow(/fell over/);
+  });
+});
+
+describe('a stream as it is on the wire', () => {
+  const read = async (server: { address: string }, route: string, more: object): Promise<string[]> => {
+    const response = await fetch(`${server.address}${route}`, {
+      ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+      body: JSON.stringify({ ...say, prompt: 'say', stream: true, ...more }),
+    });
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/);
+    expect(response.headers.get('x-request-id')).toMatch(/^req-/);
+    const text = await response.text();
+    expect(text.endsWith('\n\n')).toBe(true);
+    return text
+      .trim()
+      .split('\n\n')
+      .map((event) => {
+        expect(event).toMatch(/^data: [^\n]+$/);
+        return event.slice('data: '.length);
+      });
+  };
+
+  it.each(['/v1/chat/completions', '/v1/completions'])('of %s ends with [DONE]', async (route) => {
+    const { server } = await home.start(new LetterReplica('letters'));
+    for (const usage of [undefined, true, false]) {
+      const more = usage === undefined ? {} : { stream_options: { include_usage: usage } };
+      const events = await read(server, route, more);
+      expect(events.pop()).toBe('[DONE]');
+      const chunks = events.map((event) => JSON.parse(event) as OpenAI.ChatCompletionChunk);
+      expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
+      expect(chunks.filter(({ choices }) => choices.length === 0)).toHaveLength(usage === true ? 1 : 0);
+      expect(chunks.filter((chunk) => 'usage' in chunk)).toHaveLength(usage === true ? 1 : 0);
+      const reasons = chunks.flatMap(({ choices }) => choices.map((choice) => choice.finish_reason));
+      expect(reasons.at(-1)).toBe('length');
+      expect(reasons.slice(0, -1).every((reason) => reason === null)).toBe(true);
+    }
+  });
+
+  it.each(['/v1/chat/completions', '/v1/completions', '/v1/responses'])(
+    'of %s ends with an error where one comes late',
+    async (route) => {
+      const { server } = await home.start(new LetterReplica('letters', { failAfter: 2 }));
+      const response = await fetch(`${server.address}${route}`, {
+        ...{ method: 'POST', headers: { 'content-type': 'application/json' } },
+        body: JSON.stringify({
+          ...say,
+          [route === '/v1/responses' ? 'input' : 'prompt']: 'say',
+          stream: true,
+        }),
+      });
+      const last = (await response.text()).trim().split('\n\n').at(-1) ?? '';
+      const { error } = JSON.parse(last.slice(last.indexOf('data: ') + 6)) as { error: object };
+      expect(error).toEqual({
+        ...{ message: 'the model fell over', type: 'server_error', param: null, code: 'replica_crashed' },
+      });
+    },
+  );
+
+  it('tells which errors are worth another try', () => {
+    const headersOf = (kind: 'conflict' | 'limit') =>
+      answerOf(new InkstoneError('x', 'y', { kind, details: kind === 'limit' ? { retryAfter: 1.2 } : {} }))
+        .headers;
+    expect(headersOf('conflict')).toEqual({ 'x-should-retry': 'false' });
+    expect(headersOf('limit')).toEqual({ 'retry-after': '2', 'retry-after-ms': '1200' });
   });
 });
 

@@ -258,6 +258,58 @@ describe('a call that has to come', () => {
   });
 });
 
+describe('tools that may be called', () => {
+  const strict = { ...weather, function: { ...weather.function, strict: true } };
+  it('are held to their schemas where they are strict', async () => {
+    const replica = new ScriptedReplica('letters', [paris]);
+    const { client } = await home.start(replica);
+    await client.chat.completions.create(ask);
+    expect(replica.asked[0]?.sampling.constraint).toBeUndefined();
+    await client.chat.completions.create({ ...ask, tools: [strict], parallel_tool_calls: false });
+    expect(replica.asked[1]?.sampling.constraint).toMatchObject({
+      ...{ type: 'tool_calls', open: '<tool_call>', close: '</tool_call>', parallel: false },
+    });
+  });
+
+  it('leave an answer its schema, on a model that runs', async () => {
+    const { client } = await home.start(undefined, { model: 'bytes', loadWait: 60 });
+    const schema = {
+      type: 'object',
+      properties: { x: { enum: [1, 2] } },
+      required: ['x'],
+      additionalProperties: false,
+    };
+    for (let seed = 0; seed < 4; seed++) {
+      const { choices } = await client.chat.completions.create({
+        ...{ ...ask, model: 'bytes', seed, max_tokens: 150, tools: [strict] },
+        response_format: { type: 'json_schema', json_schema: { name: 'x', schema } },
+      });
+      const [choice] = choices;
+      const [call] = choice?.message.tool_calls ?? [];
+      if (call?.type === 'function') {
+        expect(choice?.finish_reason).toBe('tool_calls');
+        expect(typeof (JSON.parse(call.function.arguments) as { city: unknown }).city).toBe('string');
+      } else expect([1, 2]).toContain((JSON.parse(choice?.message.content ?? '') as { x: number }).x);
+    }
+  });
+
+  it('are left to the model where a schema says more than can be kept to, unless they are strict', async () => {
+    const parameters = { type: 'object', properties: { a: { type: 'array', uniqueItems: true } } };
+    const tools = [{ type: 'function' as const, function: { name: 'f', parameters } }];
+    const { client } = await home.start(undefined, { model: 'bytes', loadWait: 60 });
+    const call = { ...ask, model: 'bytes', seed: 1, max_tokens: 100, tool_choice: 'required' as const };
+    const { choices } = await client.chat.completions.create({ ...call, tools });
+    const [made] = choices[0]?.message.tool_calls ?? [];
+    expect(made).toMatchObject({ function: { name: 'f' } });
+    const [{ function: given }] = tools as [(typeof tools)[0]];
+    const held = client.chat.completions.create({
+      ...call,
+      tools: [{ type: 'function', function: { ...given, strict: true } }],
+    });
+    await expect(held).rejects.toMatchObject({ status: 400, code: 'schema_unsupported', param: 'tools' });
+  });
+});
+
 describe('refused', () => {
   const named = { type: 'function', function: { name: 'rain' } };
   it.each([

@@ -4,7 +4,20 @@
 export type TextConstraint =
   | { type: 'json_schema'; schema: unknown }
   | { type: 'json_object' }
-  | { type: 'regex'; pattern: string };
+  | { type: 'regex'; pattern: string }
+  /**
+   * Any text without a call's mark, or what `text` says, and then calls, or calls alone: each a document of `schema`
+   * between the marks `open` and `close`.
+   */
+  | {
+      type: 'tool_calls';
+      open: string;
+      close: string;
+      schema: unknown;
+      /** More than one call may come. */
+      parallel: boolean;
+      text?: TextConstraint;
+    };
 
 /** Looks for the likeliest texts instead of sampling (Hugging Face's beam search, greedy beams). */
 export interface BeamSettings {

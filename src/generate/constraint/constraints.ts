@@ -29,7 +29,9 @@ export class Constraints {
    * @throws InkstoneError `schema_invalid`, `schema_unsupported`, `schema_unsatisfiable`, `constraint_unwritable`
    */
   open(constraint: TextConstraint, maxTokens: number): TokenConstraint {
-    return new TokenConstraint(this.grammar(constraint), { endOfText: this.vocabulary.endOfText, maxTokens });
+    const openEnded = constraint.type === 'tool_calls' && constraint.text === undefined;
+    const { endOfText } = this.vocabulary;
+    return new TokenConstraint(this.grammar(constraint), { endOfText, maxTokens, openEnded });
   }
 
   private grammar(constraint: TextConstraint): TokenGrammar {

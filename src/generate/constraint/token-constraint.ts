@@ -94,12 +94,15 @@ export interface ConstraintOptions {
   /** Ends the text; without one the text ends as soon as the document may. */
   endOfText: number | undefined;
   maxTokens: number;
+  /** Without an end of text it goes on while it may: what is written is no document. */
+  openEnded?: boolean;
 }
 
 /** One sequence being written under a grammar. */
 export class TokenConstraint {
   private readonly grammar: TokenGrammar;
   private readonly endOfText: number | undefined;
+  private readonly openEnded: boolean;
   private position: Position;
   private left: number;
   private kept = new Float32Array(0);
@@ -107,6 +110,7 @@ export class TokenConstraint {
   constructor(grammar: TokenGrammar, options: ConstraintOptions) {
     this.grammar = grammar;
     this.endOfText = options.endOfText;
+    this.openEnded = options.openEnded ?? false;
     this.position = grammar.start;
     this.left = options.maxTokens;
   }
@@ -114,7 +118,10 @@ export class TokenConstraint {
   /** Nothing more may come. */
   get complete(): boolean {
     const { done, readings } = this.position;
-    return done && (readings.length === 0 || this.left <= 0 || this.endOfText === undefined);
+    if (!done || readings.length === 0 || this.left <= 0 || this.endOfText !== undefined)
+      return done && (readings.length === 0 || this.left <= 0);
+    // Nothing says that it ends: a document does when it may, a text when nothing more has room.
+    return !this.openEnded || this.grammar.allowed(this.position).fewest > this.left - 1;
   }
 
   /**
