@@ -10,6 +10,8 @@ export default defineConfig({
     globalSetup: ['./tools/test-setup.mjs'],
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    // A machine with other work is slow; no test is about speed.
+    expect: { poll: { timeout: 30_000 } },
     // Engines that tests fetch are kept from run to run.
     env: { INKSTONE_PACKAGES: path.resolve('node_modules/.cache/inkstone-packages') },
     passWithNoTests: true,

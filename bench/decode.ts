@@ -41,11 +41,12 @@ export function compareTokens(
 export async function benchDecode(options: BenchOptions): Promise<BenchResult> {
   const started = host.monotonic();
   const folder = await host.makeTemporaryFolder('inkstone-bench');
-  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
+  const running = { ...options, largePages: true };
+  const ours = startNode('ours', host.entry('bench/ours-entry'), running);
   // Only PyTorch has its decoding written here.
   const { open, absent } = await openPeers(
     options.peers.filter((id) => id === 'pytorch'),
-    options,
+    running,
   );
   const small = options.effort < 1;
   try {

@@ -22,7 +22,7 @@ const PRODUCTS: readonly (readonly [number, number, number])[] = [
 /** @throws InkstoneError `peer_failed` (ours) */
 export async function benchGemm(options: Omit<BenchOptions, 'shapes' | 'data'>): Promise<BenchResult> {
   const started = host.monotonic();
-  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
+  const ours = startNode('ours', host.entry('bench/ours-entry'), options);
   // Products do not pass through torch.compile.
   const wanted = options.peers.filter((id) => id !== 'pytorch-compile' && id !== 'llama.cpp');
   const { open, absent } = await openPeers(wanted, options);
@@ -102,6 +102,7 @@ export async function benchGemm(options: Omit<BenchOptions, 'shapes' | 'data'>):
         runtime,
         gemm_peak: round(peak.value),
         gemm_peak_by: peak.by,
+        gemm_peaks: peak.each,
       },
       seconds: round((host.monotonic() - started) / 1000),
       cases,

@@ -96,17 +96,15 @@ export async function interleave(
     const turn: Turn = { participant, ...plan, seconds: [], losses: [], tokens: undefined, note: undefined };
     try {
       const [first = 0] = await take(turn, 1);
-      // The first run compiles and may be far slower than the rest; a second one says how fast it goes.
-      const more =
-        first > plan.budget ? 0 : Math.max(1, Math.min(plan.warmup - 1, Math.floor(plan.budget / first)));
-      const rest = more === 0 ? [first] : await take(turn, more);
+      // The first run compiles and may be far slower than the rest: only later ones say how fast it goes.
+      const rest = await take(turn, Math.max(1, Math.min(plan.warmup - 1, Math.floor(plan.budget / first))));
       const last = rest.at(-1) as number;
       const { runs, rounds } = share(plan, last);
       turn.runs = runs;
       turn.rounds = rounds;
       if (runs === 0) {
         turn.seconds.push(last);
-        turn.note = `one run of ${last.toFixed(1)} s, ${more === 0 ? 'its first, ' : ''}outside the rounds`;
+        turn.note = `one run of ${last.toFixed(1)} s, outside the rounds`;
       } else if (runs < plan.runs || rounds < plan.rounds) {
         turn.note = `${rounds} rounds of ${runs}, being slow; the others ${plan.rounds} of ${plan.runs}`;
       }

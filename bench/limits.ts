@@ -7,6 +7,7 @@ import { productFlops } from './flops.ts';
 import type { Peer } from './peer.ts';
 import type { OpenPeer } from './peers.ts';
 import type { Work } from './protocol.ts';
+import { round } from './report.ts';
 
 export interface Limit {
   /** GFLOP/s or GB/s. */
@@ -46,16 +47,23 @@ export function measurers(ours: Peer, open: readonly OpenPeer[]): { peer: Peer; 
 
 const best = (found: Limit[]): Limit => found.reduce((a, b) => (b.value > a.value ? b : a));
 
-/** GFLOP/s of the best product over `shapes`. */
-export async function productPeak(ours: Peer, open: readonly OpenPeer[], shapes = PRODUCTS): Promise<Limit> {
+/** GFLOP/s of the best product over `shapes`, and the best of each library: the peer may not reach the machine's. */
+export async function productPeak(
+  ours: Peer,
+  open: readonly OpenPeer[],
+  shapes = PRODUCTS,
+): Promise<Limit & { each: Record<string, number> }> {
   const found: Limit[] = [];
+  const each: Record<string, number> = {};
   for (const { peer, name } of measurers(ours, open)) {
     for (const shape of shapes) {
       const seconds = await fastest(peer, { work: 'gemm', shape }, 12);
-      found.push({ value: productFlops(shape) / seconds / 1e9, by: `${name}, ${shape.join('×')}` });
+      const value = productFlops(shape) / seconds / 1e9;
+      found.push({ value, by: `${name}, ${shape.join('×')}` });
+      each[name] = Math.max(each[name] ?? 0, round(value));
     }
   }
-  return best(found);
+  return { ...best(found), each };
 }
 
 /** GB/s of reading `elements` float32 values, or of a triad over them where PyTorch can do one. */

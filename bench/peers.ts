@@ -38,6 +38,8 @@ export interface PeerOptions {
   install: boolean;
   /** Make a Python environment with PyTorch, too: about 1 GB from PyPI. */
   installPython: boolean;
+  /** As model hosts have them; for all participants or none. */
+  largePages?: boolean;
   /** One line on standard error. */
   note(text: string): void;
 }
@@ -45,10 +47,12 @@ export interface PeerOptions {
 const folder = (...parts: string[]): string => path.join(host.homeFolder(), 'peers', ...parts);
 const own = (name: string): string => path.join(host.packageFolder, 'bench', 'peers', name);
 
-function settings(threads: number): Record<string, string | undefined> {
+type Running = Pick<PeerOptions, 'threads' | 'largePages'>;
+
+function settings({ threads, largePages = false }: Running): Record<string, string | undefined> {
   const count = String(threads);
   return {
-    ...host.allEnvironment(),
+    ...(largePages ? host.withLargePages() : host.allEnvironment()),
     INKSTONE_THREADS: count,
     OMP_NUM_THREADS: count,
     MKL_NUM_THREADS: count,
@@ -57,11 +61,11 @@ function settings(threads: number): Record<string, string | undefined> {
 }
 
 /** A Node child with pipes; `file` is JavaScript. */
-export function startNode(id: string, file: string, threads: number, args: string[] = []): Peer {
-  const child = host.forkProcess(file, args, {
+export function startNode(id: string, file: string, running: Running): Peer {
+  const child = host.forkProcess(file, [], {
     stdio: ['pipe', 'pipe', 'pipe', 'ipc'],
     execArgv: [],
-    env: settings(threads) as NodeJS.ProcessEnv,
+    env: settings(running) as NodeJS.ProcessEnv,
   });
   return new Peer(id, child);
 }
@@ -113,10 +117,10 @@ async function installJavascript(note: (text: string) => void): Promise<void> {
 }
 
 /** The scripts are copied beside the packages, because that is where their imports are looked for. */
-async function startJavascript(id: PeerId, threads: number): Promise<OpenPeer> {
+async function startJavascript(id: PeerId, running: Running): Promise<OpenPeer> {
   const script = id === 'tfjs' ? 'tfjs.mjs' : 'jax.mjs';
   for (const name of ['lines.mjs', script]) await host.copyFile(own(name), folder('js', name));
-  const peer = startNode(id, folder('js', script), threads);
+  const peer = startNode(id, folder('js', script), running);
   return { id, peer, description: await describe(peer) };
 }
 
@@ -124,7 +128,7 @@ async function startJavascript(id: PeerId, threads: number): Promise<OpenPeer> {
 
 const LLAMA = '3.22.1';
 
-async function startLlama(threads: number, { install, note }: PeerOptions): Promise<OpenPeer> {
+async function startLlama({ install, note, ...running }: PeerOptions): Promise<OpenPeer> {
   const place = folder('llama');
   if (!(await host.exists(path.join(place, 'node_modules', 'node-llama-cpp')))) {
     if (!install) throw new InkstoneError('peer_absent', 'not installed');
@@ -142,7 +146,7 @@ async function startLlama(threads: number, { install, note }: PeerOptions): Prom
     );
   }
   for (const name of ['lines.mjs', 'llama.mjs']) await host.copyFile(own(name), path.join(place, name));
-  const peer = startNode('llama.cpp', path.join(place, 'llama.mjs'), threads);
+  const peer = startNode('llama.cpp', path.join(place, 'llama.mjs'), running);
   return { id: 'llama.cpp', peer, description: await describe(peer) };
 }
 
@@ -174,13 +178,13 @@ async function describe(peer: Peer): Promise<Description> {
   }
 }
 
-async function startPython(id: PeerId, threads: number): Promise<OpenPeer> {
+async function startPython(id: PeerId, running: Running): Promise<OpenPeer> {
   const reasons: string[] = [];
   for (const python of pythons()) {
     if (python.includes(path.sep) && !(await host.exists(python))) continue;
     const child = host.spawnProcess(python, [own('torch_peer.py')], {
       stdio: ['pipe', 'pipe', 'pipe'],
-      env: settings(threads) as NodeJS.ProcessEnv,
+      env: settings(running) as NodeJS.ProcessEnv,
     });
     const peer = new Peer(id, child);
     try {
@@ -239,12 +243,10 @@ export async function openPeers(
       if (!isPython && id !== 'llama.cpp' && trouble !== undefined)
         throw new InkstoneError('peer_absent', trouble);
       if (id === 'llama.cpp') {
-        open.push(await startLlama(options.threads, options));
+        open.push(await startLlama(options));
         continue;
       }
-      open.push(
-        isPython ? await startPython(id, options.threads) : await startJavascript(id, options.threads),
-      );
+      open.push(isPython ? await startPython(id, options) : await startJavascript(id, options));
     } catch (thrown) {
       const { message } = InkstoneError.from(thrown);
       absent.push({ id, reason: message, install: HOW[isPython ? 'python' : 'javascript'] });

@@ -52,6 +52,8 @@ export interface BenchResult {
     /** Measured in this run: GFLOP/s of the best float32 product, GB/s, and by which library. */
     gemm_peak?: number;
     gemm_peak_by?: string;
+    /** The best of each library that was measured. */
+    gemm_peaks?: Record<string, number>;
     bandwidth?: number;
     bandwidth_by?: string;
     /** GB/s of reading an array as large as the model's weights, which may fit a cache. */

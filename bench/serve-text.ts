@@ -76,10 +76,11 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
   const started = host.monotonic();
   const small = options.effort < 1;
   const folder = await host.makeTemporaryFolder('inkstone-bench');
-  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
+  const running = { ...options, largePages: true };
+  const ours = startNode('ours', host.entry('bench/ours-entry'), running);
   const { open, absent } = await openPeers(
     options.peers.filter((id) => id === 'llama.cpp'),
-    options,
+    running,
   );
   const cases: BenchCase[] = [];
   try {

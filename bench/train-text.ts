@@ -186,7 +186,7 @@ function casesOf(
 export async function benchTrainText(options: BenchOptions): Promise<BenchResult> {
   const started = host.monotonic();
   const folder = await host.makeTemporaryFolder('inkstone-bench');
-  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
+  const ours = startNode('ours', host.entry('bench/ours-entry'), options);
   const { open, absent } = await openPeers(
     options.peers.length === 0 ? [] : PEERS.filter((id) => id !== 'llama.cpp' && options.peers.includes(id)),
     options,
@@ -227,6 +227,7 @@ export async function benchTrainText(options: BenchOptions): Promise<BenchResult
         runtime,
         gemm_peak: round(peak.value),
         gemm_peak_by: peak.by,
+        gemm_peaks: peak.each,
       },
       data: text.name,
       seconds: round((host.monotonic() - started) / 1000),

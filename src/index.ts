@@ -8,6 +8,7 @@ export * as models from './models/index.ts';
 export * as nn from './nn/index.ts';
 export * as operate from './operate/index.ts';
 export * as program from './program/index.ts';
+export * as prompt from './prompt/index.ts';
 export { createBackend } from './runtime/index.ts';
 export * as serve from './serve/index.ts';
 export * as train from './train/index.ts';

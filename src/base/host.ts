@@ -431,6 +431,14 @@ export function parentChannel():
 export type { ChildProcess, ForkOptions };
 export { forkProcess, spawnProcess };
 
+/**
+ * This process's environment, and for glibc's allocator the wish for large pages: a child that reads the same hundred
+ * megabytes again and again misses the page table less. Elsewhere it means nothing.
+ */
+export function withLargePages(): Record<string, string | undefined> {
+  return { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1', ...process.env };
+}
+
 /** A child that runs a built entry with a message channel; none of our own Node flags are handed down. */
 export function forkEntry(name: string, args: string[] = [], options: ForkOptions = {}): ChildProcess {
   return forkProcess(entry(name), args, { execArgv: [], serialization: 'advanced', ...options });

@@ -128,7 +128,7 @@ async function testPart(data: string, work: string, set: ImageSet): Promise<Imag
 export function imageScoreLines(scores: Partial<ImageScores>): string[] {
   const own = Object.entries(scores).filter(
     ([name, value]) =>
-      typeof value === 'number' && (name.endsWith(`_${scores.features}`) || name === 'class_accuracy'),
+      typeof value === 'number' && (name.endsWith(`_${scores.features}`) || name.endsWith('_accuracy')),
   );
   return [
     `${scores.samples} samples, features of ${scores.features}`,

@@ -30,6 +30,19 @@ export const trainTextSchema = z.object({
     .describe('a text file, a folder, .jsonl, .gz or .tar.gz; with --resume the run knows it'),
   out: z.string().optional().describe('the run folder; default runs-out/PRESET-N with the next free number'),
   steps: whole.min(1).optional().describe('optimiser steps'),
+  tokenizer: z
+    .enum(['characters', 'words', 'bpe'])
+    .optional()
+    .describe(
+      'tokens of a new model: characters, words (Chinese by a dictionary), or pairs of bytes; default: the preset’s',
+    )
+    .meta(own),
+  vocabulary: whole
+    .min(2)
+    .max(1_000_000)
+    .optional()
+    .describe('tokens of --tokenizer words or bpe; default 8192, or the preset’s')
+    .meta(own),
   seed: whole.min(0).optional().describe('of the starting values and the order of the data'),
   device: z.enum(['cpu', 'webgpu']).default('cpu').describe('where the arithmetic runs'),
   threads: whole.min(1).max(1024).optional().describe('compute threads; default: one per core'),
@@ -169,6 +182,7 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
       hint: 'the sizes come from the model that is gone on from',
     });
   }
+  const tokenizer = chosenTokenizer(settings, base.tokenizer, from !== undefined || before !== undefined);
   const context = settings.context ?? before?.training.context;
   const given = defined({ layers: settings.layers, heads: settings.heads, width: settings.width });
   // Only a new model takes --context as its own; one that exists keeps it and may be shown shorter windows.
@@ -179,7 +193,7 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
         ? { ...withoutVocabulary(before.model), ...given }
         : { ...given, ...defined({ context }) };
   return {
-    preset: base,
+    preset: { ...base, tokenizer },
     data,
     model,
     training: defined({
@@ -205,6 +219,32 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
       ? {}
       : { from: { parameters: from.weights, tokenizer: from.tokenizer }, origin: path.resolve(from.folder) }),
   };
+}
+
+/** @throws InkstoneError `flags_conflict` */
+function chosenTokenizer(
+  { tokenizer, vocabulary }: TrainTextSettings,
+  own: TextPreset['tokenizer'],
+  given: boolean,
+): TextPreset['tokenizer'] {
+  if (tokenizer === undefined && vocabulary === undefined) return own;
+  const conflict = (what: string, hint: string): never => {
+    throw new InkstoneError('flags_conflict', what, { kind: 'usage', hint });
+  };
+  if (given)
+    conflict(
+      '--tokenizer and --vocabulary are for new models',
+      'a model keeps the tokens that it began with',
+    );
+  const name = tokenizer ?? own.name;
+  if (name !== 'characters')
+    return { name, vocabulary: vocabulary ?? ('vocabulary' in own ? own.vocabulary : 8192) };
+  if (vocabulary !== undefined)
+    conflict(
+      '--vocabulary does not go with characters',
+      'their number is that of the text; or take --tokenizer bpe',
+    );
+  return { name };
 }
 
 function withoutVocabulary({ vocabulary: _, ...settings }: TextConfig): TextModelSettings {

@@ -8,3 +8,4 @@ export { trainBpe, WordCounter } from './tokenizer/bpe-train.ts';
 export { CharacterTokenizer } from './tokenizer/characters.ts';
 export { readTokenizer } from './tokenizer/read.ts';
 export { StreamDecoder, type Tokenizer } from './tokenizer/tokenizer.ts';
+export { WordsCounter, WordsTokenizer } from './tokenizer/words.ts';

@@ -12,3 +12,4 @@ export * from './statistics.ts';
 export * from './task-file.ts';
 export * from './tasks.ts';
 export * from './text.ts';
+export * from './votes.ts';

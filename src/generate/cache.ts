@@ -102,6 +102,16 @@ export class Cache {
     this.rows = from.length;
   }
 
+  /** Copies rows over others. */
+  async copy(rows: readonly { from: number; to: number }[]): Promise<void> {
+    if (rows.length > 0)
+      await this.held?.copyRows(
+        this.names,
+        rows.map(({ from }) => from),
+        rows.map(({ to }) => to),
+      );
+  }
+
   /** The first `count` places of a row, for the host. */
   async read(row: number, count: number): Promise<HostTensors> {
     return this.held === undefined ? {} : this.held.readPart(this.names, { row, axis: 2, at: 0, count });

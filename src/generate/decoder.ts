@@ -11,9 +11,12 @@ import { type HostTensor, tensor } from '../base/tensor.ts';
 import type { Program } from '../program/types.ts';
 import type { Executable } from '../runtime/contract.ts';
 import { adjusting, checkAdjustments } from './adjustments.ts';
+import { BeamJobs } from './beam-job.ts';
+import { checkBeams } from './beam-search.ts';
 import { bucketOf, bytesPerToken, Cache } from './cache.ts';
 import type { DecodeRequest, DecodeResult, DecoderModel, DecoderOptions, DecoderStatus } from './decoding.ts';
 import { PrefixCache } from './prefix-cache.ts';
+import { grouped, padded } from './prompt-groups.ts';
 import { checkSampling, type LogitsProcessor, logprobsOf, Sampler } from './sampler.ts';
 
 export type {
@@ -46,38 +49,10 @@ interface Sequence {
 const ROUND_TOKENS = 512;
 /** Known tokens from which on a prompt is read by itself, after what is known of it. */
 const WORTH_ALONE = 96;
-/** Prompts are padded to multiples of this, so that few shapes come up. */
-const PROMPT_MULTIPLE = 16;
 const MEGABYTE = 2 ** 20;
-
-const padded = (length: number): number => Math.ceil(length / PROMPT_MULTIPLE) * PROMPT_MULTIPLE;
 
 /** Steps that free places may wait for more. */
 const LONGEST_HOLD = 8;
-
-/** What reading one more group costs beyond its tokens, in tokens (measured: 2.7 ms beside 0.07 ms a token). */
-const GROUP_COST = 40;
-
-/** Prompts that are read together, so that padding and groups cost least; the longest come first. */
-export function grouped<T>(items: readonly T[], lengthOf: (item: T) => number): T[][] {
-  const sorted = [...items].sort((a, b) => lengthOf(b) - lengthOf(a));
-  // least[i]: the cost of the items from i on, and where the group that begins at i ends.
-  const least = new Array<{ cost: number; end: number }>(sorted.length + 1);
-  least[sorted.length] = { cost: 0, end: sorted.length };
-  for (let i = sorted.length - 1; i >= 0; i--) {
-    const each = padded(lengthOf(sorted[i] as T));
-    let best = { cost: Number.POSITIVE_INFINITY, end: i + 1 };
-    for (let end = i + 1; end <= sorted.length; end++) {
-      const cost = GROUP_COST + (end - i) * each + (least[end] as { cost: number }).cost;
-      if (cost < best.cost) best = { cost, end };
-    }
-    least[i] = best;
-  }
-  const groups: T[][] = [];
-  for (let i = 0; i < sorted.length; i = (least[i] as { end: number }).end)
-    groups.push(sorted.slice(i, (least[i] as { end: number }).end));
-  return groups;
-}
 
 export async function createDecoder(model: DecoderModel, options: DecoderOptions = {}): Promise<Decoder> {
   const compile = (program: Program): Promise<Executable> =>
@@ -105,6 +80,7 @@ export class Decoder {
   private reading: { sequence: Sequence; cache: Cache } | undefined;
   /** Row r of the batch and of the cache belongs to running[r]. */
   private running: Sequence[] = [];
+  private readonly beams: BeamJobs<Sequence>;
   private readonly cache: Cache;
   private readonly prefixes: PrefixCache;
   private preempted = 0;
@@ -127,11 +103,15 @@ export class Decoder {
     };
     this.cache = new Cache(model.backend, model, model.context);
     this.prefixes = new PrefixCache(this.options.prefixBytes);
+    this.beams = new BeamJobs(model, programs.step);
   }
 
   status(): DecoderStatus {
     return {
-      running: this.running.filter((s) => !s.ended).length + (this.reading === undefined ? 0 : 1),
+      running:
+        this.running.filter((s) => !s.ended).length +
+        (this.reading === undefined ? 0 : 1) +
+        this.beams.running.length,
       waiting: this.waiting.length,
       slots: this.options.maxBatch,
       preempted: this.preempted,
@@ -139,7 +119,7 @@ export class Decoder {
       weightBytes:
         (this.chunk === undefined ? 2 : 3) *
         Object.values(this.model.parameters).reduce((total, { data }) => total + data.byteLength, 0),
-      cacheBytes: this.cache.bytes + (this.reading?.cache.bytes ?? 0),
+      cacheBytes: this.cache.bytes + (this.reading?.cache.bytes ?? 0) + this.beams.bytes,
       prefixBytes: this.prefixes.held,
     };
   }
@@ -147,12 +127,14 @@ export class Decoder {
   /**
    * Resolves when the sequence ends. A prompt longer than the context keeps its last tokens; a sequence that
    * fills the context goes on from its last half.
-   * @throws InkstoneError `prompt_empty`, `token_invalid`, `sampling_invalid`, `logits_invalid`
+   * @throws InkstoneError `prompt_empty`, `token_invalid`, `sampling_invalid`, `beams_invalid`, `logits_invalid`
    */
   submit(request: DecodeRequest): Promise<DecodeResult> {
     if (this.closed) throw new InkstoneError('decoder_closed', 'this model was unloaded');
     checkSampling(request);
     checkAdjustments(request, this.model.vocabulary);
+    if (request.beams !== undefined)
+      checkBeams(request.beams, this.options.maxBatch, this.model.context - request.tokens.length);
     if (request.tokens.length === 0)
       throw new InkstoneError('prompt_empty', 'the prompt has no tokens', {
         kind: 'usage',
@@ -188,12 +170,15 @@ export class Decoder {
   private async work(): Promise<void> {
     while (
       !this.closed &&
-      (this.waiting.length > 0 || this.running.length > 0 || this.reading !== undefined)
+      (this.waiting.length > 0 ||
+        this.running.length > 0 ||
+        this.reading !== undefined ||
+        this.beams.running.length > 0)
     ) {
       try {
         await this.round();
       } catch (thrown) {
-        const failed = [...this.running, ...this.waiting.splice(0)];
+        const failed = [...this.running, ...this.waiting.splice(0), ...(await this.beams.clear())];
         if (this.reading !== undefined) failed.push(this.reading.sequence);
         await this.reading?.cache.free();
         this.reading = undefined;
@@ -210,6 +195,7 @@ export class Decoder {
     await this.admit();
     this.sealed = this.options.batching === 'static';
     if (this.reading !== undefined) await this.readPiece();
+    await this.beams.advance();
     // A full sequence goes on from its last half: learned positions end at the context.
     const full = this.running.filter((s) => s.cached >= this.model.context && !s.ended);
     if (full.length > 0) await this.read(full);
@@ -230,7 +216,16 @@ export class Decoder {
       await cache.free();
       sequence.resolve({ reason: 'cancelled', tokens: sequence.answer });
     }
+    for (const sequence of await this.beams.clear(gone))
+      sequence.resolve({ reason: 'cancelled', tokens: [] });
     await this.leave(this.running.filter(gone), 'cancelled');
+  }
+
+  /** Places taken: a beam search takes one for each of its texts. */
+  private places(more: readonly Sequence[] = []): number {
+    const reading = this.reading === undefined ? [] : [this.reading.sequence];
+    const others = [...more, ...reading, ...this.beams.running];
+    return others.reduce((sum, { request }) => sum + (request.beams?.width ?? 1), this.running.length);
   }
 
   /** Takes from the queue, in order, what has a place and fits into memory. */
@@ -243,15 +238,16 @@ export class Decoder {
     while (this.waiting.length > 0) {
       const next = this.waiting[0] as Sequence;
       const length = Math.min(next.tokens.length, this.model.context);
-      const rows = this.running.length + together.length + (this.reading === undefined ? 1 : 2);
+      const rows = this.places([next, ...together]);
       if (rows > this.options.maxBatch || (rows > 1 && !this.fits(rows, Math.max(length, tokens) + 1))) break;
       const known = this.prefixes.find(next.tokens.slice(-this.model.context), next.request.tenant);
       // Prompts are read together; one that is mostly known is read alone only where that saves much.
+      const fixed = this.options.batching === 'static';
       const long =
-        this.options.batching === 'continuous' &&
-        (length > ROUND_TOKENS || (known !== undefined && known.count >= WORTH_ALONE));
+        next.request.beams !== undefined ||
+        (!fixed && (length > ROUND_TOKENS || (known !== undefined && known.count >= WORTH_ALONE)));
       const turn =
-        this.options.batching === 'static' ||
+        (fixed && !long) ||
         (long ? this.reading === undefined : tokens + length <= ROUND_TOKENS || together.length === 0);
       if (!turn) break;
       this.waiting.shift();
@@ -275,7 +271,7 @@ export class Decoder {
    */
   private holdsBack(): boolean {
     const { maxBatch, batching } = this.options;
-    const free = maxBatch - this.running.length - (this.reading === undefined ? 0 : 1);
+    const free = maxBatch - this.places();
     const few = batching === 'continuous' && this.waiting.length > 0 && free < Math.ceil(maxBatch / 8);
     this.heldBack = few && free > 0 && this.running.length > 0 ? this.heldBack + 1 : 0;
     return this.heldBack > 0 && this.heldBack <= LONGEST_HOLD;
@@ -316,8 +312,10 @@ export class Decoder {
     });
     sequence.cached += count;
     if (sequence.cached < tokens.length) return;
-    const row = this.running.length;
     this.reading = undefined;
+    if (sequence.request.beams !== undefined)
+      return this.beams.begin(sequence, cache, result.logits as HostTensor<'f32'>);
+    const row = this.running.length;
     this.running.push(sequence);
     await this.cache.reserve(row + 1, Math.min(context, tokens.length + 1));
     await this.cache.write(row, await cache.read(0, tokens.length), tokens.length);
@@ -358,10 +356,9 @@ export class Decoder {
 
   private async advance(): Promise<void> {
     const needed = (): number => Math.max(...this.running.map((s) => s.cached)) + 1;
-    const atWork = (): number => this.running.length + (this.reading === undefined ? 0 : 1);
     // Those that were longest may have left: what is left needs fewer places, and each is read at every step.
     await this.cache.shorten(needed());
-    while (this.running.length > 1 && !this.fits(atWork(), needed())) await this.stepBack();
+    while (this.running.length > 1 && !this.fits(this.places(), needed())) await this.stepBack();
     const { running } = this;
     await this.cache.reserve(running.length, needed());
     const size = running.length;
@@ -478,9 +475,11 @@ export class Decoder {
       const { sequence } = this.reading;
       sequence.resolve({ reason: 'cancelled', tokens: sequence.answer });
     }
-    for (const s of this.running) s.resolve({ reason: 'cancelled', tokens: s.answer });
+    for (const s of [...this.running, ...this.beams.running])
+      s.resolve({ reason: 'cancelled', tokens: s.answer });
     await this.loop;
     this.running = [];
+    await this.beams.clear();
     await this.reading?.cache.free();
     await this.cache.free();
     await this.programs.prefill.free();

@@ -1,8 +1,10 @@
 /** What a decoder is given and gives: the model's programs, limits, requests and results. Types only. */
+import type { BeamSettings } from '../base/contracts/generator.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import type { Program } from '../program/types.ts';
 import type { Backend } from '../runtime/contract.ts';
 import type { Adjustments } from './adjustments.ts';
+import type { BeamText, Held } from './beam-search.ts';
 import type { LogitsProcessor, SamplingOptions, TokenLogprob } from './sampler.ts';
 
 export interface DecoderModel {
@@ -50,11 +52,22 @@ export interface DecodeRequest extends SamplingOptions, Adjustments {
   /** False ends the sequence. */
   onToken?(token: DecodedToken): boolean;
   signal?: AbortSignal | undefined;
+  /** Searches instead of sampling; `onToken` is not called. */
+  beams?: BeamRequest | undefined;
+}
+
+export interface BeamRequest extends BeamSettings {
+  held?: Held | undefined;
+  /** Ends a text at stop strings. */
+  ends?: ((answer: readonly number[]) => boolean) | undefined;
 }
 
 export interface DecodeResult {
   reason: 'stop' | 'length' | 'cancelled';
+  /** Of a beam search, the best text's. */
   tokens: number[];
+  /** What a beam search found, best first. */
+  texts?: readonly BeamText[];
 }
 
 export interface DecoderStatus {

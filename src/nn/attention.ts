@@ -26,6 +26,7 @@ import {
   sin,
   slice,
   softmax,
+  split,
   sub,
   sum,
   swapAxes,
@@ -116,6 +117,16 @@ export function splitHeads(x: Tensor, heads: number, dim: number): Tensor {
   // One position has nothing to change places with.
   if (time === 1) return reshape(x, [batch, heads, 1, dim]);
   return transpose(reshape(x, [batch, time, heads, dim]), [0, 2, 1, 3]);
+}
+
+/** Queries, keys and values side by side, `[B, T, 3·H·D]`, as three of `[B, H, T, D]`. */
+export function splitJoined(joined: Tensor, heads: number, dim: number): [Tensor, Tensor, Tensor] {
+  const [batch, time] = joined.shape as readonly [Size, Size];
+  const parts =
+    time === 1
+      ? split(reshape(joined, [batch, 3 * heads, 1, dim]), [heads, heads, heads], 1)
+      : split(joined, [heads * dim, heads * dim, heads * dim], 2).map((part) => splitHeads(part, heads, dim));
+  return parts as [Tensor, Tensor, Tensor];
 }
 
 /** `[B, H, T, D] → [B, T, H·D]`. */

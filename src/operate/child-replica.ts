@@ -8,7 +8,7 @@ import type { InspectionRequest, TextInspection } from '../base/contracts/inspec
 import type { PictureFile, PictureRequest } from '../base/contracts/pictures.ts';
 import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { type ChildProcess, forkEntry, monotonic } from '../base/host.ts';
+import { type ChildProcess, forkEntry, monotonic, withLargePages } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
 import { threadsFor } from './threads.ts';
@@ -64,7 +64,10 @@ export class ChildReplica implements Replica {
   private start(): void {
     this.state = 'starting';
     this.progress = 0;
-    const child = forkEntry('operate/host-process', [], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+    const child = forkEntry('operate/host-process', [], {
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      env: withLargePages() as NodeJS.ProcessEnv,
+    });
     this.child = child;
     child.on('message', (message) => this.receive(message as FromHost));
     child.on('error', () => undefined);

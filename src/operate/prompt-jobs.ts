@@ -24,6 +24,8 @@ export interface PromptOrder {
   tokens?: number | undefined;
   limit?: number | undefined;
   seed?: number | undefined;
+  /** Folder of a model that compares examples. */
+  embed?: string | undefined;
 }
 
 export interface PromptJobRow extends Row {
@@ -242,6 +244,7 @@ function commandOf(order: PromptOrder, out: string, home: string): string[] {
   put('--tokens', order.tokens);
   put('--limit', order.limit);
   put('--seed', order.seed);
+  put('--embed', order.embed);
   return args;
 }
 

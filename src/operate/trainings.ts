@@ -15,6 +15,8 @@ export interface TrainingRow extends Row, TrainingOrder {
   created: number;
   folder: string;
   pid?: number | undefined;
+  /** It waits until somebody lets it go on. */
+  paused?: boolean | undefined;
   error?: JobStatus['error'];
 }
 
@@ -49,6 +51,7 @@ export class Trainings {
     { child: TrainingProcess | AdoptedProcess; done: Promise<void> }
   >();
   private readonly stopping = new Set<string>();
+  private readonly pausing = new Set<string>();
   private closed = false;
   /** Changes of rows, one behind the other. */
   private last: Promise<unknown> = Promise.resolve();
@@ -139,7 +142,7 @@ export class Trainings {
   /** Only in turn. */
   private async startNext(): Promise<void> {
     if (this.closed || this.running.size > 0) return;
-    const queued = (await this.rows()).filter((row) => row.state === 'queued');
+    const queued = (await this.rows()).filter((row) => row.state === 'queued' && row.paused !== true);
     const row = queued.sort((a, b) => a.created - b.created || (a.id < b.id ? -1 : 1))[0];
     if (row === undefined) return;
     this.metricsOf.forget(row.folder);
@@ -159,6 +162,7 @@ export class Trainings {
     this.running.delete(id);
     const row = await this.concluded(await this.row(id), end);
     this.stopping.delete(id);
+    this.pausing.delete(id);
     if (!this.closed) await this.options.finished?.(row);
     await this.save(row);
     if (this.closed) return;
@@ -177,6 +181,8 @@ export class Trainings {
     // Told to end before its first step, the command says so as an error.
     const cut = state !== 'failed' && (error === undefined || error.code === 'interrupted');
     if (this.closed && cut) return { ...row, state: 'queued' };
+    if (this.pausing.has(row.id) && !this.stopping.has(row.id) && (cut || state === 'stopped'))
+      return { ...row, state: 'queued', paused: true };
     if (state === 'stopped' || (this.stopping.has(row.id) && cut)) return { ...row, state: 'cancelled' };
     if (error !== undefined) return { ...row, state: 'failed', error };
     if (line?.state === 'failed') {
@@ -195,16 +201,29 @@ export class Trainings {
       if (running !== undefined) {
         this.stopping.add(id);
         running.child.stop();
-      } else if (row.state === 'queued') await this.save({ ...row, state: 'cancelled' });
+      } else if (row.state === 'queued') await this.save({ ...row, state: 'cancelled', paused: undefined });
       return this.row(id);
     });
   }
 
-  /** Goes on with a training that was stopped or lost; others are left as they are. */
+  /** Waits after the current step, its checkpoint kept, until it is resumed; others get their turn. */
+  pause(id: string): Promise<TrainingRow> {
+    return this.inTurn(async () => {
+      const row = await this.row(id);
+      const running = this.running.get(id);
+      if (running !== undefined) {
+        this.pausing.add(id);
+        running.child.stop();
+      } else if (row.state === 'queued') await this.save({ ...row, paused: true });
+      return this.row(id);
+    });
+  }
+
+  /** Goes on with a training that was paused, stopped or lost; others are left as they are. */
   resume(id: string): Promise<TrainingRow> {
     return this.inTurn(async () => {
-      const { error: _, ...row } = await this.row(id);
-      if (row.state === 'failed' || row.state === 'cancelled') {
+      const { error: _, paused, ...row } = await this.row(id);
+      if (row.state === 'failed' || row.state === 'cancelled' || paused === true) {
         await this.save({ ...row, state: 'queued' });
         await this.startNext();
       }

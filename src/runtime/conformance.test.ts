@@ -94,6 +94,34 @@ describe.each([
     ).rejects.toMatchObject({ code: 'row_out_of_range' });
   });
 
+  it('writes rows run after run, of changing sizes, and what was handed out stays as it was', async () => {
+    const program = await backend.compile(rows);
+    const cache = await backend.resident({ c: zeros('f32', [2, 1, 2, 1]) });
+    const put = (values: number[], at: number[], fetch: string[] = []) =>
+      program.run({
+        inputs: {
+          r: tensor(
+            'f32',
+            [values.length, 1, 2, 1],
+            values.flatMap((value) => [value, 0]),
+          ),
+        },
+        resident: [cache],
+        write: [{ output: 'out', into: 'c', axis: 2, at, count: values.map(() => 1) }],
+        fetch,
+      });
+    const held = async () => Array.from((await cache.read()).c?.data as Float32Array);
+    await put([1, 2], [0, 0]);
+    await put([3, 4], [1, 1]);
+    expect(await held()).toEqual([10, 30, 20, 40]);
+    await put([5], [0]);
+    const { out } = await put([6, 7], [0, 1], ['out']);
+    await put([8, 9], [0, 1]);
+    expect(await held()).toEqual([80, 30, 20, 90]);
+    expect(Array.from(out?.data as Float32Array)).toEqual([60, 0, 70, 0]);
+    await program.free();
+  });
+
   it('tells what is wrong with inputs', async () => {
     const program = await backend.compile(grow);
     const x = tensor('f32', [2], [1, 2]);

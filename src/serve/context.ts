@@ -17,6 +17,8 @@ export interface ServerContext {
   generation: GenerationServices;
   /** Set once the server stops taking work. */
   draining: boolean;
+  /** All there are, as they were added. */
+  routes: { method: string; url: string }[];
 }
 
 declare module 'fastify' {

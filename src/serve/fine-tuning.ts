@@ -18,6 +18,7 @@ import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { pathOfFile } from './file-routes.ts';
 import { type FineTuningBody, fineTuningBody, listQuery } from './schemas.ts';
+import { resultsOf } from './tuning-results.ts';
 import { page } from './uploads.ts';
 
 /** What a learning rate is multiplied with where the request gives a multiplier. */
@@ -41,7 +42,7 @@ function hyperparametersOf(body: FineTuningBody): NonNullable<FineTuningBody['hy
   return body.method?.supervised?.hyperparameters ?? body.hyperparameters ?? {};
 }
 
-async function jobObject(row: TrainingRow): Promise<object> {
+async function jobObject(context: ServerContext, row: TrainingRow): Promise<object> {
   const tune = row.tune as NonNullable<TrainingRow['tune']>;
   const result = path.join(row.folder, 'result.json');
   const done = row.state === 'succeeded' && (await exists(result));
@@ -65,7 +66,7 @@ async function jobObject(row: TrainingRow): Promise<object> {
     estimated_finish: null,
     fine_tuned_model: row.state === 'succeeded' ? tune.model : null,
     organization_id: 'inkstone',
-    result_files: [],
+    result_files: await resultsOf(context, row.id),
     status: STATUS[row.state],
     training_file: tune.trainingFile,
     validation_file: tune.validationFile ?? null,
@@ -188,24 +189,42 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
   app.post('/v1/fine_tuning/jobs', async (request, reply) => {
     const row = await trainings.create(await order(parse(fineTuningBody, request.body)));
     reply.header('openai-poll-after-ms', String(POLL));
-    return jobObject(row);
+    return jobObject(context, row);
   });
 
   app.get('/v1/fine_tuning/jobs', async (request) => {
     const query = parse(listQuery, request.query);
     const { rows, more } = page(await trainings.tunings(), query);
-    return { object: 'list', data: await Promise.all(rows.map(jobObject)), has_more: more };
+    return {
+      object: 'list',
+      data: await Promise.all(rows.map((row) => jobObject(context, row))),
+      has_more: more,
+    };
   });
 
   app.get<ById>('/v1/fine_tuning/jobs/:id', async (request, reply) => {
     reply.header('openai-poll-after-ms', String(POLL));
-    return jobObject(await found(request.params.id));
+    return jobObject(context, await found(request.params.id));
   });
 
-  app.post<ById>('/v1/fine_tuning/jobs/:id/cancel', async (request) => {
-    const { id } = await found(request.params.id);
-    return jobObject(await trainings.stop(id));
-  });
+  /** A job that can still be acted upon. @throws InkstoneError `job_over` */
+  const open = async (id: string, verb: string): Promise<string> => {
+    const { state } = await found(id);
+    if (!isFinal(state)) return id;
+    throw new InkstoneError('job_over', `the job ${id} has ${state} and cannot be ${verb}`, {
+      kind: 'usage',
+    });
+  };
+  app.post<ById>('/v1/fine_tuning/jobs/:id/cancel', async (request) =>
+    jobObject(context, await trainings.stop(await open(request.params.id, 'cancelled'))),
+  );
+  // A job that rests counts as queued: there is no status for it that clients know.
+  app.post<ById>('/v1/fine_tuning/jobs/:id/pause', async (request) =>
+    jobObject(context, await trainings.pause(await open(request.params.id, 'paused'))),
+  );
+  app.post<ById>('/v1/fine_tuning/jobs/:id/resume', async (request) =>
+    jobObject(context, await trainings.resume(await open(request.params.id, 'resumed'))),
+  );
 
   app.get<ById>('/v1/fine_tuning/jobs/:id/events', async (request) => {
     const row = await found(request.params.id);

@@ -1,5 +1,6 @@
 /** `/v1/models` and `/health`. */
 import type { FastifyInstance } from 'fastify';
+import { InkstoneError } from '../base/errors.ts';
 import { memoryUse, uptime } from '../base/host.ts';
 import type { ServerContext } from './context.ts';
 
@@ -25,6 +26,23 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
   app.get<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
     const { id, info } = await registry.find(request.params['*']);
     return { id, object: 'model', created: info.created, owned_by: 'inkstone' };
+  });
+
+  app.delete<{ Params: { '*': string } }>('/v1/models/*', async (request) => {
+    const { id, source } = await registry.get(request.params['*']);
+    if (source !== 'folder')
+      throw new InkstoneError(
+        'model_not_removable',
+        `the model '${id}' is not one that was tuned or registered here`,
+        {
+          kind: 'usage',
+          hint: 'remove its folder',
+          details: { param: 'model' },
+        },
+      );
+    await registry.unregister(id);
+    await pool.forget(id);
+    return { id, object: 'model', deleted: true };
   });
 
   app.get('/health', async () => {

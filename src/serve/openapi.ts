@@ -1,13 +1,29 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
+import { imageBody } from './images.ts';
 import { promptBody, promptEvaluationBody, promptRenderBody } from './prompt-routes.ts';
-import { chatBody, completionBody, embeddingBody, inspectBody, trainingBody } from './schemas.ts';
+import { responsesBody } from './responses/request.ts';
+import {
+  chatBody,
+  completionBody,
+  embeddingBody,
+  fineTuningBody,
+  inspectBody,
+  trainingBody,
+  voteBody,
+} from './schemas.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
 const body = (schema: z.ZodType): object => ({
   required: true,
   ...json(z.toJSONSchema(schema, { io: 'input' })),
 });
+const form = (schema: z.ZodType): object => ({
+  required: true,
+  content: { 'multipart/form-data': { schema: z.toJSONSchema(schema, { io: 'input' }) } },
+});
+const file = z.string().meta({ format: 'binary' });
+const uploadForm = z.object({ purpose: z.string(), file });
 const error = {
   type: 'object',
   properties: {
@@ -49,10 +65,49 @@ export function openApi(version: string): object {
     security: [{ key: [] }, {}],
     paths: {
       '/v1/models': { get: operation('Lists the models') },
-      '/v1/models/{id}': { get: operation('One model', byId) },
+      '/v1/models/{id}': {
+        get: operation('One model', byId),
+        delete: operation('Forgets a model that was tuned or registered', byId),
+      },
       '/v1/completions': { post: operation('Continues a text', { requestBody: body(completionBody) }) },
       '/v1/chat/completions': { post: operation('Answers a conversation', { requestBody: body(chatBody) }) },
       '/v1/embeddings': { post: operation('Vectors of texts', { requestBody: body(embeddingBody) }) },
+      '/v1/responses': {
+        post: operation('Answers a conversation, kept by default', { requestBody: body(responsesBody) }),
+      },
+      '/v1/responses/{id}': {
+        get: operation('A kept response', byId),
+        delete: operation('Forgets a response', byId),
+      },
+      '/v1/responses/{id}/cancel': { post: operation('Refused: nothing runs in the background', byId) },
+      '/v1/responses/{id}/input_items': { get: operation('What a response was asked', byId) },
+      '/v1/images/generations': {
+        post: operation('Makes pictures', { requestBody: body(imageBody) }),
+      },
+      '/v1/images/edits': {
+        post: operation('Changes a picture', {
+          requestBody: form(imageBody.extend({ image: file, mask: file.optional() })),
+        }),
+      },
+      '/v1/files': {
+        get: operation('Uploaded files, the newest first'),
+        post: operation('Uploads a file', { requestBody: form(uploadForm) }),
+      },
+      '/v1/files/{id}': {
+        get: operation('One file', byId),
+        delete: operation('Deletes a file', byId),
+      },
+      '/v1/files/{id}/content': { get: operation('What a file holds', byId) },
+      '/v1/fine_tuning/jobs': {
+        get: operation('Tuning jobs, the newest first'),
+        post: operation('Tunes a model on a file', { requestBody: body(fineTuningBody) }),
+      },
+      '/v1/fine_tuning/jobs/{id}': { get: operation('One tuning job', byId) },
+      '/v1/fine_tuning/jobs/{id}/cancel': { post: operation('Ends it', byId) },
+      '/v1/fine_tuning/jobs/{id}/pause': { post: operation('Lets it rest', byId) },
+      '/v1/fine_tuning/jobs/{id}/resume': { post: operation('Lets it go on', byId) },
+      '/v1/fine_tuning/jobs/{id}/events': { get: operation('What happened, the newest first', byId) },
+      '/v1/fine_tuning/jobs/{id}/checkpoints': { get: operation('What it kept', byId) },
       '/health': { get: operation('Whether the server is well') },
       '/health/ready': { get: operation('Whether the server takes work') },
       '/api/system': { get: operation('Version, machine, memory') },
@@ -86,6 +141,11 @@ export function openApi(version: string): object {
       '/api/prompt-evaluations/{id}': { get: operation('One comparison with its result', byId) },
       '/api/prompt-evaluations/{id}/stop': { post: operation('Stops it; answers are kept', byId) },
       '/api/prompt-evaluations/{id}/resume': { post: operation('Goes on with it', byId) },
+      '/api/votes': {
+        get: operation('Which of two answers was preferred, by pair, with an interval'),
+        post: operation('Keeps one vote', { requestBody: body(voteBody) }),
+        delete: operation('Forgets all votes'),
+      },
       '/api/files': {
         get: operation('Uploaded files'),
         post: operation('Uploads a file', {

@@ -2,6 +2,8 @@
 import { promises as fs } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
+import type { Replica } from '../base/contracts/replica.ts';
 import { makeTemporaryFolder } from '../base/host.ts';
 import { Random } from '../base/rng.ts';
 import { textPreset } from '../models/text/presets.ts';
@@ -15,7 +17,17 @@ let home: string;
 let server: RunningServer;
 
 const start = (): Promise<RunningServer> =>
-  startServer({ home, port: 0, startReplica: ({ id }) => new LetterReplica(id) });
+  startServer({ home, port: 0, startReplica: ({ id }) => replicaOf(id) });
+
+/** Says letters, and embeds a text as its length. */
+function replicaOf(id: string): Replica {
+  const replica: Replica = new LetterReplica(id);
+  return Object.assign(replica, {
+    model: { ...replica.model, produces: ['text', 'embedding'] },
+    embed: async ({ texts }: EmbeddingRequest): Promise<TextEmbedding[]> =>
+      texts.map((text) => ({ vector: Float32Array.of(text.length, 3), tokens: 1 })),
+  });
+}
 
 async function call(
   method: string,
@@ -81,6 +93,19 @@ describe('prompts', () => {
     expect(diff).toMatchObject({ from: 1, to: 2, same: false });
     const rendered = await call('POST', '/api/prompt-render', { prompt: 'ask@1', values: { q: 'cat' } });
     expect(rendered.json).toMatchObject({ prompt: 'Q: cat\nA:', examples: [] });
+    const near = {
+      text: '{{examples}} {{q}}',
+      examples: { rows: [{ q: 'dog' }, { q: 'cat' }], format: '{{q}}', count: 1, select: 'similar', by: 'q' },
+    };
+    const found = await call('POST', '/api/prompt-render', { definition: near, values: { q: 'cats' } });
+    expect(found.json.prompt).toBe('cat cats');
+    // By vectors: 'otter' has as many letters as 'tiger'.
+    const rows = [{ q: 'an otter' }, { q: 'tiger' }];
+    const byLength = { ...near, examples: { ...near.examples, rows } };
+    const asked = { definition: byLength, values: { q: 'otter' } };
+    expect((await call('POST', '/api/prompt-render', asked)).json.prompt).toBe('an otter otter');
+    const vectors = await call('POST', '/api/prompt-render', { ...asked, embed: 'echo' });
+    expect(vectors.json.prompt).toBe('tiger otter');
     const turns = { messages: [{ role: 'user', content: '{{q}}' }] };
     const chat = await call('POST', '/api/prompt-render', {
       definition: turns,
@@ -134,6 +159,14 @@ describe('prompts', () => {
       'POST',
       '/api/prompt-evaluations',
       { model: 'eco', prompts: ['ask'], file: 'x' },
+      404,
+      'model_not_found',
+    ],
+    [
+      'no such embedder',
+      'POST',
+      '/api/prompt-render',
+      { prompt: 'ask', values: { q: 'x' }, embed: 'eco' },
       404,
       'model_not_found',
     ],

@@ -1,5 +1,5 @@
 /** `/api/prompts…`: prompts with versions and labels, filled in, and compared on questions. Knows shapes of answers. */
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { InkstoneError } from '../base/errors.ts';
 import { readText } from '../base/host.ts';
@@ -8,10 +8,19 @@ import { requireWriting } from '../models/text/any.ts';
 import { chatTemplateFor } from '../operate/chat-templates.ts';
 import { requireOwn } from '../operate/model-info.ts';
 import { PromptJobs } from '../operate/prompt-jobs.ts';
-import { compilePrompt, PromptRegistry, PromptRenderer, promptDefinition } from '../prompt/index.ts';
+import {
+  compilePrompt,
+  type Embed,
+  PromptRegistry,
+  PromptRenderer,
+  promptDefinition,
+  type Rendered,
+} from '../prompt/index.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { pathOfFile } from './file-routes.ts';
+import { openReplica } from './generation.ts';
+import { hangUp } from './sse.ts';
 
 const name = z.string().min(1).max(64);
 const reference = z.string().min(1).max(128);
@@ -34,6 +43,8 @@ export const promptRenderBody = z
     /** Whose chat template turns take. */
     model: z.string().optional(),
     template: z.string().optional(),
+    /** A model that compares examples; else BM25 over characters does. */
+    embed: z.string().optional(),
   })
   .refine((body) => (body.prompt === undefined) !== (body.definition === undefined), {
     message: 'give either a prompt or a definition',
@@ -55,6 +66,8 @@ export const promptEvaluationBody = z.strictObject({
   tokens: z.int().min(1).max(10_000).optional(),
   limit: z.int().min(1).optional(),
   seed: z.int().min(0).optional(),
+  /** A model that compares examples. */
+  embed: z.string().min(1).optional(),
 });
 
 export function addPromptRoutes(app: FastifyInstance, context: ServerContext): void {
@@ -64,11 +77,16 @@ export function addPromptRoutes(app: FastifyInstance, context: ServerContext): v
   app.addHook('onClose', () => jobs.close());
   addRegistry(app, prompts);
 
-  app.post('/api/prompt-render', async (request) => {
+  app.post('/api/prompt-render', async (request, reply) => {
     const body = parse(promptRenderBody, request.body);
     const prompt =
       body.prompt === undefined ? compilePrompt(body.definition) : await prompts.open(body.prompt);
-    const rendered = await new PromptRenderer(prompt).render(body.values, { number: body.number });
+    const render = (embed?: Embed): Promise<Rendered> =>
+      new PromptRenderer(prompt, embed).render(body.values, { number: body.number });
+    const rendered =
+      body.embed === undefined
+        ? await render()
+        : await withVectors(context, request, reply, body.embed, render);
     const model = body.model === undefined ? undefined : await context.registry.get(body.model);
     const template = await chatTemplateFor(body.template, model);
     return {
@@ -79,6 +97,27 @@ export function addPromptRoutes(app: FastifyInstance, context: ServerContext): v
   });
 
   addEvaluations(app, context, prompts, jobs);
+}
+
+/** Vectors by a served model, as long as the work takes. */
+async function withVectors<T>(
+  { generation }: ServerContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  model: string,
+  work: (embed: Embed) => Promise<T>,
+): Promise<T> {
+  const signal = hangUp(reply);
+  const { id, keyId: key } = request;
+  const { replica, release } = await openReplica(generation, { id, model, key, gives: 'embedding' }, signal);
+  try {
+    return await work(async (texts) => {
+      const vectors = await replica.embed?.({ id, texts: [...texts] }, signal);
+      return (vectors ?? []).map(({ vector }) => vector);
+    });
+  } finally {
+    release();
+  }
 }
 
 function addRegistry(app: FastifyInstance, prompts: PromptRegistry): void {
@@ -119,7 +158,7 @@ function addEvaluations(
   type ById = { Params: { id: string } };
 
   app.post('/api/prompt-evaluations', async (request, reply) => {
-    const { file: id, prompts: given, model, ...settings } = parse(promptEvaluationBody, request.body);
+    const { file: id, prompts: given, model, embed, ...settings } = parse(promptEvaluationBody, request.body);
     // Everything that can be refused is refused before the job is accepted.
     const { info, folder } = await context.registry.get(model);
     requireWriting(requireOwn(info, 'be compared on prompts').config);
@@ -136,8 +175,9 @@ function addEvaluations(
         hint: 'name each version once',
         details: { param: 'prompts' },
       });
+    const vectors = embed === undefined ? {} : { embed: (await context.registry.get(embed)).folder };
     reply.code(201);
-    return jobs.create({ ...settings, file, prompts: versions, model, folder });
+    return jobs.create({ ...settings, ...vectors, file, prompts: versions, model, folder });
   });
   app.get('/api/prompt-evaluations', async () => ({ data: await jobs.list() }));
   app.get<ById>('/api/prompt-evaluations/:id', async (request) => jobs.get(request.params.id));

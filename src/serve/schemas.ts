@@ -118,6 +118,25 @@ export const inspectBody = z.object({
 });
 export type InspectBody = z.infer<typeof inspectBody>;
 
+const contender = z.object({
+  /** What it is counted under: a model, or a model with a prompt. */
+  name: z.string().min(1).max(300),
+  model: z.string().min(1).max(200),
+  prompt: z.string().max(20_000).optional(),
+  settings: z.record(z.string(), z.unknown()).optional(),
+  /** What it answered. */
+  text: z.string().max(100_000).optional(),
+});
+export const voteBody = z.object({
+  a: contender,
+  b: contender,
+  winner: z.enum(['a', 'b', 'tie']),
+  /** The voter did not know which was which. */
+  blind: z.boolean().default(false),
+  input: z.string().max(100_000).optional(),
+});
+export type VoteBody = z.infer<typeof voteBody>;
+
 export const fileQuery = z.object({ name: z.string().min(1).max(255) });
 
 export const listQuery = z.object({

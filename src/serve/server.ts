@@ -25,8 +25,11 @@ import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
 import { addPages } from './pages.ts';
 import { addPromptRoutes } from './prompt-routes.ts';
+import { addResponses } from './responses/routes.ts';
 import { addStudioRoutes } from './studio-routes.ts';
+import { keepResults } from './tuning-results.ts';
 import { addUploads } from './uploads.ts';
+import { addVotes } from './vote-routes.ts';
 
 export interface ServerOptions {
   host?: string;
@@ -106,6 +109,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       if (row.tune === undefined || row.state !== 'succeeded') return;
       await registry.register(row.tune.model, row.folder);
       void pool.forget(row.tune.model);
+      await keepResults({ home, store, trainings }, row);
     },
   });
   const context: ServerContext = {
@@ -116,6 +120,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     trainings,
     keys,
     draining: false,
+    routes: [],
     generation: {
       queue: new MemoryQueue({
         concurrency: options.concurrency ?? CONCURRENCY,
@@ -147,6 +152,9 @@ async function buildApp(
     // Bodies are checked by our own schemas, which name the parameter.
     exposeHeadRoutes: false,
   });
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) context.routes.push({ method: one, url });
+  });
   app.setErrorHandler((thrown, request, reply) => {
     const { status, body, headers } = answerOf(thrown);
     if (status >= 500 && !InkstoneError.is(thrown))
@@ -175,6 +183,7 @@ async function buildApp(
   addModelRoutes(app, context);
   app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
+  addResponses(app, context);
   addEmbeddings(app, context);
   addImages(app, context);
   const version = await codeVersion();
@@ -184,6 +193,7 @@ async function buildApp(
   addStudioRoutes(app, context);
   addInspection(app, context);
   addPromptRoutes(app, context);
+  addVotes(app, context);
   await addPages(app);
   return app;
 }

@@ -7,6 +7,8 @@ export interface LetterOptions {
   /** Milliseconds between tokens. */
   pace?: number;
   context?: number;
+  /** Lets others in after each so many tokens. */
+  breathe?: number;
   /** Comes to an end of its own after so many tokens. */
   stopAfter?: number;
   /** Fails after so many tokens. */
@@ -62,6 +64,8 @@ export class LetterReplica implements Replica {
       for (; made < sampling.maxTokens; made++) {
         if (this.options.pace !== undefined)
           await new Promise((resolve) => setTimeout(resolve, this.options.pace));
+        if (this.options.breathe !== undefined && made % this.options.breathe === 0)
+          await new Promise((resolve) => setImmediate(resolve));
         if (signal.aborted) {
           reason = 'cancelled';
           break;

@@ -25,12 +25,17 @@ const fileObject = ({ id, name, bytes, created, purpose }: FileRow): object => (
   status_details: null,
 });
 
-/** The newest first, from behind `after` on, as OpenAI's lists are. */
+/** The newest first, from behind `after` on, as OpenAI's lists are. @throws InkstoneError `parameter_invalid` for a cursor that is gone: a list must not begin anew */
 export function page<T extends { id: string }>(
   all: readonly T[],
   { after, limit }: { after?: string | undefined; limit?: number | undefined },
 ): { rows: T[]; more: boolean } {
   const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
+  if (after !== undefined && start === 0)
+    throw new InkstoneError('parameter_invalid', `'after': there is no ${after} in this list`, {
+      kind: 'usage',
+      details: { param: 'after' },
+    });
   const rows = all.slice(start, start + (limit ?? 20));
   return { rows, more: start + rows.length < all.length };
 }

@@ -1,5 +1,6 @@
 /** The frame around the rooms: brand, navigation, language, theme, the line to the server. */
 import { useEffect, useRef } from 'preact/hooks';
+import { Compare } from './compare/room.tsx';
 import { useTexts } from './i18n/index.ts';
 import { Inspect } from './inspect/room.tsx';
 import { catalogue, refreshCatalogue } from './models/catalogue.ts';
@@ -11,7 +12,13 @@ import { address, ROOMS, route } from './state/route.ts';
 import { useStore } from './state/store.ts';
 import { Train } from './train/room.tsx';
 
-const VIEWS = { playground: Playground, inspect: Inspect, models: Models, train: Train };
+const VIEWS = {
+  playground: Playground,
+  compare: Compare,
+  inspect: Inspect,
+  models: Models,
+  train: Train,
+};
 const THEMES: readonly Theme[] = ['system', 'light', 'dark'];
 const THEME_MARKS = { system: HalfDisc, light: Sun, dark: Moon };
 

@@ -94,7 +94,7 @@ describe('benchmarks', () => {
     const time = model.context;
     const parameters = await writeParameters(folder, model);
     const batches = await writeBatches(folder, await corpus(undefined, 65), { batch, time, count: 4 });
-    const ours = startNode('ours', host.entry('bench/ours-entry'), 2);
+    const ours = startNode('ours', host.entry('bench/ours-entry'), { threads: 2 });
     await ours.ask({
       do: 'prepare',
       name: 'x',
@@ -159,7 +159,7 @@ describe('benchmarks', () => {
   it('a participant that dies is reported, with its last words', async () => {
     const script = `${folder}/dies.mjs`;
     await host.writeFile(script, "process.stderr.write('out of luck\\n'); process.exit(3);");
-    const peer = startNode('dies', script, 1);
+    const peer = startNode('dies', script, { threads: 1 });
     await expect(peer.describe()).rejects.toMatchObject({
       code: 'peer_failed',
       message: expect.stringMatching(/dies ended \(status 3\)/),
@@ -168,7 +168,7 @@ describe('benchmarks', () => {
   });
 
   it('our side answers an unknown request with an error and goes on', async () => {
-    const ours = startNode('ours', host.entry('bench/ours-entry'), 1);
+    const ours = startNode('ours', host.entry('bench/ours-entry'), { threads: 1 });
     await expect(ours.ask({ do: 'run', name: 'nothing', count: 1 })).rejects.toMatchObject({
       code: 'peer_failed',
     });
@@ -221,6 +221,22 @@ describe('taking turns', () => {
     expect(share(plan, 10)).toEqual({ runs: 2, rounds: 3 });
     expect(share(plan, 20)).toEqual({ runs: 1, rounds: 2 });
     expect(share(plan, 90)).toEqual({ runs: 0, rounds: 0 });
+  });
+
+  it('does not take a first run that compiles for the speed', async () => {
+    let first = true;
+    const compiler = {
+      id: 'compiler',
+      run: async (count: number) => {
+        const seconds = Array.from({ length: count }, () => 1);
+        if (first) seconds[0] = 1000;
+        first = false;
+        return { seconds };
+      },
+    };
+    const [found] = await interleave([compiler], { ...plan, budget: 100 }, quietly);
+    expect(found?.time.median).toBe(1);
+    expect(found?.note).toBeUndefined();
   });
 
   it('goes on without a participant that fails', async () => {

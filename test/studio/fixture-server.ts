@@ -6,6 +6,8 @@ import { createReadStream, existsSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { extname, join, normalize } from 'node:path';
+import { tallyVotes } from '../../src/evaluate/votes.ts';
+import type { Ballot } from '../../src/studio/api/types.ts';
 import { inspection } from './fixture-inspect.ts';
 import { CARD, CHAT_CARD, PRESETS, TEXT } from './fixture-texts.ts';
 import { FixtureTraining } from './fixture-training.ts';
@@ -19,6 +21,8 @@ export interface FixtureServer {
   hungUp: number;
   trainings: FixtureTraining[];
   files: { id: string; name: string; bytes: number; created: number }[];
+  /** Bodies of votes, in order. */
+  votes: Ballot[];
   behaviour: Behaviour;
   close(): Promise<void>;
 }
@@ -81,6 +85,7 @@ export async function startFixtureServer(folder: string): Promise<FixtureServer>
     hungUp: 0,
     trainings: [],
     files: [],
+    votes: [],
     behaviour: { pause: 2, loadingFor: 0 },
     close: async () => {
       for (const training of state.trainings) training.close();
@@ -130,6 +135,12 @@ async function handle(
     return json(response, { data: state.behaviour.noModels === true ? [] : [...models, ...trained] });
   }
   if (path === '/api/inspect') return inspect(state, request, response);
+  if (path === '/api/votes') {
+    if (request.method === 'POST') state.votes.push(JSON.parse((await read(request)).toString()) as Ballot);
+    if (request.method === 'DELETE') state.votes.length = 0;
+    const table = tallyVotes(state.votes.map(({ a, b, ...vote }) => ({ ...vote, a: a.name, b: b.name })));
+    return json(response, { data: [], total: state.votes.length, table });
+  }
   if (path === '/api/presets') return json(response, { data: PRESETS });
   if (path === '/api/files' && request.method === 'POST') {
     const bytes = (await read(request)).length;

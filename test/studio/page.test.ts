@@ -116,6 +116,7 @@ browserSuite('page', (stage) => {
     await page.locator('.actions [aria-expanded]').click();
     expect(await over()).toBe(0);
     for (const path of [
+      'compare',
       'inspect',
       'train?mode=tune',
       'models',
@@ -147,6 +148,15 @@ browserSuite('page', (stage) => {
     await page.locator('.token-text').press('ArrowRight');
     expect(await violations(page)).toEqual([]);
     await expect.poll(() => job?.ended).toBe(true);
+    await page.goto(`${stage.server.url}/#/compare`);
+    await page.locator('.compare .chip').first().click();
+    for (const summary of await page.locator('.compare-more summary').all()) await summary.click();
+    await page.locator('.compare .actions .primary').click();
+    await page.locator('.verdict .button').first().click();
+    await page.locator('.votes').waitFor();
+    // The head of the page lies over what has been scrolled under it.
+    await page.evaluate('scrollTo(0, 0)');
+    expect(await violations(page), 'compare').toEqual([]);
     await page.goto(`${stage.server.url}/#/train?mode=tune`);
     for (const name of ['talks.jsonl', 'bad.jsonl', 'foreign.txt']) {
       await page
@@ -168,8 +178,6 @@ browserSuite('page', (stage) => {
       expect(await violations(page), view).toEqual([]);
     }
     for (const path of [
-      'inspect',
-      'train?mode=tune',
       'models',
       'models/starter',
       'train',

@@ -20,7 +20,7 @@ export function browserSuite(name: string, tests: (stage: Stage) => void): void 
     describe.skip(`${name} (${NO_CHROMIUM})`, () => tests({} as Stage));
     return;
   }
-  describe(name, () => {
+  describe(name, { timeout: 300_000 }, () => {
     let studio: Awaited<ReturnType<typeof buildStudio>>;
     let visits: Awaited<ReturnType<typeof visit>>[] = [];
     let expected: RegExp[] = [];

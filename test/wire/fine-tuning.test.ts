@@ -121,6 +121,51 @@ describe('a job', () => {
     });
     expect(text.trim()).toMatch(/!$/);
     expect((await client.fineTuning.jobs.list()).data.map(({ id }) => id)).toContain(job.id);
+    const told = await client.responses.create({
+      ...{ model, temperature: 0, max_output_tokens: 12, input: 'Say blue' },
+    });
+    expect(told.output_text.trim()).toMatch(/^\w+!$/);
+    const losses = await (await client.files.content(now.result_files[0] as string)).text();
+    expect(losses).toMatch(/^step,train_loss,valid_loss\n(\d+,[\d.]*,[\d.]*\n)+$/);
+    const one = await client.fineTuning.jobs.listEvents(job.id, { limit: 1 });
+    expect([one.data[0]?.message, one.has_more]).toEqual(['The job has successfully completed', true]);
+    const all: string[] = [];
+    for await (const event of client.fineTuning.jobs.listEvents(job.id, { limit: 7 })) all.push(event.id);
+    expect(new Set(all).size).toBe(all.length);
+    expect(all).toHaveLength(events.data.length);
+    for (const act of ['cancel', 'pause', 'resume'] as const)
+      await expect(client.fineTuning.jobs[act](job.id)).rejects.toMatchObject({
+        status: 400,
+        code: 'job_over',
+      });
+    expect(await client.models.delete(model)).toMatchObject({ id: model, deleted: true });
+    await expect(client.models.retrieve(model)).rejects.toMatchObject({ status: 404 });
+    await expect(client.models.delete('base')).rejects.toMatchObject({ status: 400 });
+  }, 120_000);
+
+  it('rests and goes on', async () => {
+    const file = await upload(jsonl(conversations));
+    const job = await client.fineTuning.jobs.create({
+      ...{ model: 'base', training_file: file.id, hyperparameters: { n_epochs: 30 } },
+    });
+    const status = async () => (await client.fineTuning.jobs.retrieve(job.id)).status;
+    const seen = async (wanted: string[]) => {
+      while (!wanted.includes(await status())) await new Promise((resolve) => setTimeout(resolve, 50));
+    };
+    await seen(['running', 'succeeded']);
+    await client.fineTuning.jobs.pause(job.id);
+    await seen(['queued', 'succeeded']);
+    expect(await status()).toBe('queued');
+    // Others are not kept waiting.
+    const other = await client.fineTuning.jobs.create({
+      ...{ model: 'base', training_file: file.id, hyperparameters: { n_epochs: 1 } },
+    });
+    while ((await client.fineTuning.jobs.retrieve(other.id)).status !== 'succeeded')
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await status()).toBe('queued');
+    await client.fineTuning.jobs.resume(job.id);
+    await seen(['succeeded', 'failed']);
+    expect(await status()).toBe('succeeded');
   }, 120_000);
 
   it('can be cancelled', async () => {
@@ -177,6 +222,19 @@ describe('a job', () => {
       if (param !== 'training_file' || status === 400) expect(failed).toMatchObject({ param });
     },
   );
+  it('lists go on behind their cursor, and not behind one that is not there', async () => {
+    const jobs: string[] = [];
+    for await (const { id } of client.fineTuning.jobs.list({ limit: 1 })) jobs.push(id);
+    expect(jobs.length).toBeGreaterThan(1);
+    expect(new Set(jobs).size).toBe(jobs.length);
+    const files: string[] = [];
+    for await (const { id } of client.files.list({ limit: 2 })) files.push(id);
+    expect(files.length).toBeGreaterThan(2);
+    await expect(client.files.list({ after: 'file-none' })).rejects.toMatchObject({
+      status: 400,
+      param: 'after',
+    });
+  });
   it('that is not there is missing', async () => {
     await expect(client.fineTuning.jobs.retrieve('ftjob-none')).rejects.toMatchObject({ status: 404 });
   });

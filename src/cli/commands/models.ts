@@ -58,12 +58,14 @@ export default command({
       return { set: id, weights: format };
     }
     if (action === 'show') {
-      const { id, source, info, weights: kept, folder: place } = await registry.get(needed(name, 'a name'));
+      const model = await registry.find(needed(name, 'a name'));
+      const { id, source, info, folder: place } = model;
+      const kept = 'weights' in model ? model.weights : undefined;
       return {
         id,
         source,
         folder: place,
-        ...(isOpen(info)
+        ...(info.family !== 'image' && isOpen(info)
           ? { engine: info.engine, architecture: info.architecture, context: info.context, chat: info.chat }
           : info.config),
         parameters: info.parameters,
@@ -71,21 +73,33 @@ export default command({
         card: info.card,
       };
     }
-    const models = await registry.list();
+    const pictures = await registry.pictures();
     return {
-      models: models.map(({ id, source, info, folder: place }) => ({
-        id,
-        source,
-        parameters: info.parameters,
-        context: contextOf(info),
-        folder: place,
-      })),
+      models: [
+        ...(await registry.list()).map(({ id, source, info, folder: place }) => ({
+          ...{ id, source, family: 'text', parameters: info.parameters },
+          context: contextOf(info),
+          folder: place,
+        })),
+        ...pictures.map(({ id, source, info, folder: place }) => ({
+          ...{ id, source, family: 'image', parameters: info.parameters },
+          size: info.config.size,
+          folder: place,
+        })),
+      ],
     };
   },
   show(result) {
     const listed = (
       result as {
-        models?: { id: string; source: string; parameters: number; context: number; folder: string }[];
+        models?: {
+          id: string;
+          source: string;
+          parameters: number;
+          context?: number;
+          size?: number;
+          folder: string;
+        }[];
       }
     ).models;
     if (listed === undefined)
@@ -96,7 +110,7 @@ export default command({
     return listed
       .map(
         (m) =>
-          `${m.id.padEnd(24)} ${m.source.padEnd(8)} ${(m.parameters / 1e6).toFixed(1).padStart(7)} M  context ${String(m.context).padStart(5)}  ${m.folder}`,
+          `${m.id.padEnd(24)} ${m.source.padEnd(8)} ${(m.parameters / 1e6).toFixed(1).padStart(7)} M  ${m.context === undefined ? `pictures ${String(m.size).padStart(4)}` : `context ${String(m.context).padStart(5)}`}  ${m.folder}`,
       )
       .join('\n');
   },

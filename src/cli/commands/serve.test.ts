@@ -96,7 +96,11 @@ describe.skipIf(!there)('inkstone serve', () => {
     const events = told.map((event) => JSON.parse(event.slice(6)) as { type: string; state?: string });
     expect(events.at(-1)).toEqual({ type: 'state', state: 'succeeded' });
     expect(events.some((event) => event.type === 'metrics')).toBe(true);
-    expect((await client.models.list()).data.map((model) => model.id)).toEqual(['starter', 'song']);
+    expect((await client.models.list()).data.map((model) => model.id)).toEqual([
+      'starter',
+      'song',
+      'starter-digits',
+    ]);
     const answer = await client.completions.create({
       model: 'song',
       prompt: 'The 3',

@@ -17,6 +17,7 @@ import {
 import { trainBpe, WordCounter } from '../tokenizer/bpe-train.ts';
 import { CharacterTokenizer } from '../tokenizer/characters.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { WordsCounter, WordsTokenizer } from '../tokenizer/words.ts';
 import { type ReadOptions, readPieces, type TextPiece } from './pieces.ts';
 import { TokenFile, tokenWidth } from './token-file.ts';
 
@@ -24,6 +25,7 @@ export type { CorpusInfo };
 
 export type TokenizerChoice =
   | { name: 'characters' }
+  | { name: 'words'; vocabulary: number }
   | { name: 'bpe'; vocabulary: number }
   | { name: 'given'; tokenizer: Tokenizer };
 
@@ -94,6 +96,7 @@ async function survey(
   const ends = createHash('sha256');
   const seen = new Set<string>();
   const words = new WordCounter();
+  const dictionary = new WordsCounter();
   let characters = 0;
   let documents = 0;
   for await (const piece of readPieces(path, options)) {
@@ -104,6 +107,7 @@ async function survey(
     if (piece.last) ends.update(`${characters} `);
     if (options.tokenizer.name === 'characters') for (const character of piece.text) seen.add(character);
     else if (options.tokenizer.name === 'bpe') words.add(piece.text);
+    else if (options.tokenizer.name === 'words') dictionary.add(piece.text);
   }
   const info = { fingerprint: digest.digest('hex'), documents, characters };
   const layout = ends.digest('hex');
@@ -112,7 +116,9 @@ async function survey(
   const tokenizer =
     options.tokenizer.name === 'characters'
       ? CharacterTokenizer.fromCharacters(seen)
-      : trainBpe(words.counts, options.tokenizer.vocabulary);
+      : options.tokenizer.name === 'words'
+        ? WordsTokenizer.train(dictionary, options.tokenizer.vocabulary)
+        : trainBpe(words.counts, options.tokenizer.vocabulary);
   return { info, tokenizer, layout };
 }
 

@@ -14,6 +14,7 @@ import { PipelineTokenizer } from './pipeline/pipeline.ts';
 import { checkMerges, vocabularyMap } from './pipeline/vocabulary.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { LONGEST_WORD, WORDPIECE_SPECIAL, WordPieceTokenizer } from './wordpiece.ts';
+import { WORDS_TYPE, WordsTokenizer } from './words.ts';
 
 const model = z.object({
   type: z.string().optional(),
@@ -67,6 +68,7 @@ export function readTokenizer(json: string): Tokenizer {
 
 /** The forms that have faster code of their own, and that learning gives; undefined for all others. */
 function ownForm({ model, normalizer, pre_tokenizer, added_tokens, decoder }: File): Tokenizer | undefined {
+  if (model.type === WORDS_TYPE) return words(byId(vocabularyMap(model.vocab)));
   if (model.type === 'WordPiece') return wordPiece(model, normalizer, pre_tokenizer, added_tokens);
   const marked =
     model.continuing_subword_prefix || model.end_of_word_suffix || model.byte_fallback || model.ignore_merges;
@@ -103,6 +105,13 @@ function byId(vocab: Vocabulary): string[] {
     tokens[id] = token;
   }
   return tokens;
+}
+
+function words(tokens: readonly string[]): WordsTokenizer {
+  const single = tokens.findIndex((token) => [...token].length !== 1);
+  if (single >= 0 && tokens.slice(single).some((token) => [...token].length < 2))
+    throw invalidFile('a character stands behind words');
+  return new WordsTokenizer(tokens);
 }
 
 function characters(model: File['model'], added: File['added_tokens']): CharacterTokenizer | undefined {

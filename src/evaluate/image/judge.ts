@@ -42,7 +42,7 @@ export async function trainJudge(
     steps,
     batch: BATCH,
     context: 1,
-    learningRate: 5e-3,
+    learningRate: 1e-2,
     optimiser: { name: 'adamw', weightDecay: 0.01 },
     schedule: { name: 'linear', warmup: 20, decay: 0.7, floor: 0 },
   });

@@ -52,6 +52,14 @@ export async function trainingJudge(
   return async (pictures) => frechetDistance(gaussianOf((await network.extract(pictures)).features), real);
 }
 
+async function judgeAccuracy(judge: ClassJudge, set: ImageSet): Promise<number> {
+  const { info, labels } = set;
+  const { size, channels } = info;
+  const count = Math.min(MOST, info.count);
+  const found = await judge.classify({ count, channels, size, pixels: await set.readRange(0, count) });
+  return found.filter((label, i) => label === labels[i]).length / count;
+}
+
 export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores> {
   const { network, backend, reference, beside, classes, samples = MOST } = options;
   const say = options.progress ?? ((): void => undefined);
@@ -92,6 +100,8 @@ export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores
   if (options.judge !== undefined && classes > 0) {
     const found = await options.judge.classify(pictures);
     scores.class_accuracy = labels.filter((label, i) => found[i] === label).length / samples;
+    // A judge is worth what it knows of real pictures.
+    scores.judge_accuracy = await judgeAccuracy(options.judge, reference);
   }
   return scores;
 }

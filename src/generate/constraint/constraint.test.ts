@@ -161,7 +161,7 @@ describe('documents under a schema', () => {
           expect(check(JSON.parse(text)), `${text} under ${JSON.stringify(schema)}`).toBe(true);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

@@ -115,6 +115,13 @@ export class TokenConstraint {
     this.left = options.maxTokens;
   }
 
+  /** The same place, gone on from separately. */
+  fork(): TokenConstraint {
+    const made = new TokenConstraint(this.grammar, { endOfText: this.endOfText, maxTokens: this.left });
+    made.position = this.position;
+    return made;
+  }
+
   /** Nothing more may come. */
   get complete(): boolean {
     const { done, readings } = this.position;

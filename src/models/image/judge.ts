@@ -1,6 +1,6 @@
 /**
- * The classifier that says whether a made picture is of the class that was asked for: three strided convolutions and a mean
- * over places, another architecture than the feature network's. Knows no data.
+ * The classifier that says whether a made picture is of the class that was asked for: three strided convolutions and one
+ * layer, without pooling: another architecture than the feature network's. Knows no data.
  */
 import type { ParameterSpec } from '../../nn/parameters.ts';
 import type { LossProgram } from '../../nn/train-step.ts';
@@ -24,12 +24,13 @@ export interface JudgeConfig {
   classes: number;
 }
 
-const WIDTHS = [24, 48, 96] as const;
+const WIDTHS: readonly number[] = [24, 48, 64];
 
-export function judgeParameters({ channels, classes }: JudgeConfig): ParameterSpec[] {
+export function judgeParameters({ channels, size, classes }: JudgeConfig): ParameterSpec[] {
+  const side = WIDTHS.reduce((places) => Math.ceil(places / 2), size);
   return [
     ...WIDTHS.flatMap((width, i) => convolutionSpecs(`conv${i}`, WIDTHS[i - 1] ?? channels, width, 3)),
-    ...denseSpecs('classes', WIDTHS.at(-1) as number, classes),
+    ...denseSpecs('classes', (WIDTHS.at(-1) as number) * side * side, classes),
   ];
 }
 
@@ -39,9 +40,8 @@ function judgeLogits(p: Readonly<Record<string, Tensor>>, images: Tensor): Tenso
   WIDTHS.forEach((_, i) => {
     h = rectify(convolution(p, `conv${i}`, h, { stride: 2, gain: GAIN }));
   });
-  const places = h.shape.slice(2) as readonly number[];
-  const flat = reshape(h, [h.shape[0] as Size, WIDTHS.at(-1) as number, places.reduce((a, b) => a * b, 1)]);
-  return dense(p, 'classes', mean(flat, { axes: [2] }));
+  const flat = (h.shape.slice(1) as readonly number[]).reduce((a, b) => a * b, 1);
+  return dense(p, 'classes', reshape(h, [h.shape[0] as Size, flat]));
 }
 
 const types = ({ channels, size }: JudgeConfig, batch: Size): Record<string, TensorType> => ({

@@ -216,15 +216,52 @@ function transposed(
 /** llama.cpp's kinds of tokens. */
 const [NORMAL, CONTROL, UNUSED] = [1, 3, 5] as const;
 
+interface TokenizerFile {
+  model: {
+    type: string;
+    vocab: Record<string, number>;
+    merges?: (string | [string, string])[];
+    byte_fallback?: boolean;
+  };
+  added_tokens?: { id: number; content: string }[];
+  pre_tokenizer?: { type: string; pretokenizers?: { type: string; pattern?: { Regex?: string } }[] } | null;
+  decoder?: { type: string } | null;
+}
+
+const WORD_TAIL =
+  '[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}COUNT| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+/** llama.cpp's names for the patterns that cut a text before its merges. */
+const CUTTINGS: Readonly<Record<string, string>> = {
+  [`(?i:'s|'t|'re|'ve|'m|'ll|'d)|${WORD_TAIL.replace('COUNT', '{1,3}')}`]: 'llama-bpe',
+  [`(?i:'s|'t|'re|'ve|'m|'ll|'d)|${WORD_TAIL.replace('COUNT', '')}`]: 'qwen2',
+};
+
+/** @throws InkstoneError `format_unsupported` */
+function cuttingOf(tokenizer: Tokenizer, { model, pre_tokenizer, decoder }: TokenizerFile): string {
+  if (tokenizer.kind === 'characters' || pre_tokenizer?.type === 'ByteLevel') return 'gpt-2';
+  const pattern = pre_tokenizer?.pretokenizers?.[0]?.pattern?.Regex ?? '';
+  const name = CUTTINGS[pattern];
+  if (name !== undefined && decoder?.type === 'ByteLevel' && model.byte_fallback !== true) return name;
+  throw unsupported(
+    'this tokenizer cannot be exported as GGUF',
+    'byte-level BPE that cuts words as GPT-2, Llama 3 or Qwen 2 can',
+  );
+}
+
 /** @throws InkstoneError `format_unsupported` for tokenizers that llama.cpp cannot follow */
 function vocabulary(tokenizer: Tokenizer, size: number): Record<string, GgufValue> {
-  const { model } = JSON.parse(tokenizer.toJson()) as {
-    model: { type: string; vocab: Record<string, number>; merges?: (string | [string, string])[] };
-  };
+  const whole = JSON.parse(tokenizer.toJson()) as TokenizerFile;
+  const { model } = whole;
   if (model.type !== 'BPE')
     throw unsupported(`a ${model.type} tokenizer cannot be exported as GGUF`, 'byte-level BPE can');
   const tokens = new Array<string>(size).fill('');
   for (const [token, id] of Object.entries(model.vocab)) tokens[id] = token;
+  const added = new Set<number>();
+  for (const { id, content } of whole.added_tokens ?? []) {
+    tokens[id] = content;
+    added.add(id);
+  }
+  const cutting = cuttingOf(tokenizer, whole);
   if (tokenizer.kind === 'characters') {
     const wide = tokens.find((token) => token.length > 0 && (token.codePointAt(0) as number) > 127);
     if (wide !== undefined)
@@ -236,16 +273,17 @@ function vocabulary(tokenizer: Tokenizer, size: number): Record<string, GgufValu
       if (tokens[id] !== '') tokens[id] = byteToCharacter[(tokens[id] as string).charCodeAt(0)] as string;
   }
   const end = tokenizer.endOfText;
-  const kinds = tokens.map((token, id) => (token === '' ? UNUSED : id === end ? CONTROL : NORMAL));
+  const kinds = tokens.map((token, id) =>
+    token === '' ? UNUSED : id === end || added.has(id) ? CONTROL : NORMAL,
+  );
   tokens.forEach((token, id) => {
     if (token === '') tokens[id] = `[unused ${id}]`;
   });
-  if (end !== undefined) tokens[end] = '<|endoftext|>';
   const merges = (model.merges ?? []).map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
   const id = (value: number): GgufValue => ({ type: 'u32', value });
   return {
     'tokenizer.ggml.model': { type: 'string', value: 'gpt2' },
-    'tokenizer.ggml.pre': { type: 'string', value: 'gpt-2' },
+    'tokenizer.ggml.pre': { type: 'string', value: cutting },
     'tokenizer.ggml.tokens': { type: 'strings', value: tokens },
     'tokenizer.ggml.token_type': { type: 'i32s', value: kinds },
     'tokenizer.ggml.merges': { type: 'strings', value: merges },

@@ -3,9 +3,9 @@
  * embedding. Says which parameters there are and what the network computes; knows no optimiser and no text.
  */
 import { z } from 'zod';
-import { type AttentionMask, joinHeads, splitHeads } from '../../nn/attention.ts';
+import { type AttentionMask, joinHeads, splitJoined } from '../../nn/attention.ts';
 import type { ParameterSpec } from '../../nn/parameters.ts';
-import { add, gather, gelu, matmul, split, swapAxes, type Tensor } from '../../program/index.ts';
+import { add, gather, gelu, matmul, swapAxes, type Tensor } from '../../program/index.ts';
 import type { NetworkCall, Parameters, TextArchitecture } from './architecture.ts';
 import { linear, norm, parameter } from './layers.ts';
 
@@ -89,9 +89,7 @@ export function gpt2Block(
 ): Tensor {
   const { width, heads } = config;
   const joined = linear(parameters, `h.${layer}.attn.c_attn`, norm(parameters, `h.${layer}.ln_1`, x));
-  const [q, k, v] = split(joined, [width, width, width], 2).map((part) =>
-    splitHeads(part, heads, width / heads),
-  ) as [Tensor, Tensor, Tensor];
+  const [q, k, v] = splitJoined(joined, heads, width / heads);
   const seen = joinHeads(call.attend({ layer, q, k, v, mask }));
   const after = add(x, call.dropout(linear(parameters, `h.${layer}.attn.c_proj`, seen)));
   return gpt2FeedForward(parameters, call, layer, after);

@@ -16,7 +16,7 @@ export interface TextPreset {
   title: string;
   description: string;
   architecture: TextArchitectureName;
-  tokenizer: { name: 'characters' } | { name: 'bpe'; vocabulary: number };
+  tokenizer: { name: 'characters' } | { name: 'words' | 'bpe'; vocabulary: number };
   model: TextModelSettings;
   training: z.input<typeof trainingConfig>;
 }

@@ -34,10 +34,18 @@ export interface RunRequest {
   fetch: readonly string[];
 }
 
+/**
+ * Microseconds for which a session's threads wait awake for their next work. Long enough for the gap between two
+ * steps; the runtime's own wait goes on for tens of milliseconds and takes processors from the next session.
+ */
+const SPIN = '1000';
+
 interface Session {
   bytes: Uint8Array | undefined;
   name: string;
   profile: string | undefined;
+  /** Outputs of the last run that were only copied from, and the input sizes they belong to. */
+  scratch: { sizes: string; outputs: Readonly<Record<string, ort.Tensor>> } | undefined;
   /** WebGPU sessions are made at their first run, when it is known which outputs stay on the GPU. */
   open: Map<string, ort.InferenceSession>;
 }
@@ -54,7 +62,7 @@ export class Engine {
 
   /** @throws InkstoneError `compile_failed` */
   async compile(bytes: Uint8Array, name: string, profile?: string): Promise<number> {
-    const session: Session = { bytes, name, profile, open: new Map() };
+    const session: Session = { bytes, name, profile, scratch: undefined, open: new Map() };
     if (this.options.provider === 'cpu') {
       await this.openSession(session, []);
       session.bytes = undefined;
@@ -84,7 +92,7 @@ export class Engine {
         ...(session.profile === undefined
           ? {}
           : { enableProfiling: true, profileFilePrefix: session.profile }),
-        extra: { session: { set_denormal_as_zero: '1' } },
+        extra: { session: { set_denormal_as_zero: '1', intra_op: { spin_duration_us: SPIN } } },
       });
       session.open.set(key, made);
       return made;
@@ -197,7 +205,15 @@ export class Engine {
     for (const name of open.inputNames) feeds[name] = this.feed(name, request);
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of request.fetch) fetches[name] = null;
-    for (const { output } of request.write) fetches[output] = null;
+    const reused = this.options.provider === 'cpu' && request.write.length > 0;
+    const sizes = reused
+      ? Object.values(feeds)
+          .map(({ dims }) => dims.join())
+          .join(' ')
+      : '';
+    const scratch = reused && session.scratch?.sizes === sizes ? session.scratch.outputs : undefined;
+    for (const { output } of request.write)
+      fetches[output] = request.fetch.includes(output) ? null : (scratch?.[output] ?? null);
     const targets = Object.entries(request.update).map(([output, name]) => ({
       output,
       slot: this.find(name, request),
@@ -226,6 +242,15 @@ export class Engine {
     }
     for (const write of request.write)
       writeRows(results[write.output] as ort.Tensor, this.find(write.into, request), write);
+    if (reused && scratch === undefined)
+      session.scratch = {
+        sizes,
+        outputs: Object.fromEntries(
+          request.write
+            .filter(({ output }) => !request.fetch.includes(output))
+            .map(({ output }) => [output, results[output] as ort.Tensor]),
+        ),
+      };
     const answers: Record<string, HostTensor> = {};
     for (const name of request.fetch) {
       const value = results[name] as ort.Tensor;

@@ -61,7 +61,7 @@ export function serverAddress(path: string): string {
 }
 
 interface Options {
-  method?: 'GET' | 'POST';
+  method?: 'GET' | 'POST' | 'DELETE';
   /** Sent as JSON, or as bytes when it is a Blob. */
   body?: unknown;
   signal?: AbortSignal;

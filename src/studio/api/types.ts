@@ -129,6 +129,36 @@ export interface Inspection {
   attention: { layers: readonly { layer: number; heads: number; weights: string }[] } | null;
 }
 
+export interface Contender {
+  name: string;
+  model: string;
+  prompt?: string;
+  settings?: Record<string, unknown>;
+  text?: string;
+}
+
+export interface Ballot {
+  a: Contender;
+  b: Contender;
+  winner: 'a' | 'b' | 'tie';
+  blind: boolean;
+  input?: string;
+}
+
+/** Of `/api/votes`. */
+export interface Votes {
+  total: number;
+  table: readonly {
+    a: string;
+    b: string;
+    wins: { a: number; b: number };
+    ties: number;
+    votes: number;
+    blind: number;
+    preferred: { value: number | null; lower: number; upper: number; count: number };
+  }[];
+}
+
 export interface TrainingRequest {
   name: string;
   file: string;

@@ -1,5 +1,6 @@
 /** Every word of the studio in English; its type is what another language must fill in. */
 
+import { compareEnglish } from './compare.ts';
 import { inspectEnglish } from './inspect.ts';
 import { tuneEnglish } from './tune.ts';
 
@@ -21,6 +22,7 @@ export const english = {
   nav: {
     label: 'Rooms',
     playground: 'Playground',
+    compare: 'Compare',
     inspect: 'Inspect',
     models: 'Models',
     train: 'Train',
@@ -125,6 +127,7 @@ export const english = {
     languages: { javascript: 'JavaScript', python: 'Python', curl: 'curl' },
     tabs: 'Language of the code',
   },
+  compare: compareEnglish,
   inspect: inspectEnglish,
   tune: tuneEnglish,
   models: {

@@ -1,4 +1,5 @@
 /** 砚台网页的全部中文。The type makes a missing text a compile error. */
+import { compareChinese } from './compare.ts';
 import type { Texts } from './en.ts';
 import { inspectChinese } from './inspect.ts';
 import { tuneChinese } from './tune.ts';
@@ -21,6 +22,7 @@ export const chinese: Texts = {
   nav: {
     label: '页面',
     playground: '试写',
+    compare: '对比',
     inspect: '透视',
     models: '模型',
     train: '训练',
@@ -125,6 +127,7 @@ export const chinese: Texts = {
     languages: { javascript: 'JavaScript', python: 'Python', curl: 'curl' },
     tabs: '代码语言',
   },
+  compare: compareChinese,
   inspect: inspectChinese,
   tune: tuneChinese,
   models: {

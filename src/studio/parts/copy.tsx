@@ -22,7 +22,14 @@ async function copyText(text: string): Promise<boolean> {
   }
 }
 
-export function CopyButton({ text, quiet = true }: { text: () => string; quiet?: boolean }) {
+interface Properties {
+  text: () => string;
+  quiet?: boolean;
+  /** Said instead of “Copy”. */
+  label?: string;
+}
+
+export function CopyButton({ text, quiet = true, label }: Properties) {
   const { t } = useTexts();
   const [state, setState] = useState<'idle' | 'copied' | 'failed'>('idle');
   useEffect(() => {
@@ -35,7 +42,7 @@ export function CopyButton({ text, quiet = true }: { text: () => string; quiet?:
     <>
       <button type="button" class={quiet ? 'button quiet' : 'button'} onClick={() => void copy()}>
         {state === 'copied' ? <CheckMark /> : <CopyMark />}
-        {state === 'copied' ? t.common.copied : t.common.copy}
+        {state === 'copied' ? t.common.copied : (label ?? t.common.copy)}
       </button>
       <span role="status" class={state === 'failed' ? 'field-note' : 'visually-hidden'}>
         {state === 'copied' ? t.common.copied : state === 'failed' ? t.common.copyFailed : ''}

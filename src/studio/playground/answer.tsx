@@ -6,7 +6,8 @@ import { useFollow } from '../parts/follow.ts';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ProgressBar } from '../parts/progress.tsx';
 import { useStore } from '../state/store.ts';
-import { isRunning, type Run, session, textOf } from './session.ts';
+import { isRunning, type Run, textOf } from './runner.ts';
+import { session } from './session.ts';
 import { TokenText } from './token-text.tsx';
 import { meanSurprise } from './tokens.ts';
 
@@ -15,14 +16,19 @@ interface Properties {
   label: string;
   retry?: (() => void) | undefined;
   more?: () => void;
+  /** Tints tokens; where it is left out, as the playground's switch says. */
+  tinted?: boolean;
+  /** Keeps the end in the window while it grows. */
+  follow?: boolean;
 }
 
-export function Answer({ run, label, retry, more }: Properties) {
+export function Answer({ run, label, retry, more, tinted: wanted, follow = true }: Properties) {
   const { t } = useTexts();
   const foot = useRef<HTMLDivElement>(null);
-  const tinted = useStore(session, (state) => state.probabilities);
+  const switched = useStore(session, (state) => state.probabilities);
+  const tinted = wanted ?? switched;
   const running = isRunning(run);
-  useFollow(foot, running);
+  useFollow(foot, running && follow);
   const begun = run.units.length > 0;
   return (
     <>

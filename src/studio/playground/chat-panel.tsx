@@ -6,7 +6,8 @@ import { Brush, CodeMark, StopMark } from '../parts/icons.tsx';
 import { useStore } from '../state/store.ts';
 import { Answer } from './answer.tsx';
 import { CodeView } from './code-view.tsx';
-import { clearSession, isRunning, say, session, stopRun } from './session.ts';
+import { isRunning } from './runner.ts';
+import { clearSession, say, session, stopRun } from './session.ts';
 import { TintSwitch } from './tint.tsx';
 
 export function ChatPanel({ model }: { model: ModelInfo }) {

@@ -7,7 +7,8 @@ import { useStore } from '../state/store.ts';
 import { Answer } from './answer.tsx';
 import { CodeView } from './code-view.tsx';
 import { EXAMPLES, exampleLabel } from './examples.ts';
-import { complete, continueRun, isRunning, session, stopRun } from './session.ts';
+import { isRunning } from './runner.ts';
+import { complete, continueRun, session, stopRun } from './session.ts';
 import { TintSwitch } from './tint.tsx';
 
 export function CompletePanel({ model }: { model: ModelInfo }) {

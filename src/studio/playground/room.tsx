@@ -74,12 +74,12 @@ export function Playground() {
             {wide ? (
               <>
                 <h2 class="section-title">{t.settings.title}</h2>
-                <SettingsPanel />
+                <SessionSettings />
               </>
             ) : (
               <details class="settings-box">
                 <summary>{t.settings.title}</summary>
-                <SettingsPanel />
+                <SessionSettings />
               </details>
             )}
           </aside>
@@ -131,5 +131,15 @@ function NoModels() {
         {t.models.trainOne}
       </a>
     </div>
+  );
+}
+
+function SessionSettings() {
+  const settings = useStore(session, (state) => state.settings);
+  return (
+    <SettingsPanel
+      settings={settings}
+      change={(part) => session.set(({ settings: before }) => ({ settings: { ...before, ...part } }))}
+    />
   );
 }

@@ -1,38 +1,46 @@
-/** The settings of a request, each with what it does. Knows the session's settings only. */
+/** The settings of a request, each with what it does. Knows no request and no store. */
 import { useEffect, useState } from 'preact/hooks';
 import { useTexts } from '../i18n/index.ts';
-import { useStore } from '../state/store.ts';
-import { session } from './session.ts';
 import { bounded, DEFAULTS, type EditedSettings, LIMITS, type NumericSetting } from './settings.ts';
 
-const change = (part: Partial<EditedSettings>) =>
-  session.set(({ settings }) => ({ settings: { ...settings, ...part } }));
+interface PanelProperties {
+  settings: EditedSettings;
+  change: (part: Partial<EditedSettings>) => void;
+  /** Begins the ids of the fields, where a page has several panels. */
+  prefix?: string;
+}
 
-export function SettingsPanel() {
+export function SettingsPanel({ settings, change, prefix = 'setting' }: PanelProperties) {
   const { t } = useTexts();
-  const settings = useStore(session, (state) => state.settings);
+  const shared = { settings, change, prefix };
   return (
     <div class="settings">
       <NumberSetting
+        {...shared}
         name="temperature"
         label={t.settings.temperature}
         help={t.settings.temperatureHelp}
         slider
       />
-      <NumberSetting name="topP" label={t.settings.topP} help={t.settings.topPHelp} slider />
-      <NumberSetting name="topK" label={t.settings.topK} help={t.settings.topKHelp} />
-      <NumberSetting name="maxTokens" label={t.settings.maxTokens} help={t.settings.maxTokensHelp} />
-      <NumberSetting name="seed" label={t.settings.seed} help={t.settings.seedHelp} />
+      <NumberSetting {...shared} name="topP" label={t.settings.topP} help={t.settings.topPHelp} slider />
+      <NumberSetting {...shared} name="topK" label={t.settings.topK} help={t.settings.topKHelp} />
+      <NumberSetting
+        {...shared}
+        name="maxTokens"
+        label={t.settings.maxTokens}
+        help={t.settings.maxTokensHelp}
+      />
+      <NumberSetting {...shared} name="seed" label={t.settings.seed} help={t.settings.seedHelp} />
       <div class="setting">
-        <label for="setting-stop">{t.settings.stop}</label>
+        <label for={`${prefix}-stop`}>{t.settings.stop}</label>
         <textarea
-          id="setting-stop"
+          id={`${prefix}-stop`}
           rows={2}
           value={settings.stopText}
-          aria-describedby="setting-stop-help"
+          aria-describedby={`${prefix}-stop-help`}
           onInput={(event) => change({ stopText: event.currentTarget.value })}
         />
-        <p id="setting-stop-help" class="help">
+        <p id={`${prefix}-stop-help`} class="help">
           {t.settings.stopHelp}
         </p>
       </div>
@@ -43,21 +51,21 @@ export function SettingsPanel() {
   );
 }
 
-interface Properties {
+interface Properties extends Required<PanelProperties> {
   name: NumericSetting;
   label: string;
   help: string;
   slider?: boolean;
 }
 
-function NumberSetting({ name, label, help, slider = false }: Properties) {
+function NumberSetting({ settings, change, prefix, name, label, help, slider = false }: Properties) {
   const { t } = useTexts();
-  const value = useStore(session, (state) => state.settings[name]);
+  const value = settings[name];
   const shown = value === undefined ? '' : String(value);
   const [typed, setTyped] = useState(shown);
   useEffect(() => setTyped(shown), [shown]);
   const { least, most, step } = LIMITS[name];
-  const id = `setting-${name}`;
+  const id = `${prefix}-${name}`;
   // A number is taken when it is finished: while it is typed, "0." and "" are on the way to one.
   const finish = () => {
     const next = bounded(name, typed);

@@ -6,7 +6,8 @@ import { preferences } from '../state/preferences.ts';
 import { address } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
 import { FIRST_EXAMPLE } from './examples.ts';
-import { complete, isRunning, modeFor, say, session } from './session.ts';
+import { isRunning } from './runner.ts';
+import { complete, modeFor, say, session } from './session.ts';
 
 export function Welcome({ model }: { model: ModelInfo | undefined }) {
   const { t } = useTexts();

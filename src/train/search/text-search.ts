@@ -4,7 +4,7 @@
  * on and ends with the same result.
  */
 import { InkstoneError } from '../../base/errors.ts';
-import { appendText, exists, readText, removeFile } from '../../base/host.ts';
+import { appendText, exists, makeFolder, readText, removeFile } from '../../base/host.ts';
 import { readTokenizer } from '../../data/tokenizer/read.ts';
 import type { Tokenizer } from '../../data/tokenizer/tokenizer.ts';
 import type { TextPreset } from '../../models/text/presets.ts';
@@ -80,7 +80,7 @@ export async function searchText(options: TextSearchOptions): Promise<SearchResu
   const trials = drawTrials(options.space, options.preset, options.plan.trials, options.seed);
   const folder = new RunFolder(options.out);
   const made = !(await exists(folder.path));
-  await folder.open();
+  await makeFolder(folder.path);
   const unlock = await folder.lock();
   try {
     const config: SearchConfig = {

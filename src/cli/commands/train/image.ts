@@ -246,7 +246,7 @@ export const trainImageCommand = command({
   run,
   show(result) {
     const scores = Object.entries(result)
-      .filter(([name, value]) => typeof value === 'number' && /_(lenet|pixels)$|^class_accuracy$/.test(name))
+      .filter(([name, value]) => typeof value === 'number' && /_(lenet|pixels|accuracy)$/.test(name))
       .map(([name, value]) => `${name} ${(value as number).toFixed(4)}`);
     return [
       `${result.state === 'succeeded' ? 'done' : 'stopped'}: ${result.steps} steps in ${duration(result.seconds)}, ${count(result.parameters)} parameters, ${count(result.pictures_per_second)} pictures/s`,
