@@ -24,7 +24,7 @@ export async function benchGemm(options: Omit<BenchOptions, 'shapes' | 'data'>):
   const started = host.monotonic();
   const ours = startNode('ours', host.entry('bench/ours-entry'), options);
   // Products do not pass through torch.compile.
-  const wanted = options.peers.filter((id) => id !== 'pytorch-compile' && id !== 'llama.cpp');
+  const wanted = options.peers.filter((id) => !['pytorch-compile', 'llama.cpp', 'tokenizers'].includes(id));
   const { open, absent } = await openPeers(wanted, options);
   try {
     const { version: runtime } = await ours.describe();

@@ -5,9 +5,12 @@
 import { InkstoneError, invariant } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { type HostTensor, type HostTensors, sizeOf, tensor, viewOf } from '../src/base/tensor.ts';
+import { trainBpe, WordCounter } from '../src/data/tokenizer/bpe-train.ts';
+import { readTokenizer } from '../src/data/tokenizer/read.ts';
 import { createDecoder } from '../src/generate/index.ts';
-import { decodingOf, textConfig } from '../src/models/text/architectures.ts';
+import { decodingOf, textConfig, textParameters } from '../src/models/text/architectures.ts';
 import { createTextTrainable } from '../src/models/text/trainable.ts';
+import { withWeights } from '../src/nn/quantise.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import { matmul, sum, trace } from '../src/program/index.ts';
 import { type Backend, createBackend } from '../src/runtime/index.ts';
@@ -166,12 +169,16 @@ async function decoding(
 /** As the model host does it, many streams at once. */
 async function serving(threads: number, work: WorkOf<'serve'>): Promise<Prepared> {
   const backend = await createBackend('cpu', { threads, inline: true });
+  const config = textConfig.parse(work.model);
+  const { prefill, step, chunk, ...sizes } = decodingOf(config);
+  const { programs, parameters } = withWeights(
+    { prefill, step, chunk },
+    await readTensors(work.parameters),
+    textParameters(config),
+    work.format ?? 'float32',
+  );
   const decoder = await createDecoder(
-    {
-      backend,
-      ...decodingOf(textConfig.parse(work.model)),
-      parameters: await readTensors(work.parameters),
-    },
+    { backend, ...sizes, ...programs, parameters },
     { maxBatch: work.slots, prefixBytes: 0, batching: work.batching },
   );
   let first: number[] = [];
@@ -205,6 +212,35 @@ async function serving(threads: number, work: WorkOf<'serve'>): Promise<Prepared
   };
 }
 
+/** One core, as `inkstone tokenizer train` does it. */
+async function tokenizing({ task, file, tokenizer, vocabulary }: WorkOf<'tokenizer'>): Promise<Prepared> {
+  const texts = JSON.parse(await host.readText(file)) as string[];
+  const json = await host.readText(tokenizer);
+  let tokens: number[] = [];
+  const learn = (): void => {
+    const words = new WordCounter();
+    for (const text of texts) words.add(text);
+    tokens = [trainBpe(words.counts, vocabulary).vocabularySize];
+  };
+  const encode = (): void => {
+    const fresh = readTokenizer(json);
+    let total = 0;
+    texts.forEach((text, i) => {
+      const ids = fresh.encode(text);
+      if (i === 0) tokens = ids.slice(0, 64);
+      total += ids.length;
+    });
+    tokens.push(total);
+  };
+  return {
+    run: async (count) => ({
+      ...(await timed(count, async () => (task === 'train' ? learn() : encode()) as undefined)),
+      tokens,
+    }),
+    free: async () => {},
+  };
+}
+
 async function prepare(backend: Backend, work: Work, threads: number): Promise<Prepared> {
   switch (work.work) {
     case 'train-text':
@@ -217,6 +253,8 @@ async function prepare(backend: Backend, work: Work, threads: number): Promise<P
       return decoding(threads, work);
     case 'serve':
       return serving(threads, work);
+    case 'tokenizer':
+      return tokenizing(work);
   }
 }
 

@@ -8,7 +8,7 @@ import * as host from '../src/base/host.ts';
 import { Peer } from './peer.ts';
 import type { Description } from './protocol.ts';
 
-export const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp'] as const;
+export const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp', 'tokenizers'] as const;
 export type PeerId = (typeof PEERS)[number];
 
 export const PEER_NAMES: Record<PeerId, string> = {
@@ -17,6 +17,7 @@ export const PEER_NAMES: Record<PeerId, string> = {
   tfjs: 'TensorFlow.js wasm',
   'jax-js': 'jax-js wasm',
   'llama.cpp': 'llama.cpp',
+  tokenizers: 'Hugging Face tokenizers',
 };
 
 export interface Absent {
@@ -178,11 +179,13 @@ async function describe(peer: Peer): Promise<Description> {
   }
 }
 
+const pythonPeer = (id: PeerId): string => (id === 'tokenizers' ? 'tokenizers_peer.py' : 'torch_peer.py');
+
 async function startPython(id: PeerId, running: Running): Promise<OpenPeer> {
   const reasons: string[] = [];
   for (const python of pythons()) {
     if (python.includes(path.sep) && !(await host.exists(python))) continue;
-    const child = host.spawnProcess(python, [own('torch_peer.py')], {
+    const child = host.spawnProcess(python, [own(pythonPeer(id))], {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: settings(running) as NodeJS.ProcessEnv,
     });
@@ -200,7 +203,8 @@ async function startPython(id: PeerId, running: Running): Promise<OpenPeer> {
 
 // All of them
 
-const HOW: Record<'python' | 'javascript', string> = {
+const HOW: Record<'tokenizers' | 'python' | 'javascript', string> = {
+  tokenizers: 'set INKSTONE_PYTHON to a Python that has tokenizers: pip install tokenizers',
   python: 'set INKSTONE_PYTHON to a Python that has torch 2.x, or run with --install-peers',
   javascript: 'run without --no-install, with the package registry in reach',
 };
@@ -238,7 +242,8 @@ export async function openPeers(
     }
   }
   for (const id of wanted) {
-    const isPython = id.startsWith('pytorch');
+    const isPython = id.startsWith('pytorch') || id === 'tokenizers';
+    const how = HOW[id === 'tokenizers' ? id : isPython ? 'python' : 'javascript'];
     try {
       if (!isPython && id !== 'llama.cpp' && trouble !== undefined)
         throw new InkstoneError('peer_absent', trouble);
@@ -249,8 +254,8 @@ export async function openPeers(
       open.push(isPython ? await startPython(id, options) : await startJavascript(id, options));
     } catch (thrown) {
       const { message } = InkstoneError.from(thrown);
-      absent.push({ id, reason: message, install: HOW[isPython ? 'python' : 'javascript'] });
-      options.note(`${PEER_NAMES[id]} is absent: ${message}. ${HOW[isPython ? 'python' : 'javascript']}`);
+      absent.push({ id, reason: message, install: how });
+      options.note(`${PEER_NAMES[id]} is absent: ${message}. ${how}`);
     }
   }
   return { open, absent };

@@ -63,6 +63,17 @@ export type Work =
       slots: number;
       streams: readonly { prompt: readonly number[]; tokens: number }[];
       batching: 'continuous' | 'static';
+      /** Ours: how the weights are kept. llama.cpp's are as its file has them. */
+      format?: 'float32' | 'int8' | 'int4';
+    }
+  | {
+      /** Byte-level BPE on one core: learning it, or encoding with a file that both sides read. */
+      work: 'tokenizer';
+      task: 'train' | 'encode';
+      /** A JSON list of texts. */
+      file: string;
+      tokenizer: string;
+      vocabulary: number;
     }
   /** A float32 product of m×k by k×n. */
   | { work: 'gemm'; shape: readonly [number, number, number] }
@@ -89,6 +100,8 @@ export interface RunAnswer {
   losses?: number[];
   /** Seconds until each stream had its first token. */
   waits?: number[];
+  /** Compute threads, where the participant chose them. */
+  threads?: number;
   /** Greedy tokens of the first sequence. */
   tokens?: number[];
 }

@@ -35,11 +35,34 @@ const model = (vocabulary: number): TextConfig =>
     ...{ context: CONTEXT, vocabulary, tied: true },
   });
 
+/** How weights are kept on our side and in the file of the other. */
+const FORMATS = { float32: 'f32', int8: 'q8_0', int4: 'q4_0' } as const;
+type Format = keyof typeof FORMATS;
+
 interface Material {
   config: TextConfig;
   parameters: TensorList;
-  gguf: string;
+  gguf: Record<Format, string>;
 }
+
+interface Setting {
+  count: number;
+  format: Format;
+  mixed: boolean;
+}
+
+const SETTINGS: readonly Setting[] = [
+  ...[1, 8, 32].map((count) => ({ count, format: 'float32' as const, mixed: false })),
+  { count: 64, format: 'float32', mixed: true },
+  ...[1, 8, 32].flatMap((count) =>
+    (['int8', 'int4'] as const).map((format) => ({ count, format, mixed: false })),
+  ),
+];
+const SMALL: readonly Setting[] = [
+  { count: 1, format: 'float32', mixed: false },
+  { count: 3, format: 'float32', mixed: true },
+  { count: 2, format: 'int8', mixed: false },
+];
 
 /** The same random weights for both; larger than a model starts with, so that greedy tokens vary. */
 async function writeModel(folder: string, tokenizer: Tokenizer): Promise<Material> {
@@ -53,11 +76,12 @@ async function writeModel(folder: string, tokenizer: Tokenizer): Promise<Materia
   );
   const file = path.join(folder, 'llama.f32');
   await host.writeFile(file, Buffer.concat(specs.map(({ name }) => bytesOf(weights[name] as HostTensor))));
-  const gguf = path.join(folder, 'llama.gguf');
-  await host.writeFile(
-    gguf,
-    Buffer.concat(ggufPieces(toGguf({ name: 'bench', config, weights, tokenizer }, 'f32'))),
-  );
+  const gguf = {} as Record<Format, string>;
+  for (const format of Object.keys(FORMATS) as Format[]) {
+    gguf[format] = path.join(folder, `llama-${format}.gguf`);
+    const model = toGguf({ name: 'bench', config, weights, tokenizer }, FORMATS[format]);
+    await host.writeFile(gguf[format], Buffer.concat(ggufPieces(model)));
+  }
   return { config, gguf, parameters: { file, tensors: specs.map(({ name, shape }) => ({ name, shape })) } };
 }
 
@@ -88,21 +112,23 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
     const starter = path.join(host.packageFolder, 'models', 'starter', 'tokenizer.json');
     const material = await writeModel(folder, readTokenizer(await host.readText(starter)));
     const { vocabulary } = material.config;
-    const plan = { rounds: small ? 1 : 5, runs: small ? 1 : 2, budget: 60, warmup: 1 };
-    const workOf = (streams: readonly Stream[], batching: 'continuous' | 'static'): Work => ({
-      ...{ work: 'serve', model: material.config as unknown as Record<string, unknown>, gguf: material.gguf },
+    const workOf = (streams: readonly Stream[], batching: 'continuous' | 'static', format: Format): Work => ({
+      ...{ work: 'serve', model: material.config as unknown as Record<string, unknown>, format },
+      gguf: material.gguf[format],
       ...{ parameters: material.parameters, context: CONTEXT, slots: SLOTS, streams, batching },
     });
-    for (const count of small ? [1, 3] : [1, 8, 32, 64]) {
-      const mixed = count === 64 || (small && count === 3);
-      const name = `${count} ${count === 1 ? 'stream' : 'streams'}${mixed ? ' of mixed lengths' : ''}`;
+    for (const { count, format, mixed } of small ? SMALL : SETTINGS) {
+      const quick = format === 'float32' ? 5 : 3;
+      const plan = { rounds: small ? 1 : quick, runs: small ? 1 : 2, budget: 30, warmup: 1 };
+      const name = `${count} ${count === 1 ? 'stream' : 'streams'}${mixed ? ' of mixed lengths' : ''}${format === 'float32' ? '' : `, ${format} weights`}`;
       const streams = streamsOf(count, mixed, vocabulary, small);
       const total = streams.reduce((sum, { tokens }) => sum + tokens, 0);
       const waits = new Map<string, number[]>();
+      const threadsOf = new Map<string, number>();
       const sides = [
-        { id: 'ours', peer: ours, work: workOf(streams, 'continuous') },
-        ...(mixed ? [{ id: 'static', peer: ours, work: workOf(streams, 'static') }] : []),
-        ...open.map(({ id, peer }) => ({ id, peer, work: workOf(streams, 'continuous') })),
+        { id: 'ours', peer: ours, work: workOf(streams, 'continuous', format) },
+        ...(mixed ? [{ id: 'static', peer: ours, work: workOf(streams, 'static', format) }] : []),
+        ...open.map(({ id, peer }) => ({ id, peer, work: workOf(streams, 'continuous', format) })),
       ];
       for (const { id, peer, work } of sides)
         await peer.ask({ do: 'prepare', name: `${id} ${name}`, ...work });
@@ -111,6 +137,7 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
         run: async (runs) => {
           const answer = await peer.ask({ do: 'run', name: `${id} ${name}`, count: runs });
           waits.set(id, answer.waits ?? []);
+          if (answer.threads !== undefined) threadsOf.set(id, answer.threads);
           return answer;
         },
       }));
@@ -144,6 +171,7 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
         peer_version: version,
         ratio: round(theirs.time.median / own.time.median, 3),
         peer_spread: scaled(theirs.time, speed),
+        threads: { ours: options.threads, peer: threadsOf.get(theirs.id) ?? options.threads },
         note: `95 % of the first tokens within ${wait('ours').toFixed(0)} ms, ${peer} ${wait(theirs.id).toFixed(0)} ms`,
       });
       const still = found('static');
@@ -151,7 +179,8 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
       for (const { id, description } of open) {
         const theirs = found(id);
         if (theirs === undefined) continue;
-        compareTokens(name, PEER_NAMES[id], own.tokens ?? [], theirs.tokens ?? []);
+        // Rounded weights are rounded by each in its own way: other tokens are no fault then.
+        if (format === 'float32') compareTokens(name, PEER_NAMES[id], own.tokens ?? [], theirs.tokens ?? []);
         cases.push(against(theirs, PEER_NAMES[id], description.version));
       }
       for (const one of absent)
@@ -171,7 +200,7 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
       bench: 'serve-text',
       commit: await commit(),
       machine: { ...host.machine(), threads: options.threads, runtime },
-      data: `${textParameterCount(material.config)} parameters, f32, random weights`,
+      data: `${textParameterCount(material.config)} parameters, random weights; int8 beside q8_0, int4 beside q4_0`,
       seconds: round((host.monotonic() - started) / 1000),
       cases,
     };

@@ -188,7 +188,9 @@ export async function benchTrainText(options: BenchOptions): Promise<BenchResult
   const folder = await host.makeTemporaryFolder('inkstone-bench');
   const ours = startNode('ours', host.entry('bench/ours-entry'), options);
   const { open, absent } = await openPeers(
-    options.peers.length === 0 ? [] : PEERS.filter((id) => id !== 'llama.cpp' && options.peers.includes(id)),
+    options.peers.length === 0
+      ? []
+      : PEERS.filter((id) => !['llama.cpp', 'tokenizers'].includes(id) && options.peers.includes(id)),
     options,
   );
   try {

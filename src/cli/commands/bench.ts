@@ -8,11 +8,11 @@ import { entry, exists } from '../../base/host.ts';
 import { z } from '../../base/schema.ts';
 import { command } from '../command.ts';
 
-const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp'] as const;
+const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp', 'tokenizers'] as const;
 
 const schema = z.object({
   benchmark: z
-    .enum(['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text'])
+    .enum(['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'])
     .describe('what to measure'),
   data: z
     .string()
@@ -82,6 +82,7 @@ const FUNCTIONS = {
   'text-quality': 'benchTextQuality',
   bert: 'benchBert',
   'serve-text': 'benchServeText',
+  tokenizer: 'benchTokenizer',
 } as const;
 
 export const bench = command({

@@ -1,0 +1,136 @@
+/**
+ * `inkstone bench tokenizer`: learning byte-level BPE and encoding with it, English novels and Chinese poems, in
+ * megabytes a second of one core, beside Hugging Face's tokenizers on one core. Sides that give other ids fail.
+ */
+import path from 'node:path';
+import { InkstoneError } from '../src/base/errors.ts';
+import * as host from '../src/base/host.ts';
+import { readPieces } from '../src/data/text/pieces.ts';
+import { trainBpe, WordCounter } from '../src/data/tokenizer/bpe-train.ts';
+import { dataFile } from './data.ts';
+import { interleave, type Measured } from './interleave.ts';
+import { openPeers, PEER_NAMES, startNode } from './peers.ts';
+import type { Work } from './protocol.ts';
+import { absentCase, type BenchCase, type BenchResult, commit, round, scaled } from './report.ts';
+import type { BenchOptions } from './train-text.ts';
+
+const VOCABULARY = 8192;
+const CORPORA = [
+  { name: 'novels', file: 'novels.tar.gz' },
+  { name: 'Tang poems', file: 'tang-poems.jsonl.gz' },
+] as const;
+/** Characters of each text at most where little effort is asked for. */
+const LITTLE = 200_000;
+
+async function documents(file: string, small: boolean): Promise<string[]> {
+  const texts: string[] = [];
+  let left = small ? LITTLE : Number.POSITIVE_INFINITY;
+  let open = '';
+  for await (const { text, last } of readPieces(file)) {
+    open += text;
+    left -= text.length;
+    if (!last && left > 0) continue;
+    texts.push(open);
+    open = '';
+    if (left <= 0) break;
+  }
+  return texts;
+}
+
+/** @throws InkstoneError `tokens_differ`, `data_missing`, `peer_failed` (ours) */
+export async function benchTokenizer(options: BenchOptions): Promise<BenchResult> {
+  const started = host.monotonic();
+  const small = options.effort < 1;
+  const folder = await host.makeTemporaryFolder('inkstone-bench');
+  const ours = startNode('ours', host.entry('bench/ours-entry'), options);
+  const { open, absent } = await openPeers(
+    options.peers.filter((id) => id === 'tokenizers'),
+    options,
+  );
+  const cases: BenchCase[] = [];
+  try {
+    const { version: runtime } = await ours.describe();
+    for (const corpus of CORPORA) {
+      options.show(`reading ${corpus.name}`);
+      const texts = await documents(await dataFile(options.data, corpus.file), small);
+      const megabytes = texts.reduce((total, text) => total + Buffer.byteLength(text), 0) / 1e6;
+      const file = path.join(folder, `${corpus.name}.json`);
+      await host.writeFile(file, JSON.stringify(texts));
+      const words = new WordCounter();
+      for (const text of texts) words.add(text);
+      const tokenizer = path.join(folder, `${corpus.name}-tokenizer.json`);
+      const vocabulary = small ? 500 : VOCABULARY;
+      await host.writeFile(tokenizer, trainBpe(words.counts, vocabulary).toJson());
+      for (const task of ['train', 'encode'] as const) {
+        const name = `${corpus.name}, ${task === 'train' ? `learning ${vocabulary} tokens` : 'encoding'}`;
+        const work: Work = { work: 'tokenizer', task, file, tokenizer, vocabulary };
+        const all = [{ id: 'ours', peer: ours }, ...open];
+        for (const { peer } of all) await peer.ask({ do: 'prepare', name, ...work });
+        const measured = await interleave(
+          all.map(({ id, peer }) => ({ id, run: (count) => peer.ask({ do: 'run', name, count }) })),
+          { rounds: small ? 1 : 3, runs: 1, budget: 45, warmup: 1 },
+          {
+            show: (text) => options.show(`${name}: ${text}`),
+            failed: (id, reason) => {
+              if (id === 'ours') throw InkstoneError.from(reason);
+              options.note(`${name}: ${id} failed: ${InkstoneError.from(reason).message}`);
+            },
+          },
+        );
+        for (const { peer } of all) await peer.ask({ do: 'free', name }).catch(() => undefined);
+        const found = (id: string): Measured | undefined => measured.find((one) => one.id === id);
+        const own = found('ours') as Measured;
+        const speed = (seconds: number): number => megabytes / seconds;
+        const common = {
+          unit: 'MB/s',
+          better: 'higher' as const,
+          ours: round(speed(own.time.median)),
+          ours_spread: scaled(own.time, speed),
+          threads: { ours: 1, peer: 1 },
+        };
+        for (const { id, description } of open) {
+          const theirs = found(id);
+          if (theirs === undefined) continue;
+          // Learning may break ties in another order; encoding with the same file may not differ in one id.
+          if (task === 'encode' && own.tokens?.join() !== theirs.tokens?.join())
+            throw new InkstoneError('tokens_differ', `${name}: other ids than ${PEER_NAMES[id]}`, {
+              details: { ours: own.tokens, peer: theirs.tokens },
+            });
+          cases.push({
+            case: `${name}, ${PEER_NAMES[id]}`,
+            ...common,
+            peer: round(speed(theirs.time.median)),
+            peer_name: PEER_NAMES[id],
+            peer_version: description.version,
+            ratio: round(theirs.time.median / own.time.median, 3),
+            peer_spread: scaled(theirs.time, speed),
+          });
+        }
+        for (const one of absent)
+          cases.push({
+            ...absentCase(
+              `${name}, ${PEER_NAMES[one.id]}`,
+              'MB/s',
+              'higher',
+              common.ours,
+              one,
+              PEER_NAMES[one.id],
+            ),
+            ...common,
+          });
+        if (open.length + absent.length === 0)
+          cases.push({ case: name, ...common, peer: null, peer_name: null, peer_version: null, ratio: null });
+      }
+    }
+    return {
+      bench: 'tokenizer',
+      commit: await commit(),
+      machine: { ...host.machine(), threads: 1, runtime },
+      seconds: round((host.monotonic() - started) / 1000),
+      cases,
+    };
+  } finally {
+    await Promise.all([ours, ...open.map(({ peer }) => peer)].map((peer) => peer.end()));
+    await host.removeFile(folder);
+  }
+}
