@@ -54,64 +54,116 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
 }
 
 /**
- * Merges the most frequent pair again and again, in place.
+ * Merges the most frequent pair again and again. All words stand in one flat list with links to the neighbours; a pair
+ * knows its places, so a merge touches only these.
  * @param sequences the words, as ids @param counts how often each word comes
  * @param vocabulary says whether there is room for `more`, and takes a pair up as a new id
  */
 export function learnMerges(
-  sequences: readonly number[][],
+  sequences: readonly (readonly number[])[],
   counts: readonly number[],
   vocabulary: { more(): boolean; add(left: number, right: number): number },
 ): [left: number, right: number, merged: number][] {
+  const text = new LinkedWords(sequences, counts);
   const pairs = new PairTable();
-  sequences.forEach((ids, word) => {
-    for (let i = 0; i + 1 < ids.length; i++)
-      pairs.change(ids[i] as number, ids[i + 1] as number, counts[word] as number, word);
-  });
+  text.eachPair((left, right, place) => pairs.add(left, right, text.countAt(place), place));
   const merges: [number, number, number][] = [];
   while (vocabulary.more()) {
     const best = pairs.takeBest();
     if (best === undefined) break;
-    const { left, right, holders } = best;
+    const { left, right } = best;
     const id = vocabulary.add(left, right);
     merges.push([left, right, id]);
-    for (const word of holders)
-      mergeIn(sequences[word] as number[], left, right, id, (a, b, sign) =>
-        pairs.change(a, b, sign * (counts[word] as number), word),
-      );
+    for (const place of best.places.sorted()) {
+      const after = text.next[place] as number;
+      if (text.ids[place] !== left || after < 0 || text.ids[after] !== right) continue;
+      const before = text.previous[place] as number;
+      const beyond = text.next[after] as number;
+      const count = text.countAt(place);
+      const old = before < 0 ? -1 : (text.ids[before] as number);
+      const following = beyond < 0 ? -1 : (text.ids[beyond] as number);
+      // The pair itself has been taken out of the table; overlapping places of it go without a trace.
+      if (before >= 0 && !(old === left && left === right)) pairs.lessen(old, left, count);
+      if (beyond >= 0 && !(following === right && left === right)) pairs.lessen(right, following, count);
+      text.merge(place, after, id);
+      if (before >= 0) pairs.add(old, id, count, before);
+      if (beyond >= 0) pairs.add(id, following, count, place);
+    }
     pairs.flush();
   }
   return merges;
 }
 
-/** Merges a pair in one word and reports the neighbours that come and go. */
-function mergeIn(
-  ids: number[],
-  left: number,
-  right: number,
-  id: number,
-  change: (a: number, b: number, sign: 1 | -1) => void,
-): void {
-  let hit = false;
-  for (let i = 0; i + 1 < ids.length && !hit; i++) hit = ids[i] === left && ids[i + 1] === right;
-  if (!hit) return;
-  for (let i = 0; i + 1 < ids.length; i++) change(ids[i] as number, ids[i + 1] as number, -1);
-  let to = 0;
-  for (let i = 0; i < ids.length; i++) {
-    const pair = ids[i] === left && ids[i + 1] === right;
-    ids[to++] = pair ? id : (ids[i] as number);
-    if (pair) i++;
+class LinkedWords {
+  readonly ids: Int32Array;
+  readonly next: Int32Array;
+  readonly previous: Int32Array;
+  private readonly word: Int32Array;
+  private readonly counts: readonly number[];
+
+  constructor(sequences: readonly (readonly number[])[], counts: readonly number[]) {
+    const size = sequences.reduce((total, { length }) => total + length, 0);
+    this.ids = new Int32Array(size);
+    this.next = new Int32Array(size).fill(-1);
+    this.previous = new Int32Array(size).fill(-1);
+    this.word = new Int32Array(size);
+    this.counts = counts;
+    let at = 0;
+    for (const [word, ids] of sequences.entries()) {
+      for (const [i, id] of ids.entries()) {
+        this.ids[at] = id;
+        this.word[at] = word;
+        if (i > 0) {
+          this.previous[at] = at - 1;
+          this.next[at - 1] = at;
+        }
+        at++;
+      }
+    }
   }
-  ids.length = to;
-  for (let i = 0; i + 1 < ids.length; i++) change(ids[i] as number, ids[i + 1] as number, 1);
+
+  countAt(place: number): number {
+    return this.counts[this.word[place] as number] as number;
+  }
+
+  eachPair(visit: (left: number, right: number, place: number) => void): void {
+    for (let place = 0; place < this.ids.length; place++)
+      if ((this.next[place] as number) >= 0)
+        visit(this.ids[place] as number, this.ids[place + 1] as number, place);
+  }
+
+  /** `place` becomes the merged token, `after` goes. */
+  merge(place: number, after: number, id: number): void {
+    const beyond = this.next[after] as number;
+    this.ids[place] = id;
+    this.ids[after] = -1;
+    this.next[place] = beyond;
+    if (beyond >= 0) this.previous[beyond] = place;
+  }
+}
+
+/** Whole numbers that come mostly in order. */
+class Places {
+  private readonly all: number[] = [];
+  private ordered = true;
+
+  push(place: number): void {
+    const { all } = this;
+    if (all.length > 0 && (all[all.length - 1] as number) > place) this.ordered = false;
+    all.push(place);
+  }
+
+  sorted(): readonly number[] {
+    return this.ordered ? this.all : this.all.sort((a, b) => a - b);
+  }
 }
 
 interface Pair {
   left: number;
   right: number;
   count: number;
-  /** Words that have held the pair (some may no longer). */
-  holders: Set<number>;
+  /** Places of its left side, now or once. */
+  places: Places;
   touched: boolean;
 }
 
@@ -123,19 +175,29 @@ class PairTable {
   private touched: Pair[] = [];
   private started = false;
 
-  change(left: number, right: number, by: number, word: number): void {
+  add(left: number, right: number, count: number, place: number): void {
     const key = pairKey(left, right);
     let pair = this.pairs.get(key);
     if (pair === undefined) {
-      pair = { left, right, count: 0, holders: new Set(), touched: false };
+      pair = { left, right, count: 0, places: new Places(), touched: false };
       this.pairs.set(key, pair);
     }
-    pair.count += by;
-    if (by > 0) pair.holders.add(word);
-    if (!pair.touched) {
-      pair.touched = true;
-      this.touched.push(pair);
-    }
+    pair.count += count;
+    pair.places.push(place);
+    this.touch(pair);
+  }
+
+  lessen(left: number, right: number, count: number): void {
+    const pair = this.pairs.get(pairKey(left, right));
+    if (pair === undefined) return;
+    pair.count -= count;
+    this.touch(pair);
+  }
+
+  private touch(pair: Pair): void {
+    if (pair.touched) return;
+    pair.touched = true;
+    this.touched.push(pair);
   }
 
   /** Enters what changed. */
@@ -143,6 +205,8 @@ class PairTable {
     for (const pair of this.touched) {
       pair.touched = false;
       if (pair.count > 0) this.push({ count: pair.count, pair });
+      // Most pairs come once or twice and go: their places would fill the memory.
+      else this.pairs.delete(pairKey(pair.left, pair.right));
     }
     this.touched = [];
   }
