@@ -42,7 +42,7 @@ export async function benchTokenizer(options: BenchOptions): Promise<BenchResult
   const started = host.monotonic();
   const small = options.effort < 1;
   const folder = await host.makeTemporaryFolder('inkstone-bench');
-  const ours = startNode('ours', host.entry('bench/ours-entry'), options.threads);
+  const ours = startNode('ours', host.entry('bench/ours-entry'), options);
   const { open, absent } = await openPeers(
     options.peers.filter((id) => id === 'tokenizers'),
     options,
