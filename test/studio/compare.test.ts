@@ -128,6 +128,24 @@ browserSuite('compare', (stage) => {
     }
   });
 
+  it('takes a prompt that the server keeps, and tells when it cannot be filled in', async () => {
+    stage.expectComplaint(/400/);
+    const page = await stage.open('#/compare');
+    await page.getByLabel('Model of side B').selectOption('starter');
+    await page.getByText('Prompt and settings of B').click();
+    await page.locator('#compare-b-registered').selectOption('greet');
+    expect(await page.getByText('Greets somebody.').isVisible()).toBe(true);
+    expect(await page.locator('#compare-b-template').count()).toBe(0);
+    await write(page, 'Sister');
+    await page.locator('.verdict').waitFor();
+    const prompts = stage.server.requests.map((body) => body.prompt);
+    expect(prompts.sort()).toEqual(['Dear Sister,', 'Sister']);
+    expect(await names(page)).toEqual(['starter', 'starter · @greet']);
+    await write(page, 'nobody');
+    await page.getByRole('alert').waitFor();
+    expect(await text(answer(page, 1))).toContain('greet: who is nobody');
+  });
+
   it('gives each side an input of its own, and asks for what is missing', async () => {
     const page = await stage.open('#/compare');
     await page.getByRole('button', { name: 'Write both' }).click();

@@ -135,6 +135,17 @@ async function handle(
     return json(response, { data: state.behaviour.noModels === true ? [] : [...models, ...trained] });
   }
   if (path === '/api/inspect') return inspect(state, request, response);
+  if (path === '/api/prompts')
+    return json(response, { data: [{ name: 'greet', latest: 3, description: 'Greets somebody.' }] });
+  if (path === '/api/prompts/greet') return json(response, { definition: { text: 'Dear {{who}},' } });
+  if (path === '/api/prompt-render') {
+    const { prompt, values } = JSON.parse((await read(request)).toString()) as {
+      prompt: string;
+      values: { who?: string };
+    };
+    if (values.who === 'nobody') return fail(response, 400, 'variable_invalid', `${prompt}: who is nobody`);
+    return json(response, { prompt: `Dear ${values.who},`, text: `Dear ${values.who},`, examples: [] });
+  }
   if (path === '/api/votes') {
     if (request.method === 'POST') state.votes.push(JSON.parse((await read(request)).toString()) as Ballot);
     if (request.method === 'DELETE') state.votes.length = 0;

@@ -4,7 +4,16 @@ import type { ModelInfo, Votes } from '../api/types.ts';
 import { isRunning, type Run, Runner, textOf } from '../playground/runner.ts';
 import { keep, recall } from '../state/preferences.ts';
 import { createStore } from '../state/store.ts';
-import { inputOf, nameOf, readSetup, requestOf, type Setup, type SideName } from './sides.ts';
+import { listPrompts, type PromptSummary, renderPrompt } from './prompts.ts';
+import {
+  inputOf,
+  nameOf,
+  type RenderedPrompt,
+  readSetup,
+  requestOf,
+  type Setup,
+  type SideName,
+} from './sides.ts';
 
 /** What was started: the setup may be edited while it is read. */
 export interface Round {
@@ -22,6 +31,8 @@ interface Duel {
   runs: Partial<Record<SideName, Run>>;
   vote: SideName | 'tie' | undefined;
   votes: Votes | undefined;
+  /** Kept by the server; none where it keeps none. */
+  prompts: readonly PromptSummary[];
   problem: Problem | undefined;
 }
 
@@ -30,6 +41,7 @@ const KEPT = 'inkstone.compare';
 export const duel = createStore<Duel>({
   setup: readSetup(recall<Setup>(KEPT)),
   ...{ round: undefined, runs: {}, vote: undefined, votes: undefined, problem: undefined },
+  prompts: [],
 });
 
 let written: Setup | undefined;
@@ -67,11 +79,27 @@ export async function start(models: Record<SideName, ModelInfo>): Promise<void> 
   };
   duel.set({ round, runs: {}, vote: undefined, problem: undefined });
   const run = async (side: SideName) => {
-    const request = requestOf(setup, side, models[side]);
-    const about = 'prompt' in request.input ? { prompt: request.input.prompt } : {};
-    await runners[side].follow(request, about, (now) => {
+    const show = (now: Run) => {
       if (duel.get().round === round) duel.set(({ runs }) => ({ runs: { ...runs, [side]: now } }));
-    });
+    };
+    let registered: RenderedPrompt | undefined;
+    try {
+      if (setup[side].registered !== '')
+        registered = await renderPrompt(setup[side].registered, inputOf(setup, side), models[side].id);
+    } catch (thrown) {
+      const started = performance.now();
+      return show({
+        phase: 'failed',
+        units: [],
+        tokens: 0,
+        started,
+        ended: started,
+        problem: toProblem(thrown),
+      });
+    }
+    const request = requestOf(setup, side, models[side], registered);
+    const about = 'prompt' in request.input ? { prompt: request.input.prompt } : {};
+    await runners[side].follow(request, about, show);
   };
   await Promise.all([run('a'), run('b')]);
 }
@@ -85,11 +113,11 @@ export async function vote(winner: SideName | 'tie'): Promise<void> {
   const { round, runs } = duel.get();
   if (round === undefined || runs.a === undefined || runs.b === undefined) return;
   const contender = (side: SideName) => {
-    const { template, system, settings } = round.setup[side];
+    const { registered, template, system, settings } = round.setup[side];
     return {
       name: round.names[side],
       model: round.models[side],
-      prompt: template,
+      prompt: registered === '' ? template : `@${registered}`,
       settings: { ...settings, system },
       text: textOf(runs[side] as Run).slice(0, 100_000),
     };
@@ -110,6 +138,14 @@ export async function refreshVotes(): Promise<void> {
     duel.set({ votes: await sendForJson<Votes>('/api/votes') });
   } catch {
     // The table is extra; the comparison itself tells when the server is gone.
+  }
+}
+
+export async function refreshPrompts(): Promise<void> {
+  try {
+    duel.set({ prompts: await listPrompts() });
+  } catch {
+    // Only an offer: a prompt can be written by hand.
   }
 }
 

@@ -12,7 +12,7 @@ import { isRunning } from '../playground/runner.ts';
 import { address, route, setQuery } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
 import { Answers } from './answers.tsx';
-import { changeSetup, duel, refreshVotes, start, stop } from './duel.ts';
+import { changeSetup, duel, refreshPrompts, refreshVotes, start, stop } from './duel.ts';
 import { SidePanel } from './side-panel.tsx';
 import { inputOf, packed, SIDES, type SideName, unpacked } from './sides.ts';
 import { VoteTable } from './vote-table.tsx';
@@ -26,7 +26,10 @@ export function Compare() {
   const problem = useStore(catalogue, (state) => state.problem);
   const models = useMemo(() => known?.filter(writes), [known]);
   useAddress();
-  useEffect(() => void refreshVotes(), []);
+  useEffect(() => {
+    void refreshVotes();
+    void refreshPrompts();
+  }, []);
   return (
     <>
       <div class="room-head">

@@ -4,7 +4,8 @@ import { useTexts } from '../i18n/index.ts';
 import { ModelSelect } from '../parts/model-select.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
 import { SettingsPanel } from '../playground/settings-panel.tsx';
-import { changeSetup } from './duel.ts';
+import { useStore } from '../state/store.ts';
+import { changeSetup, duel } from './duel.ts';
 import { PLACE, type Setup, type Side, type SideName } from './sides.ts';
 
 interface Properties {
@@ -22,6 +23,7 @@ export function SidePanel({ side, setup, models, model, needed, keys }: Properti
   const { t } = useTexts();
   const words = t.compare;
   const own = setup[side];
+  const prompts = useStore(duel, (state) => state.prompts);
   const name = side.toUpperCase();
   const id = (part: string) => `compare-${side}-${part}`;
   const change = (part: Partial<Side>) => changeSetup({ [side]: { ...own, ...part } });
@@ -56,20 +58,48 @@ export function SidePanel({ side, setup, models, model, needed, keys }: Properti
       )}
       <details class="compare-more">
         <summary>{words.prompt(name)}</summary>
-        <div class="field">
-          <label for={id('template')}>{words.template}</label>
-          <textarea
-            id={id('template')}
-            rows={3}
-            spellcheck={false}
-            value={own.template}
-            aria-describedby={id('template-help')}
-            onInput={(event) => change({ template: event.currentTarget.value })}
-          />
-          <p id={id('template-help')} class={unused ? 'field-note' : 'help'}>
-            {unused ? words.templateWrong : words.templateHelp}
-          </p>
-        </div>
+        {(prompts.length > 0 || own.registered !== '') && (
+          <div class="field">
+            <label for={id('registered')}>{words.registered}</label>
+            <select
+              id={id('registered')}
+              value={own.registered}
+              aria-describedby={id('registered-help')}
+              onChange={(event) => change({ registered: event.currentTarget.value })}
+            >
+              <option value="">{words.ownPrompt}</option>
+              {[
+                ...new Set([
+                  ...prompts.map((one) => one.name),
+                  ...(own.registered === '' ? [] : [own.registered]),
+                ]),
+              ].map((each) => (
+                <option key={each} value={each}>
+                  {each}
+                </option>
+              ))}
+            </select>
+            <p id={id('registered-help')} class="help">
+              {prompts.find((one) => one.name === own.registered)?.description ?? words.registeredHelp}
+            </p>
+          </div>
+        )}
+        {own.registered === '' && (
+          <div class="field">
+            <label for={id('template')}>{words.template}</label>
+            <textarea
+              id={id('template')}
+              rows={3}
+              spellcheck={false}
+              value={own.template}
+              aria-describedby={id('template-help')}
+              onInput={(event) => change({ template: event.currentTarget.value })}
+            />
+            <p id={id('template-help')} class={unused ? 'field-note' : 'help'}>
+              {unused ? words.templateWrong : words.templateHelp}
+            </p>
+          </div>
+        )}
         {model.chat && (
           <div class="field">
             <label for={id('system')}>{words.system}</label>

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ModelInfo } from '../api/types.ts';
+import { inputVariable } from './prompts.ts';
 import {
   EMPTY_SETUP,
   EMPTY_SIDE,
@@ -47,6 +48,28 @@ describe('a name', () => {
   it('is the model’s, with what else is special; the seed is not', () => {
     expect(nameOf({ ...EMPTY_SIDE, settings: { ...EMPTY_SIDE.settings, seed: 7 } }, 'base')).toBe('base');
     expect(nameOf(setup.b, 'sage')).toBe('sage · “Say: {{input}}!” · [Be brief.] · T 0');
+  });
+});
+
+describe('a registered prompt', () => {
+  it('takes the place of the template, as the server filled it in', () => {
+    const named: Setup = { ...setup, a: { ...setup.a, registered: 'greet' } };
+    expect(requestOf(named, 'a', base, { prompt: 'Hello, ink.' }).input).toEqual({ prompt: 'Hello, ink.' });
+    const messages = [{ role: 'user' as const, content: 'Hello' }];
+    const turns = requestOf({ ...setup, b: { ...EMPTY_SIDE } }, 'b', chat, {
+      prompt: 'User: Hello',
+      messages,
+    });
+    expect(turns.input).toEqual({ messages });
+    expect(nameOf(named.a, 'base')).toBe('base · @greet');
+  });
+
+  it('gets the input under the variable that it asks for', () => {
+    expect(inputVariable({ text: 'Q: {{question}}\n{{examples}}' })).toBe('question');
+    expect(inputVariable({ text: '{{tone}} {{input}}' })).toBe('input');
+    expect(inputVariable({ messages: [{ content: '{{#many}}x{{/many}}' }, {}] })).toBe('many');
+    expect(inputVariable({ text: '\\{{plain}}', variables: { word: {} } })).toBe('word');
+    expect(inputVariable({})).toBe('input');
   });
 });
 

@@ -10,6 +10,8 @@ export const PLACE = '{{input}}';
 
 export interface Side {
   model: string | undefined;
+  /** A prompt that the server keeps, in place of the template; empty for none. */
+  registered: string;
   template: string;
   system: string;
   settings: EditedSettings;
@@ -26,7 +28,7 @@ export interface Setup {
 }
 
 export const EMPTY_SIDE: Side = {
-  ...{ model: undefined, template: PLACE, system: '', input: '' },
+  ...{ model: undefined, registered: '', template: PLACE, system: '', input: '' },
   // Two answers to the same words are compared, so both begin from the same chance.
   settings: { ...DEFAULTS, maxTokens: 120, seed: 1 },
 };
@@ -42,10 +44,21 @@ export const rendered = (template: string, input: string): string => template.sp
 export const inputOf = (setup: Setup, side: SideName): string =>
   setup.mode === 'shared' ? setup.input : setup[side].input;
 
-export function requestOf(setup: Setup, name: SideName, model: ModelInfo): GenerationRequest {
+/** What the server made of a registered prompt. */
+export interface RenderedPrompt {
+  prompt: string;
+  messages?: readonly Message[];
+}
+
+export function requestOf(
+  setup: Setup,
+  name: SideName,
+  model: ModelInfo,
+  registered?: RenderedPrompt,
+): GenerationRequest {
   const side = setup[name];
-  const prompt = rendered(side.template, inputOf(setup, name));
-  const messages: Message[] = [{ role: 'user', content: prompt }];
+  const prompt = registered?.prompt ?? rendered(side.template, inputOf(setup, name));
+  const messages: Message[] = [...(registered?.messages ?? [{ role: 'user' as const, content: prompt }])];
   if (side.system.trim() !== '') messages.unshift({ role: 'system', content: side.system });
   return {
     model: model.id,
@@ -72,7 +85,11 @@ const shortened = (text: string): string => {
 /** What a side is counted under: the model alone where nothing else is special about it. The seed is no difference. */
 export function nameOf(side: Side, model: string): string {
   const parts = [
-    ...(side.template === PLACE ? [] : [`“${shortened(side.template)}”`]),
+    ...(side.registered !== ''
+      ? [`@${side.registered}`]
+      : side.template === PLACE
+        ? []
+        : [`“${shortened(side.template)}”`]),
     ...(side.system.trim() === '' ? [] : [`[${shortened(side.system)}]`]),
     ...unusual(side.settings),
   ];
@@ -118,11 +135,12 @@ const record = (value: unknown): Record<string, unknown> =>
 const string = (value: unknown, otherwise: string): string => (typeof value === 'string' ? value : otherwise);
 
 function readSide(value: unknown): Side {
-  const { model, template, system, settings, input } = record(value);
+  const { model, registered, template, system, settings, input } = record(value);
   const given = record(settings);
   const seed = given.seed === undefined ? EMPTY_SIDE.settings.seed : (given.seed ?? undefined);
   return {
     model: typeof model === 'string' ? model : undefined,
+    registered: string(registered, ''),
     template: string(template, PLACE),
     system: string(system, ''),
     settings: {
