@@ -183,6 +183,30 @@ describe.skipIf(reason !== undefined)(
     );
 
     it(
+      'compares two prompts of the starter blindly, and counts the vote',
+      async () => {
+        await page.getByRole('link', { name: 'Compare', exact: true }).click();
+        for (const side of ['A', 'B']) await page.getByLabel(`Model of side ${side}`).selectOption('starter');
+        await page.getByLabel('Input', { exact: true }).fill('the sea was calm');
+        for (const side of ['a', 'b']) {
+          await page.locator(`details:has(#compare-${side}-maxTokens) summary`).click();
+          await page.locator(`#compare-${side}-maxTokens`).fill('12');
+          await page.locator(`#compare-${side}-maxTokens`).blur();
+        }
+        await page.locator('#compare-b-template').fill('CHAPTER I\n\n{{input}}');
+        await page.getByLabel('Blind').check();
+        await page.getByRole('button', { name: 'Write both' }).click();
+        await page.getByRole('button', { name: 'Right is better' }).click();
+        await page.getByText(/^Your vote: starter/).waitFor();
+        const row = page.locator('.votes tbody tr');
+        await row.waitFor();
+        expect(await text(row)).toContain('1 vote, 1 of them blind');
+        expect(await text(row)).toMatch(/(100% \(21% to 100%\)|0% \(0% to 79%\))/);
+      },
+      SLOW,
+    );
+
+    it(
       'tunes the starter on conversations, and the tuned one answers turns',
       async () => {
         const talks = Array.from({ length: 16 }, (_, i) =>
