@@ -193,5 +193,6 @@ describe('a decoder on another engine', () => {
     refused({ topP: 0 }, 'sampling_invalid');
     refused({ logitBias: { '7': 1 } }, 'token_invalid');
     refused({ repetitionPenalty: 0 }, 'sampling_invalid');
+    refused({ beams: { width: 2, lengthPenalty: 1, count: 1 } }, 'beams_unsupported');
   });
 });

@@ -63,12 +63,17 @@ export class LogitsDecoder implements TokenDecoder {
   /**
    * Resolves when the sequence ends. As our own decoder: a prompt longer than the context keeps its last tokens; a
    * sequence that fills the context goes on from its last half.
-   * @throws InkstoneError `prompt_empty`, `token_invalid`, `sampling_invalid`, `logits_invalid`
+   * @throws InkstoneError `prompt_empty`, `token_invalid`, `sampling_invalid`, `beams_unsupported`, `logits_invalid`
    */
   submit(request: DecodeRequest): Promise<DecodeResult> {
     const { vocabulary } = this.engine;
     if (this.closing.signal.aborted) throw new InkstoneError('decoder_closed', 'this model was unloaded');
     checkSampling(request);
+    if (request.beams !== undefined)
+      throw new InkstoneError('beams_unsupported', 'this engine has no beam search', {
+        kind: 'unsupported',
+        hint: 'sample, or use a model that Inkstone runs itself',
+      });
     checkAdjustments(request, vocabulary);
     if (request.tokens.length === 0)
       throw new InkstoneError('prompt_empty', 'the prompt has no tokens', {

@@ -3,28 +3,29 @@
  * strings, UTF-8 and log-probabilities; knows neither HTTP nor processes.
  */
 import type {
+  BeamSettings,
   Generator,
+  SamplingSettings,
   TextEvent,
   TextRequest,
-  TextToken,
-  TokenProbability,
 } from '../base/contracts/generator.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { StreamDecoder, type TextCodec } from '../data/tokenizer/tokenizer.ts';
+import type { TextCodec } from '../data/tokenizer/tokenizer.ts';
 import {
   Constraints,
   createDecoder,
-  type DecodedToken,
+  type DecodeRequest,
   type DecodeResult,
   type DecoderOptions,
+  type TokenConstraint,
   type TokenDecoder,
-  type TokenLogprob,
 } from '../generate/index.ts';
 import { decodingOf, textParameters } from '../models/text/architectures.ts';
 import { loadTextModel } from '../models/text/load.ts';
 import { type WeightFormat, withWeights } from '../nn/quantise.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { StopFinder } from './stop-finder.ts';
+import { TextStream, wholeText } from './text-stream.ts';
 
 export interface TextGeneratorOptions
   extends Pick<DecoderOptions, 'maxBatch' | 'cacheBytes' | 'prefixBytes'> {
@@ -79,8 +80,8 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
 
   /**
    * `start`, deltas, `end`. An empty prompt begins a new document (or line, where the model has no such token).
-   * @throws InkstoneError `character_unknown`, `sampling_invalid`, `token_invalid`; for a constraint `schema_invalid`,
-   *   `schema_unsupported`, `schema_unsatisfiable`, `constraint_unwritable`
+   * @throws InkstoneError `character_unknown`, `sampling_invalid`, `token_invalid`, `beams_invalid`; for a constraint
+   *   `schema_invalid`, `schema_unsupported`, `schema_unsatisfiable`, `constraint_unwritable`
    */
   async *generate(request: TextRequest, signal?: AbortSignal): AsyncGenerator<TextEvent> {
     const { sampling } = request;
@@ -103,14 +104,21 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     const abort = (): void => own.abort();
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted === true) own.abort();
+    const common = { ...sampling, tenant: request.tenant, tokens, signal: own.signal };
+    if (sampling.beams !== undefined) {
+      try {
+        yield* this.search(common, sampling, constraint);
+      } finally {
+        own.abort();
+        signal?.removeEventListener('abort', abort);
+      }
+      return;
+    }
     const text = new TextStream(this.tokenizer, new StopFinder(sampling.stop));
     const work = this.decoder
       .submit({
-        ...sampling,
-        tenant: request.tenant,
-        tokens,
+        ...{ ...common, beams: undefined },
         processors: constraint === undefined ? [] : [(logits) => constraint.process(logits)],
-        signal: own.signal,
         onToken: (token) => {
           constraint?.push(token.id);
           const { event, goOn } = text.push(token, sampling.logprobs !== undefined);
@@ -136,59 +144,35 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     }
   }
 
+  /** The best text of a beam search as one delta, the others with the end. */
+  private async *search(
+    request: Omit<DecodeRequest, 'beams'>,
+    { beams, stop, logprobs }: SamplingSettings,
+    held: TokenConstraint | undefined,
+  ): AsyncGenerator<TextEvent> {
+    const { tokenizer } = this;
+    const ends = (answer: readonly number[]): boolean => {
+      const text = tokenizer.decode(answer);
+      return stop.some((one) => text.includes(one));
+    };
+    const { reason, texts = [] } = await this.decoder.submit({
+      ...request,
+      beams: { ...(beams as BeamSettings), held, ...(stop.length === 0 ? {} : { ends }) },
+    });
+    const [best, ...others] = texts.map((one) => ({
+      ...wholeText(tokenizer, one, stop, logprobs !== undefined),
+      ...{ reason: one.reason, completionTokens: one.tokens.length, score: one.score },
+    }));
+    if (best === undefined) return yield { type: 'end', reason, completionTokens: 0 };
+    yield { type: 'delta', text: best.text, tokens: best.tokens };
+    yield {
+      ...{ type: 'end', reason: best.reason, completionTokens: best.completionTokens, score: best.score },
+      others,
+    };
+  }
+
   close(): Promise<void> {
     return this.decoder.close();
-  }
-}
-
-/** Ids to text and reported tokens; stops before a stop string, holding back what may become one. */
-class TextStream {
-  private readonly tokenizer: TextCodec;
-  private readonly decoder: StreamDecoder;
-  private readonly stops: StopFinder;
-  private pending: TextToken[] = [];
-
-  constructor(tokenizer: TextCodec, stops: StopFinder) {
-    this.tokenizer = tokenizer;
-    this.decoder = new StreamDecoder(tokenizer);
-    this.stops = stops;
-  }
-
-  push(token: DecodedToken, report: boolean): { event: TextEvent | undefined; goOn: boolean } {
-    if (report) this.pending.push({ ...this.describe(token), top: token.top.map((t) => this.describe(t)) });
-    const { text, stopped } = this.stops.push(this.decoder.push(token.id));
-    if (stopped) this.dropAfter(text);
-    return { event: this.flush(text, stopped), goOn: !stopped };
-  }
-
-  /** The tokens of a stop string are no part of the answer; those of the text before it are. */
-  private dropAfter(text: string): void {
-    let left = Buffer.byteLength(text);
-    const all = this.pending;
-    this.pending = all.filter(({ bytes }) => {
-      const within = left > 0;
-      left -= bytes.length;
-      return within;
-    });
-  }
-
-  private flush(text: string, last: boolean): TextEvent | undefined {
-    if (text === '' && (!last || this.pending.length === 0)) return undefined;
-    const tokens = this.pending;
-    this.pending = [];
-    return { type: 'delta', text, tokens };
-  }
-
-  end(): TextEvent | undefined {
-    const text = this.stops.stopped ? '' : this.stops.end(this.decoder.end());
-    return text === '' && this.pending.length === 0
-      ? undefined
-      : { type: 'delta', text, tokens: this.pending };
-  }
-
-  private describe({ id, logprob }: TokenLogprob): TokenProbability {
-    const bytes = [...this.tokenizer.bytes(id)];
-    return { token: this.tokenizer.decode([id]), bytes, logprob };
   }
 }
 

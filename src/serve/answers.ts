@@ -15,22 +15,25 @@ export interface AnswerCall {
   /** The parameter that holds the prompt. */
   param: string;
   tooling?: Tooling | undefined;
+  /** Answers to each prompt that compete for `n` places; default `n`. */
+  of?: number;
 }
 
 interface Out {
   events: AsyncIterable<AnswerEvent>;
   shape: Shape;
   head: object;
-  /** Answers, and answers to each prompt. */
+  /** Answers, answers to each prompt, and how many of these are given. */
   count: number;
   each: number;
+  best: number;
 }
 
 export async function answer(
   services: GenerationServices,
   request: FastifyRequest,
   reply: FastifyReply,
-  { body, choices, shape, param, tooling }: AnswerCall,
+  { body, choices, shape, param, tooling, of = body.n ?? 1 }: AnswerCall,
 ): Promise<unknown> {
   const signal = hangUp(reply);
   const opened = await openGeneration(
@@ -43,8 +46,10 @@ export async function answer(
       events: answerParts(opened.events, tooling),
       shape,
       head: { id: `${shape.prefix}-${request.id}`, created: Math.floor(now() / 1000), model: body.model },
-      count: choices.length,
-      each: body.n ?? 1,
+      // A beam search is one choice with several answers.
+      count: choices[0]?.sampling.beams === undefined ? choices.length : choices.length * of,
+      each: of,
+      best: body.n ?? 1,
     };
     if (body.stream !== true) return await collect(out);
     await stream(out, new EventStream(reply, signal), body.stream_options?.include_usage === true);
@@ -67,7 +72,7 @@ function usageOf(ends: ReadonlyMap<number, End>, each: number): Record<string, n
   return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
 }
 
-async function collect({ events, shape, head, count, each }: Out): Promise<object> {
+async function collect({ events, shape, head, count, each, best }: Out): Promise<object> {
   const answers = Array.from({ length: count }, (): Answer => ({ text: '', tokens: [], calls: [] }));
   const ends = new Map<number, End>();
   for await (const event of events) {
@@ -77,9 +82,27 @@ async function collect({ events, shape, head, count, each }: Out): Promise<objec
   return {
     ...head,
     object: shape.object,
-    choices: answers.map((one, index) => shape.whole(index, one, ends.get(index)?.reason ?? 'stop')),
+    choices: chosen(answers, each, best).map(({ one, from }, index) =>
+      shape.whole(index, one, ends.get(from)?.reason ?? 'stop'),
+    ),
     usage: usageOf(ends, each),
   };
+}
+
+/** Of each prompt's answers those with the highest log-probability per token, in that order; all where all are wanted. */
+function chosen(answers: readonly Answer[], each: number, best: number): { one: Answer; from: number }[] {
+  const all = answers.map((one, from) => {
+    const known = one.tokens.filter(({ logprob }) => !Number.isNaN(logprob));
+    const total = known.reduce((sum, { logprob }) => sum + logprob, 0);
+    return { one, from, mean: known.length === 0 ? 0 : total / known.length };
+  });
+  if (best >= each) return all;
+  return Array.from({ length: answers.length / each }, (_, p) =>
+    all
+      .slice(p * each, (p + 1) * each)
+      .sort((a, b) => b.mean - a.mean)
+      .slice(0, best),
+  ).flat();
 }
 
 async function stream(

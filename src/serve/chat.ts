@@ -10,6 +10,7 @@ import { choicesOf, inConversation, samplingOf } from './sampling.ts';
 import { chatBody } from './schemas.ts';
 import { chatShape } from './shapes.ts';
 import { chatChoice, givenTool, toolingOf } from './tools.ts';
+import { refuse } from './unsupported.ts';
 
 export async function chatCompletions(
   services: GenerationServices,
@@ -38,6 +39,11 @@ export async function chatCompletions(
     body.parallel_tool_calls ?? true,
   );
   const prompt = await promptOf(replica.model, turnsOfMessages(body.messages), tooling);
+  refuse(
+    (body.best_of ?? 1) > (body.n ?? 1) && settings.beams === undefined,
+    'best_of',
+    ' without a beam search',
+  );
   const choices = choicesOf([prompt.text], inConversation(settings, prompt, tooling), body.n ?? 1);
   const shape = chatShape(body.logprobs === true, tooling !== undefined);
   return answer(services, request, reply, { body, choices, shape, param: 'messages', tooling });

@@ -19,12 +19,20 @@ export async function completions(
     ' as token ids',
   );
   const body = parse(completionBody, request.body);
-  refuse(body.best_of !== null && body.best_of !== undefined && body.best_of !== (body.n ?? 1), 'best_of');
   const wanted = body.logprobs !== null && body.logprobs !== undefined;
   const settings = samplingOf(body, body.max_tokens, body.logprobs ?? undefined, services);
   const prompts = typeof body.prompt === 'string' ? [body.prompt] : body.prompt;
-  const choices = choicesOf(prompts, settings, body.n ?? 1);
-  return answer(services, request, reply, { body, choices, shape: completionShape(wanted), param: 'prompt' });
+  const n = body.n ?? 1;
+  const echo = body.echo === true;
+  // A beam search has chosen among its texts already.
+  const of = settings.beams === undefined ? (body.best_of ?? n) : n;
+  refuse(echo && settings.beams !== undefined && n > 1, 'echo', " with a beam search's 'n'");
+  refuse(of > n && body.stream === true, 'best_of', " with 'stream'");
+  // What is compared has to be known.
+  if (of > n) settings.logprobs ??= 0;
+  const choices = choicesOf(prompts, settings, of).map((choice) => ({ ...choice, echo }));
+  const shape = completionShape(wanted);
+  return answer(services, request, reply, { body, choices, shape, param: 'prompt', of });
 }
 
 /** OpenAI's legacy form: ids of its own tokenizers, which say nothing to another model. */

@@ -27,6 +27,8 @@ export interface Choice {
   index: number;
   prompt: string;
   sampling: SamplingSettings;
+  /** The answer begins with the prompt. */
+  echo?: boolean;
 }
 
 export type ChoiceEvent =
@@ -193,7 +195,7 @@ async function admit(
 
 async function* guarded(
   guard: Guard,
-  source: Generator<TextRequest, TextEvent>,
+  source: Generator<TextRequest, TextEvent> & Pick<Replica, 'inspect'>,
   id: string,
   choice: Choice,
   context: GuardContext,
@@ -203,6 +205,10 @@ async function* guarded(
   let promptTokens = 0;
   let soFar = '';
   let completionTokens = 0;
+  if (choice.echo === true) {
+    soFar = choice.prompt;
+    yield { index, type: 'delta', text: soFar, tokens: await promptTokensOf(source, choice, signal) };
+  }
   for await (const event of source.generate(
     {
       id: `${id}-${index}`,
@@ -213,15 +219,21 @@ async function* guarded(
     signal,
   )) {
     if (event.type === 'start') promptTokens = event.promptTokens;
-    else if (event.type === 'end')
-      yield {
-        index,
-        type: 'end',
-        reason: event.reason,
-        completionTokens: event.completionTokens,
-        promptTokens,
-      };
-    else {
+    else if (event.type === 'end') {
+      const { reason, others = [] } = event;
+      yield { index, type: 'end', reason, completionTokens: event.completionTokens, promptTokens };
+      // Further texts of a beam search are answers of their own.
+      for (const [i, { text, tokens, ...end }] of others.entries()) {
+        const verdict = await guard.output('', text, context);
+        const own = { index: index + 1 + i, completionTokens: end.completionTokens, promptTokens };
+        if (verdict.action === 'block') yield { ...own, type: 'end', reason: 'content_filter' };
+        else {
+          const said = verdict.action === 'replace' ? verdict.text : text;
+          yield { index: own.index, type: 'delta', text: said, tokens };
+          yield { ...own, type: 'end', reason: end.reason };
+        }
+      }
+    } else {
       completionTokens += Math.max(1, event.tokens.length);
       const verdict = await guard.output(soFar, event.text, context);
       if (verdict.action === 'block') {
@@ -233,6 +245,29 @@ async function* guarded(
       yield { index, type: 'delta', text, tokens: event.tokens };
     }
   }
+}
+
+/** How likely the model finds each token of a prompt; the first has nothing before it, and NaN. */
+async function promptTokensOf(
+  source: Pick<Replica, 'inspect'>,
+  { prompt, sampling }: Choice,
+  signal: AbortSignal,
+): Promise<TextToken[]> {
+  if (sampling.logprobs === undefined || prompt === '') return [];
+  if (source.inspect === undefined)
+    throw new InkstoneError(
+      'unsupported_parameter',
+      "'echo' with 'logprobs' is not supported by this model",
+      {
+        kind: 'unsupported',
+        hint: 'leave one of them out',
+        details: { param: 'echo' },
+      },
+    );
+  const found = await source.inspect({ text: prompt, top: sampling.logprobs, layers: 'none' }, signal);
+  return found.tokens.map(({ token, bytes, surprise, top }) => ({
+    ...{ token, bytes, logprob: surprise === undefined ? Number.NaN : -surprise, top },
+  }));
 }
 
 /** Several sequences at once, in the order their events come. */

@@ -1,6 +1,7 @@
 /** How to draw an answer: from the wire's parameters to settings, for each of the answers that a request wants. */
 import { randomInt } from 'node:crypto';
 import type { SamplingSettings } from '../base/contracts/generator.ts';
+import { InkstoneError } from '../base/errors.ts';
 import type { Choice, GenerationServices } from './generation.ts';
 import type { ChatBody, CompletionBody } from './schemas.ts';
 import { constraintOf } from './structured.ts';
@@ -20,6 +21,14 @@ export function samplingOf(
   refuseUnsupported(body);
   const stop = body.stop ?? [];
   const constraint = constraintOf(body);
+  const n = body.n ?? 1;
+  const width = body.best_of ?? n;
+  if (width < n)
+    throw new InkstoneError('parameter_invalid', `'best_of' is ${width}, and ${n} answers are asked for`, {
+      kind: 'usage',
+      hint: "'best_of' is at least 'n'",
+      details: { param: 'best_of' },
+    });
   return {
     maxTokens: maxTokens ?? services.defaultMaxTokens,
     temperature: body.temperature ?? 1,
@@ -34,11 +43,17 @@ export function samplingOf(
     frequencyPenalty: body.frequency_penalty ?? 0,
     logitBias: body.logit_bias ?? {},
     ...(constraint === undefined ? {} : { constraint }),
+    ...(body.use_beam_search === true
+      ? { beams: { width, lengthPenalty: body.length_penalty ?? 1, count: n } }
+      : {}),
   };
 }
 
-/** Each further answer has the next seed: `n` answers differ, and repeat. */
+/**
+ * Each further answer has the next seed: `n` answers differ, and repeat. A beam search gives all answers to a prompt.
+ */
 export function choicesOf(prompts: readonly string[], sampling: SamplingSettings, n: number): Choice[] {
+  if (sampling.beams !== undefined) return prompts.map((prompt, p) => ({ index: p * n, prompt, sampling }));
   return prompts.flatMap((prompt, p) =>
     Array.from({ length: n }, (_, i) => ({
       index: p * n + i,

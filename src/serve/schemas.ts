@@ -28,6 +28,11 @@ const sampling = {
   /** Not OpenAI's; vLLM's and others'. */
   repetition_penalty: z.number().gt(0).max(10).nullish(),
   min_p: z.number().min(0).max(1).nullish(),
+  /** Texts that compete; the best `n` of them are given. With a beam search its width. */
+  best_of: z.int().min(1).max(16).nullish(),
+  use_beam_search: z.boolean().nullish(),
+  /** Of a beam search. */
+  length_penalty: z.number().min(-10).max(10).nullish(),
   response_format: responseFormat.nullish(),
   structured_outputs: structuredOutputs.nullish(),
 };
@@ -37,7 +42,8 @@ export const completionBody = z.looseObject({
   prompt: z.union([z.string(), z.array(z.string()).min(1).max(32)]).default(''),
   logprobs: z.int().min(0).max(20).nullish(),
   echo: z.boolean().nullish(),
-  best_of: z.int().nullish(),
+  /** Nothing may be wanted but the prompt's own log-probabilities. */
+  max_tokens: z.int().min(0).max(1_000_000).nullish(),
   suffix: z.string().nullish(),
 });
 export type CompletionBody = z.infer<typeof completionBody>;

@@ -76,8 +76,11 @@ export function completionShape(wanted: boolean): Shape {
     let at = offset;
     return {
       tokens: tokens.map((t) => t.token),
-      token_logprobs: tokens.map((t) => t.logprob),
-      top_logprobs: tokens.map((t) => Object.fromEntries(t.top.map((o) => [o.token, o.logprob]))),
+      // The first token of a prompt has nothing before it.
+      token_logprobs: tokens.map((t) => (Number.isNaN(t.logprob) ? null : t.logprob)),
+      top_logprobs: tokens.map((t) =>
+        Number.isNaN(t.logprob) ? null : Object.fromEntries(t.top.map((o) => [o.token, o.logprob])),
+      ),
       text_offset: tokens.map((t) => {
         const start = at;
         at += t.token.length;

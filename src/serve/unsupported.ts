@@ -32,7 +32,6 @@ const HARMLESS: Record<string, (value: unknown) => boolean> = {
   modalities: textOnly,
   audio: never,
   web_search_options: never,
-  echo: oneOf(false),
   suffix: oneOf(''),
 };
 

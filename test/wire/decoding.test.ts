@@ -1,34 +1,14 @@
 /** Structured outputs, penalties and bias over the wire, with both SDKs and a tiny model of random weights that runs. */
-import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { generateText, Output } from 'ai';
 import { zodResponseFormat } from 'openai/helpers/zod';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { BpeTokenizer } from '../../src/data/tokenizer/bpe.ts';
-import { writeSafetensors } from '../../src/formats/safetensors.ts';
-import { gpt2Parameters } from '../../src/models/index.ts';
-import { initialise } from '../../src/nn/parameters.ts';
+import { writeByteModel } from '../../src/operate/testing.ts';
 import { type Wire, wireHome } from './harness.ts';
 
 const home = wireHome(['empty']);
-const END = 256;
-
-beforeAll(async () => {
-  // Every byte is a token of its own number.
-  const tokens = Array.from({ length: END + 1 }, (_, id) =>
-    id === END ? new TextEncoder().encode('<|endoftext|>') : Uint8Array.of(id),
-  );
-  const tokenizer = new BpeTokenizer({ tokens, merges: [], endOfText: END });
-  const model = { layers: 1, heads: 2, width: 16, context: 512, vocabulary: END + 1, bias: true };
-  const folder = path.join(home.folder, 'runs', 'bytes');
-  await mkdir(folder, { recursive: true });
-  const config = { family: 'text', architecture: 'gpt2', model, created: 5 };
-  await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
-  await writeFile(path.join(folder, 'tokenizer.json'), tokenizer.toJson());
-  const weights = initialise(gpt2Parameters(model), 5);
-  await writeFile(path.join(folder, 'model.safetensors'), writeSafetensors(weights));
-});
+beforeAll(() => writeByteModel(path.join(home.folder, 'runs', 'bytes')));
 
 const start = (): Promise<Wire> => home.start(undefined, { model: 'bytes', loadWait: 60 });
 const chat = {
@@ -108,6 +88,68 @@ describe('the openai package', () => {
   });
 });
 
+describe('beams, competition and echo', () => {
+  const ask = { model: 'bytes', prompt: 'the ink', max_tokens: 6, seed: 3, temperature: 1 };
+  it('gives the texts of a beam search as answers, whole and streamed', async () => {
+    const { client } = await start();
+    const beams = { ...ask, n: 3, best_of: 4, ...({ use_beam_search: true, length_penalty: 0 } as object) };
+    const whole = await client.completions.create({ ...beams, logprobs: 0 });
+    const sums = whole.choices.map(({ logprobs }) =>
+      (logprobs?.token_logprobs ?? []).reduce((sum, value) => sum + value, 0),
+    );
+    expect(sums).toEqual([...sums].sort((a, b) => b - a));
+    expect(new Set(whole.choices.map(({ text }) => text)).size).toBe(3);
+    const said = whole.choices.reduce((sum, { logprobs }) => sum + (logprobs?.tokens?.length ?? 0), 0);
+    expect(whole.usage).toMatchObject({ prompt_tokens: 7, completion_tokens: said });
+    const texts = ['', '', ''];
+    for await (const { choices } of await client.completions.create({ ...beams, stream: true }))
+      for (const { index, text } of choices) texts[index] += text;
+    expect(texts).toEqual(whole.choices.map(({ text }) => text));
+    const chat = await client.chat.completions.create({
+      ...{ model: 'bytes', messages: [{ role: 'user' as const, content: 'hm' }], max_tokens: 5, n: 2 },
+      ...({ use_beam_search: true } as object),
+    });
+    expect(chat.choices.map(({ index }) => index)).toEqual([0, 1]);
+  });
+
+  it('gives the likeliest of several drawn answers', async () => {
+    const { client } = await start();
+    const all = await client.completions.create({ ...ask, n: 5, logprobs: 0 });
+    const best = await client.completions.create({ ...ask, n: 2, best_of: 5 });
+    const mean = ({ logprobs }: (typeof all.choices)[number]): number => {
+      const values = logprobs?.token_logprobs ?? [];
+      return values.reduce((sum, value) => sum + value, 0) / values.length;
+    };
+    const sorted = [...all.choices].sort((a, b) => mean(b) - mean(a)).map(({ text }) => text);
+    expect(best.choices.map(({ text }) => text)).toEqual(sorted.slice(0, 2));
+    expect(best.choices[0]?.logprobs).toBeNull();
+    expect(best.usage?.completion_tokens).toBe(all.usage?.completion_tokens);
+  });
+
+  it('echoes the prompt with the log-probabilities that its tokens have', async () => {
+    const { client } = await start();
+    const greedy = { ...ask, temperature: 0 };
+    const answer = await client.completions.create({ ...greedy, logprobs: 2 });
+    const text = answer.choices[0]?.text ?? '';
+    const echoed = await client.completions.create({ ...greedy, echo: true, logprobs: 2 });
+    expect(echoed.choices[0]?.text).toBe(`the ink${text}`);
+    const { tokens, token_logprobs, top_logprobs, text_offset } = echoed.choices[0]?.logprobs ?? {};
+    expect(tokens?.slice(0, 7).join('')).toBe('the ink');
+    expect(token_logprobs?.[0]).toBeNull();
+    expect(top_logprobs?.[0]).toBeNull();
+    expect(text_offset?.slice(0, 4)).toEqual([0, 1, 2, 3]);
+    expect(token_logprobs?.slice(7)).toEqual(answer.choices[0]?.logprobs?.token_logprobs);
+    // The prompt alone, one token longer: what was generated has the same probability there.
+    if (/^[\x20-\x7e]/.test(text)) {
+      const scored = await client.completions.create({
+        ...{ ...greedy, prompt: `the ink${text[0]}`, max_tokens: 0, echo: true, logprobs: 0 },
+      });
+      expect(scored.choices[0]?.text).toBe(`the ink${text[0]}`);
+      expect(scored.choices[0]?.logprobs?.token_logprobs?.[7]).toBeCloseTo(token_logprobs?.[7] ?? 0, 4);
+    }
+  });
+});
+
 describe('the ai package', () => {
   it('generates an object', async () => {
     const { compatible } = await start();
@@ -141,6 +183,8 @@ describe('bad input', () => {
       [{ min_p: 2 }, 'parameter_invalid', 'min_p'],
       [{ repetition_penalty: 0 }, 'parameter_invalid', 'repetition_penalty'],
       [{ presence_penalty: 3 }, 'parameter_invalid', 'presence_penalty'],
+      [{ n: 3, best_of: 2 }, 'parameter_invalid', 'best_of'],
+      [{ best_of: 2 }, 'unsupported_parameter', 'best_of'],
     ];
     for (const [more, code, param] of cases) {
       const answer = await post('/v1/chat/completions', {
@@ -151,6 +195,14 @@ describe('bad input', () => {
       expect(answer.status, JSON.stringify(more)).toBe(400);
       expect(answer.body).toMatchObject({ error: { code, param, type: 'invalid_request_error' } });
     }
+    const beams = { ...{ model: 'bytes', prompt: 'a' }, use_beam_search: true };
+    for (const [more, code] of [
+      [{ ...beams, best_of: 17 }, 'parameter_invalid'],
+      [{ ...beams, n: 2, echo: true }, 'unsupported_parameter'],
+      [{ model: 'bytes', prompt: 'a', best_of: 2, stream: true }, 'unsupported_parameter'],
+      [{ model: 'bytes', prompt: 'a', suffix: 'b' }, 'unsupported_parameter'],
+    ] as const)
+      expect((await post('/v1/completions', more)).body).toMatchObject({ error: { code } });
     const unsupported = await post('/v1/chat/completions', {
       ...{ ...chat, ...schema({ type: 'object', properties: { a: { type: 'array', contains: {} } } }) },
     });

@@ -82,11 +82,27 @@ export interface TextToken extends TokenProbability {
 
 export type FinishReason = 'stop' | 'length' | 'content_filter' | 'cancelled';
 
+/** One more text of a beam search. */
+export interface TextAlternative {
+  text: string;
+  tokens: readonly TextToken[];
+  reason: FinishReason;
+  completionTokens: number;
+  score: number;
+}
+
 /** What comes out, in order: `start`, any number of `delta`, one `end`. */
 export type TextEvent =
   | { type: 'start'; promptTokens: number }
   | { type: 'delta'; text: string; tokens: readonly TextToken[] }
-  | { type: 'end'; reason: FinishReason; completionTokens: number };
+  | {
+      type: 'end';
+      reason: FinishReason;
+      completionTokens: number;
+      /** Of a beam search: the text's score, and the other texts that it found, best first. */
+      score?: number;
+      others?: readonly TextAlternative[];
+    };
 
 /** `Request` and `Event` are TextRequest and TextEvent for text; other families bring their own. */
 export interface Generator<Request, Event> {

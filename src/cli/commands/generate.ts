@@ -9,6 +9,7 @@ import { openGenerator } from '../../operate/open-generator.ts';
 import { findModel } from '../../operate/registry.ts';
 import type { TextGenerator } from '../../operate/text-generator.ts';
 import { type CommandContext, command } from '../command.ts';
+import { decodingFlags, samplingOf } from '../decoding-flags.ts';
 import { type GenerateImageResult, generateImages, imageFlags } from '../generate-image.ts';
 
 const whole = z.number().int();
@@ -27,20 +28,7 @@ const schema = z.object({
     .optional()
     .describe('the same seed gives the same text; default: drawn, and reported')
     .meta(own),
-  temperature: z.number().min(0).max(10).default(0.8).describe('0 takes the most likely token').meta(own),
-  topK: whole.min(0).default(0).describe('keep the k most likely tokens; 0 keeps all').meta(own),
-  topP: z
-    .number()
-    .gt(0)
-    .max(1)
-    .default(1)
-    .describe('keep the likeliest that hold this probability')
-    .meta(own),
-  stop: z
-    .array(z.string().min(1))
-    .default([])
-    .describe('end before this text; may be given several times')
-    .meta(own),
+  ...decodingFlags,
   count: whole.min(1).max(100_000).default(1).describe('texts or pictures, with seeds one apart').meta(own),
   ...imageFlags,
   weights: z
@@ -59,28 +47,28 @@ interface Sample {
   seed: number;
   finish_reason: string;
   tokens_per_second: number;
+  /** Of beams. */
+  score?: number;
 }
 
 interface GenerateResult extends Sample {
   model: string;
-  /** All texts, where more than one was asked for. */
+  /** All texts, where more than one was asked for; of beams the best first. */
   samples?: Sample[];
 }
 
-/** One text; `onText` sees each piece as it comes. */
+type Sampling = Awaited<ReturnType<typeof samplingOf>> & { maxTokens: number };
+
+/** One text, or all that beams found; `onText` sees each piece as it comes. */
 async function write(
   generator: Pick<TextGenerator, 'generate'>,
-  settings: Settings,
-  seed: number,
+  prompt: string,
+  sampling: Sampling & { seed: number },
   signal: AbortSignal,
   onText: (text: string) => void,
-): Promise<Sample> {
-  const { prompt, tokens: maxTokens, temperature, topK, topP, stop } = settings;
-  const request = {
-    id: `generate-${seed}`,
-    prompt,
-    sampling: { maxTokens, temperature, topK, topP, seed, stop },
-  };
+): Promise<Sample[]> {
+  const { seed } = sampling;
+  const request = { id: `generate-${seed}`, prompt, sampling };
   const sample: Sample = {
     text: '',
     tokens: 0,
@@ -89,6 +77,7 @@ async function write(
     finish_reason: 'cancelled',
     tokens_per_second: 0,
   };
+  let others: Pick<Sample, 'text' | 'tokens' | 'finish_reason' | 'score'>[] = [];
   const begun = monotonic();
   for await (const event of generator.generate(request, signal)) {
     if (event.type === 'start') sample.prompt_tokens = event.promptTokens;
@@ -98,10 +87,25 @@ async function write(
     } else {
       sample.finish_reason = event.reason;
       sample.tokens = event.completionTokens;
+      if (event.score !== undefined) sample.score = event.score;
+      others = (event.others ?? []).map(({ text, completionTokens, reason, score }) => ({
+        ...{ text, tokens: completionTokens, finish_reason: reason, score },
+      }));
     }
   }
   const seconds = (monotonic() - begun) / 1000;
-  return { ...sample, tokens_per_second: Math.round(sample.tokens / Math.max(seconds, 1e-6)) };
+  sample.tokens_per_second = Math.round(sample.tokens / Math.max(seconds, 1e-6));
+  return [sample, ...others.map((other) => ({ ...sample, ...other }))];
+}
+
+/** Texts to write, each from its own seed: beams find all of theirs at once. */
+function countOf({ count, n, beams }: Settings): number {
+  if (beams === undefined) return n ?? count;
+  if (count === 1) return 1;
+  throw new InkstoneError('flags_conflict', '--count is for texts that are drawn', {
+    kind: 'usage',
+    hint: 'give --n to get more of the texts that beams find',
+  });
 }
 
 async function run(
@@ -110,33 +114,42 @@ async function run(
 ): Promise<GenerateResult | GenerateImageResult> {
   const { id, folder } = await findModel(settings.model);
   if ((await familyOf(folder)) === 'image') return generateImages({ id, folder }, settings, context);
+  const count = countOf(settings);
+  const sampling = { ...(await samplingOf(settings)), maxTokens: settings.tokens };
   const prompt = settings.prompt === '-' ? await readInput() : settings.prompt;
   const seed = settings.seed ?? randomInt(2 ** 31);
   // People read one text as it comes; several at once would mix.
-  const many = Math.min(settings.count, context.json ? 8 : 1);
+  const many = Math.min(count, context.json ? 8 : 1);
   const { device, weights, threads } = settings;
   const generator = await openGenerator(folder, {
-    ...{ device, weights, maxBatch: many, note: (line: string) => context.progress.note(line) },
+    ...{
+      device,
+      weights,
+      maxBatch: settings.beams ?? many,
+      note: (line: string) => context.progress.note(line),
+    },
     ...(threads === undefined ? {} : { threads }),
   });
   try {
-    const asked = { ...settings, prompt };
-    const samples = new Array<Sample>(settings.count);
+    const samples = new Array<Sample[]>(count);
     let next = 0;
     const worker = async (): Promise<void> => {
-      for (let i = next++; i < settings.count && !context.signal.aborted; i = next++) {
+      for (let i = next++; i < count && !context.signal.aborted; i = next++) {
         if (i > 0) context.stream('\n\n---\n\n');
         context.stream(prompt);
-        samples[i] = await write(generator, asked, seed + i, context.signal, context.stream);
+        const own = { ...sampling, seed: seed + i };
+        samples[i] = await write(generator, prompt, own, context.signal, context.stream);
       }
     };
     await Promise.all(Array.from({ length: many }, worker));
     context.stream('\n');
-    const made = samples.filter((sample) => sample !== undefined);
+    const made = samples.filter((sample) => sample !== undefined).flat();
+    for (const { text } of settings.beams === undefined ? [] : made.slice(1))
+      context.stream(`\n---\n\n${prompt}${text}\n`);
     const [first] = made;
     if (first === undefined)
       throw new InkstoneError('cancelled', 'stopped before the first token', { kind: 'conflict' });
-    return { ...first, model: id, ...(settings.count === 1 ? {} : { samples: made }) };
+    return { ...first, model: id, ...(made.length === 1 ? {} : { samples: made }) };
   } finally {
     await generator.close();
   }
@@ -154,6 +167,8 @@ export const generateCommand = command({
     'generate runs-out/first --prompt "ROMEO:" --tokens 200 --seed 7 --json',
     'generate ./small.gguf --prompt "The capital of France is"',
     'generate runs-out/first --count 3 --temperature 0.9 --top-p 0.95 --stop "THE END"',
+    'generate starter --prompt "He said" --beams 4 --n 2 --length-penalty 0.6',
+    'generate starter --json-schema person.json --tokens 120',
     'generate runs-out/mnist-cgan-1 --label 7 --count 16 --out sevens/',
     'generate runs-out/mnist-cgan-1 --count 10000 --out samples.npz',
   ],
