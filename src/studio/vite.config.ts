@@ -15,7 +15,8 @@ export default defineConfig({
   server: {
     proxy: { '/api': 'http://127.0.0.1:4747', '/v1': 'http://127.0.0.1:4747' },
   },
-  oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  // Not for development, whatever NODE_ENV says (tests set it): places in the source have no business in the page.
+  oxc: { jsx: { runtime: 'automatic', importSource: 'preact', development: false } },
   build: {
     outDir: fileURLToPath(new URL('../../dist/studio', import.meta.url)),
     emptyOutDir: true,

@@ -1,6 +1,7 @@
 /** The page itself in a real browser: languages, themes, phones, keyboard, accessibility, the models room. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { gzipSync } from 'node:zlib';
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { browserSuite, text } from './suite.ts';
@@ -27,6 +28,15 @@ async function trained(stage: { server: { url: string } }, name: string): Promis
 }
 
 browserSuite('page', (stage) => {
+  it('is built for use: small, and without places in the source', async () => {
+    const page = await stage.open();
+    await page.locator('#prompt').waitFor();
+    const script = await page.locator('script[type=module]').getAttribute('src');
+    const code = await (await fetch(new URL(script ?? '', stage.server.url))).text();
+    expect(code).not.toMatch(/lineNumber:|\.tsx/);
+    expect(gzipSync(code).length).toBeLessThan(120_000);
+  });
+
   it('speaks the browser’s language and switches for good', async () => {
     const page = await stage.open('', { locale: 'zh-CN' });
     await page.getByRole('heading', { name: '在自己的电脑上，养一个语言模型' }).waitFor();

@@ -6,7 +6,7 @@ import { ModelState } from '../parts/state-mark.tsx';
 import { SettingsPanel } from '../playground/settings-panel.tsx';
 import { useStore } from '../state/store.ts';
 import { changeSetup, duel } from './duel.ts';
-import { PLACE, type Setup, type Side, type SideName } from './sides.ts';
+import { EMPTY_SIDE, PLACE, type Setup, type Side, type SideName } from './sides.ts';
 
 interface Properties {
   side: SideName;
@@ -115,6 +115,7 @@ export function SidePanel({ side, setup, models, model, needed, keys }: Properti
           settings={own.settings}
           change={(part) => change({ settings: { ...own.settings, ...part } })}
           prefix={`compare-${side}`}
+          defaults={EMPTY_SIDE.settings}
         />
       </details>
       {side === 'b' && (

@@ -8,9 +8,16 @@ interface PanelProperties {
   change: (part: Partial<EditedSettings>) => void;
   /** Begins the ids of the fields, where a page has several panels. */
   prefix?: string;
+  /** What the button brings back. */
+  defaults?: EditedSettings;
 }
 
-export function SettingsPanel({ settings, change, prefix = 'setting' }: PanelProperties) {
+export function SettingsPanel({
+  settings,
+  change,
+  prefix = 'setting',
+  defaults = DEFAULTS,
+}: PanelProperties) {
   const { t } = useTexts();
   const shared = { settings, change, prefix };
   return (
@@ -44,14 +51,14 @@ export function SettingsPanel({ settings, change, prefix = 'setting' }: PanelPro
           {t.settings.stopHelp}
         </p>
       </div>
-      <button type="button" class="button quiet" onClick={() => change(DEFAULTS)}>
+      <button type="button" class="button quiet" onClick={() => change(defaults)}>
         {t.settings.reset}
       </button>
     </div>
   );
 }
 
-interface Properties extends Required<PanelProperties> {
+interface Properties extends Required<Omit<PanelProperties, 'defaults'>> {
   name: NumericSetting;
   label: string;
   help: string;
