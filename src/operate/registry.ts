@@ -121,8 +121,8 @@ export class ModelRegistry {
     });
   }
 
-  /** @throws InkstoneError `name_invalid`, `model_exists`, `model_missing`, `model_invalid` */
-  async register(id: string, folder: string): Promise<void> {
+  /** Whether a model may be registered under a name. @throws InkstoneError `name_invalid`, `model_exists` */
+  async requireFree(id: string): Promise<void> {
     if (!/^[\p{L}\p{N}][\p{L}\p{N}._:/-]{0,95}$/u.test(id) || id.includes('..'))
       throw new InkstoneError('name_invalid', `"${id}" cannot be a model's name`, {
         kind: 'usage',
@@ -133,6 +133,11 @@ export class ModelRegistry {
         kind: 'conflict',
         hint: 'choose another name',
       });
+  }
+
+  /** @throws InkstoneError `name_invalid`, `model_exists`, `model_missing`, `model_invalid` */
+  async register(id: string, folder: string): Promise<void> {
+    await this.requireFree(id);
     const image = (await familyOf(folder)) === 'image';
     const info = await (image ? describeImageModel(folder) : describeModel(folder));
     if (!('engine' in info) && !(await hasWeights(folder)))
