@@ -7,7 +7,7 @@ import * as rules from './architecture.ts';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 /** Threads start here. */
-const workers = ['src/runtime/onnxruntime/worker.ts', 'src/prompt/template-worker.ts'];
+const workers = ['src/runtime/onnxruntime/worker.ts'];
 
 function readTree(): Map<string, string> {
   const tree = new Map<string, string>();

@@ -1,10 +1,10 @@
 /**
  * A model's own chat template (Jinja, as Hugging Face's tokenizer_config.json has it): how its turns become a prompt.
- * Rendered in a thread of its own with bounds on time, memory and size, since templates come from anywhere.
+ * Rendered in a process of its own with bounds on time, memory and size, since templates come from anywhere.
  */
 import type { ChatTemplate } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { entry, startWorker, type WorkerHandle } from '../base/host.ts';
+import { type ChildProcess, forkEntry } from '../base/host.ts';
 import type { RenderAnswer } from './template-worker.ts';
 
 /** Characters of a template, and of what it gives. */
@@ -12,7 +12,7 @@ const LONGEST_TEMPLATE = 256 * 1024;
 const LONGEST_PROMPT = 16 * 2 ** 20;
 /** Milliseconds of one rendering. */
 const PATIENCE = 5000;
-/** MiB of its thread. */
+/** MiB of its process's heap. */
 const MEMORY = 128;
 
 interface Rendering {
@@ -24,7 +24,7 @@ interface Rendering {
 
 export class TemplateRenderer {
   private readonly patience: number;
-  private worker: WorkerHandle | undefined;
+  private worker: ChildProcess | undefined;
   private current: Rendering | undefined;
   private last: Promise<unknown> = Promise.resolve();
   /** Templates that ran out of time or memory once are not tried again: others would wait. */
@@ -41,7 +41,7 @@ export class TemplateRenderer {
     // Defined and nothing, as transformers has them.
     const nothing = { tools: null, documents: null };
     const all = { ...nothing, bos_token: bos ?? '', eos_token: eos ?? '', ...values };
-    // One after another: the thread has one conversation at a time, and the clock is this one's.
+    // One after another: the process has one conversation at a time, and the clock is this one's.
     const turn = this.last.then(() => this.run(source, all));
     this.last = turn.catch(() => undefined);
     return turn;
@@ -56,16 +56,19 @@ export class TemplateRenderer {
       }, this.patience);
       this.current = { source, resolve, reject, timer };
       this.worker ??= this.open();
-      this.worker.postMessage({ source, values });
+      this.worker.send({ source, values }, () => undefined);
     });
   }
 
-  private open(): WorkerHandle {
-    const worker = startWorker(entry('prompt/template-worker'), {
-      resourceLimits: { maxOldGenerationSizeMb: MEMORY, maxYoungGenerationSizeMb: 32 },
+  private open(): ChildProcess {
+    const worker = forkEntry('prompt/template-worker', [], {
+      execArgv: [`--max-old-space-size=${MEMORY}`],
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
+    // It keeps nobody alive who has nothing else to do; the clock of a rendering does.
     worker.unref();
-    worker.on('message', (answer: RenderAnswer) => this.receive(answer));
+    worker.channel?.unref();
+    worker.on('message', (answer) => this.receive(answer as RenderAnswer));
     worker.on('error', () => undefined);
     worker.on('exit', () => {
       if (worker !== this.worker) return;
@@ -84,7 +87,7 @@ export class TemplateRenderer {
     else current.resolve(answer.text);
   }
 
-  /** The thread is gone, and it was the template's doing. */
+  /** The process is gone, and it was the template's doing. */
   private give(why: string): void {
     const { current } = this;
     if (current === undefined) return;
@@ -101,7 +104,7 @@ export class TemplateRenderer {
   close(): void {
     const { worker } = this;
     this.worker = undefined;
-    void worker?.terminate();
+    worker?.kill('SIGKILL');
   }
 }
 

@@ -1,9 +1,10 @@
 /**
- * A thread that renders chat templates: they come with models, from anywhere, and may run for ever or eat memory. Here
- * they cost only themselves. Knows no models; answers its parent's messages.
+ * A process that renders chat templates: they come with models, from anywhere, and may run for ever or eat memory. Here
+ * they cost only themselves: a thread that is out of memory can take its whole process with it. Knows no models; answers
+ * its parent's messages.
  */
-import { parentPort } from 'node:worker_threads';
 import { Template } from '@huggingface/jinja';
+import { exit, parentChannel } from '../base/host.ts';
 
 export interface RenderCall {
   source: string;
@@ -35,4 +36,6 @@ function render({ source, values }: RenderCall): RenderAnswer {
   }
 }
 
-parentPort?.on('message', (call: RenderCall) => parentPort?.postMessage(render(call)));
+const channel = parentChannel();
+channel?.onMessage((call) => channel.send(render(call as RenderCall)));
+channel?.onClose(() => exit(0));
