@@ -36,6 +36,7 @@ import { countParameters, initialise } from '../nn/parameters.ts';
 import { createTrainable } from '../nn/trainable.ts';
 import { type TrainingConfig, trainingConfig } from '../nn/training-config.ts';
 import type { Backend } from '../runtime/contract.ts';
+import { goesOn } from './resume.ts';
 import { RunFolder } from './run-folder.ts';
 import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
@@ -141,34 +142,6 @@ function settingsOf({ base, training = {}, epochs }: ClassifyOptions, rows: numb
   });
 }
 
-interface RunFile {
-  labels: string[];
-  training: TrainingConfig;
-  data: { fingerprint: string };
-}
-
-function requireSame(before: RunFile, fingerprint: string, training: TrainingConfig, data: string): void {
-  if (before.data.fingerprint !== fingerprint)
-    throw new InkstoneError('data_differs', `${data} is not the data this run was started with`, {
-      kind: 'conflict',
-      hint: 'give the same data, or start a new run',
-    });
-  const old = before.training as unknown as Record<string, unknown>;
-  const fields = Object.entries(training)
-    .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name]))
-    .map(([name]) => name);
-  if (fields.length > 0)
-    throw new InkstoneError(
-      'config_differs',
-      `the run was started with other settings (${fields.join(', ')})`,
-      {
-        kind: 'conflict',
-        hint: 'resume with the settings it was started with, or start a new run with --out',
-        details: { fields },
-      },
-    );
-}
-
 /** @throws InkstoneError `table_*`, `field_missing`, `labels_too_few`, `vocabulary_differs`, `run_exists`, `config_differs` */
 export async function trainClassifier(options: ClassifyOptions): Promise<ClassifyResult> {
   const { base, backend, data } = options;
@@ -190,15 +163,8 @@ export async function trainClassifier(options: ClassifyOptions): Promise<Classif
   await folder.open();
   const unlock = await folder.lock();
   try {
-    const before = await folder.readJson<RunFile>('config.json');
-    if (before !== undefined && options.resume !== true && options.force !== true)
-      throw new InkstoneError('run_exists', `${options.out} holds a run already`, {
-        kind: 'conflict',
-        hint: 'go on with it (--resume), replace it (--force), or choose another --out',
-      });
-    const resume = before !== undefined && options.resume === true;
-    if (resume) requireSame(before, fingerprint, training, data);
-    else {
+    const resume = await goesOn(folder, options, { data, fingerprint, training, model: config.model });
+    if (!resume) {
       await folder.clear();
       await folder.writeJson('tokenizer.json', JSON.parse(base.tokenizer.toJson()));
       await folder.writeJson('config.json', {

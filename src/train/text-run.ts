@@ -15,6 +15,7 @@ import type { TextModelSettings, TextPreset } from '../models/text/presets.ts';
 import { createTextTrainable } from '../models/text/trainable.ts';
 import { type TrainingConfig, trainingConfig } from '../nn/training-config.ts';
 import type { Backend } from '../runtime/contract.ts';
+import { differing } from './resume.ts';
 import { RunFolder } from './run-folder.ts';
 import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
@@ -263,14 +264,6 @@ function requireSame(before: TextRunConfig, options: TextRunOptions, training: T
       details: { fields: [...fields] },
     },
   );
-}
-
-/** Names of what `after` has otherwise than `before`. */
-function differing(before: object, after: object): string[] {
-  const old = before as Record<string, unknown>;
-  return Object.entries(after)
-    .filter(([name, value]) => JSON.stringify(value) !== JSON.stringify(old[name]))
-    .map(([name]) => name);
 }
 
 async function requireSpace(folder: RunFolder, parameters: number, training: TrainingConfig): Promise<void> {

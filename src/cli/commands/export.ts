@@ -8,10 +8,13 @@ import { codeVersion } from '../../base/version.ts';
 import { ggufPieces } from '../../formats/gguf.ts';
 import { writeOnnx } from '../../formats/onnx.ts';
 import { safetensorsPieces } from '../../formats/safetensors.ts';
+import { type AnyTextConfig, isBert, requireWriting } from '../../models/text/any.ts';
 import { textLogits } from '../../models/text/architectures.ts';
+import { bertAnswers } from '../../models/text/bert-programs.ts';
 import { type GgufPrecision, toGguf } from '../../models/text/gguf.ts';
 import { huggingFaceLayout } from '../../models/text/hugging-face.ts';
-import { loadTextModel, type TextModel } from '../../models/text/load.ts';
+import { loadAnyTextModel, type TextModel } from '../../models/text/load.ts';
+import { readLabels } from '../../models/text/load-classifier.ts';
 import { findModel } from '../../operate/registry.ts';
 import { lowerToModel } from '../../program/lower.ts';
 import { command } from '../command.ts';
@@ -39,6 +42,7 @@ const schema = z.object({
   force: z.boolean().default(false).describe('replace what is there').meta(own),
 });
 type Settings = z.output<typeof schema>;
+type AnyModel = TextModel<AnyTextConfig>;
 
 interface ExportResult {
   out: string;
@@ -56,7 +60,10 @@ type Piece = Uint8Array | string;
 /** File name (relative to --out; empty for --out itself) to its content. */
 type Files = Map<string, Piece[]>;
 
-async function onnxFiles(model: TextModel, id: string): Promise<Files> {
+/** A BERT's file answers with all its heads, by name. */
+const graphOf = (config: AnyTextConfig) => (isBert(config) ? bertAnswers(config) : textLogits(config));
+
+async function onnxFiles(model: AnyModel, id: string, labels: readonly string[] | undefined): Promise<Files> {
   if (model.parameters * 4 > ONNX_LIMIT) {
     throw new InkstoneError(
       'onnx_too_large',
@@ -67,7 +74,7 @@ async function onnxFiles(model: TextModel, id: string): Promise<Files> {
       },
     );
   }
-  const graph = lowerToModel(textLogits(model.config), { constants: model.weights, portable: true });
+  const graph = lowerToModel(graphOf(model.config), { constants: model.weights, portable: true });
   const metadata = {
     name: id,
     family: model.family,
@@ -76,11 +83,25 @@ async function onnxFiles(model: TextModel, id: string): Promise<Files> {
     vocabulary: String(model.config.vocabulary),
     parameters: String(model.parameters),
     version: await codeVersion(),
+    ...(labels === undefined ? {} : { labels: JSON.stringify(labels) }),
   };
   return new Map([['', [writeOnnx({ ...graph, metadata })]]]);
 }
 
-function safetensorsFiles(model: TextModel, single: boolean): Files {
+/** Names for what BERT's own tokenizer class needs. */
+const BERT_TOKENS = {
+  ...{ unk_token: '[UNK]', sep_token: '[SEP]', pad_token: '[PAD]', cls_token: '[CLS]', mask_token: '[MASK]' },
+};
+
+function labelNames(labels: readonly string[] | undefined): Record<string, unknown> {
+  if (labels === undefined) return {};
+  return {
+    id2label: Object.fromEntries(labels.map((label, c) => [c, label])),
+    label2id: Object.fromEntries(labels.map((label, c) => [label, c])),
+  };
+}
+
+function safetensorsFiles(model: AnyModel, single: boolean, labels: readonly string[] | undefined): Files {
   // Hugging Face's loader asks for the format.
   const layout = huggingFaceLayout(model.config);
   const weights = safetensorsPieces(layout.writeTensors(model.weights, model.config), { format: 'pt' });
@@ -91,6 +112,7 @@ function safetensorsFiles(model: TextModel, single: boolean): Files {
     tokenizer_class: 'PreTrainedTokenizerFast',
     model_max_length: model.config.context,
     clean_up_tokenization_spaces: false,
+    ...(isBert(model.config) ? BERT_TOKENS : {}),
     ...(end === undefined ? {} : { bos_token: '<|endoftext|>', eos_token: '<|endoftext|>' }),
   };
   const generation = {
@@ -99,8 +121,8 @@ function safetensorsFiles(model: TextModel, single: boolean): Files {
   };
   return new Map([
     ['model.safetensors', weights],
-    ['config.json', json(layout.writeConfig(model.config, end))],
-    ['generation_config.json', json(generation)],
+    ['config.json', json({ ...layout.writeConfig(model.config, end), ...labelNames(labels) })],
+    ...(isBert(model.config) ? [] : ([['generation_config.json', json(generation)]] as [string, Piece[]][])),
     ['tokenizer.json', [model.tokenizer.toJson()]],
     ['tokenizer_config.json', json(tokenizer)],
     ...(model.card === '' ? [] : ([['README.md', [model.card]]] as [string, Piece[]][])),
@@ -146,13 +168,19 @@ async function run(settings: Settings): Promise<ExportResult> {
       hint: 'choose another --out',
     });
   }
-  const model = await loadTextModel(place);
+  const model = await loadAnyTextModel(place);
+  const labels = await readLabels(model);
+  if (labels !== undefined && !isBert(model.config))
+    throw new InkstoneError('format_unsupported', `${id} is a classifier on a model that writes`, {
+      kind: 'unsupported',
+      hint: 'only classifiers on a BERT can be exported; this one is asked with inkstone classify',
+    });
   const files =
     format === 'onnx'
-      ? await onnxFiles(model, id)
+      ? await onnxFiles(model, id, labels)
       : format === 'gguf'
-        ? ggufFiles(model, id, settings.precision)
-        : safetensorsFiles(model, !folder);
+        ? ggufFiles({ ...model, config: requireWriting(model.config) }, id, settings.precision)
+        : safetensorsFiles(model, !folder, labels);
   const size = [...files.values()].flat().reduce((total, piece) => total + sizeOfPiece(piece), 0);
   const parent = folder ? out : path.dirname(path.resolve(out));
   await makeFolder(parent);
@@ -180,7 +208,7 @@ export const exportCommand = command({
   name: 'export',
   summary: 'write a model for other software: ONNX, Hugging Face safetensors, or GGUF',
   description:
-    'The ONNX graph uses standard operators only (opset 20): input tokens [batch, time] int32, output logits [batch, time, vocabulary]. ' +
+    'The ONNX graph uses standard operators only (opset 20): input tokens [batch, time] int32, output logits [batch, time, vocabulary]; a BERT’s has segments and length beside them and all its heads. ' +
     'The safetensors layout is Hugging Face’s; biases that its GPT-2 has and the model lacks are written as zeros. GGUF is for llama.cpp.',
   schema,
   positionals: ['model'],

@@ -28,10 +28,13 @@ export interface PretrainingShape {
   masked: number;
 }
 
+/** Which kinds of negatives there must be: both, any one, or none. */
+export type Negatives = boolean | 'any';
+
 export function pretrainingPairs(
   corpus: SentenceCorpus,
   tokenizer: WordPieceTokenizer,
-  negatives = true,
+  negatives: Negatives = true,
 ): PretrainingPairs {
   const specials = {
     cls: tokenizer.special('[CLS]'),
@@ -64,22 +67,28 @@ interface Example {
 }
 
 export class PretrainingPairs {
+  /** The kinds that these books can give. */
+  readonly negatives: readonly Exclude<PairKind, 'follows'>[];
   private readonly corpus: SentenceCorpus;
   private readonly specials: PretrainingSpecials;
 
   /**
-   * @param negatives false where only pairs that follow each other are asked for: then one book will do
+   * @param negatives false where only pairs that follow each other are asked for: then one short book will do
    * @throws InkstoneError `data_too_small` where there is no other book or no place far enough away
    */
-  constructor(corpus: SentenceCorpus, specials: PretrainingSpecials, negatives = true) {
+  constructor(corpus: SentenceCorpus, specials: PretrainingSpecials, negatives: Negatives = true) {
     this.corpus = corpus;
     this.specials = specials;
-    if (!negatives) return;
     const sizes = corpus.books.slice(1).map((end, book) => end - (corpus.books[book] as number));
-    if (sizes.length < 2 || !sizes.some((size) => size >= LONG))
+    this.negatives = [
+      ...(sizes.filter((size) => size > 0).length >= 2 ? (['other book'] as const) : []),
+      ...(sizes.some((size) => size >= LONG) ? (['same book'] as const) : []),
+    ];
+    const enough = negatives === true ? 2 : negatives === 'any' ? 1 : 0;
+    if (this.negatives.length < enough)
       throw new InkstoneError(
         'data_too_small',
-        `next-sentence pairs need two books, one of at least ${LONG} sentences`,
+        `next-sentence pairs need two books${enough === 2 ? ',' : ' or'} one of at least ${LONG} sentences`,
         { kind: 'data', hint: 'give a folder or an archive of long texts, one file each' },
       );
   }
@@ -131,12 +140,13 @@ export class PretrainingPairs {
     }
   }
 
-  /** A batch of training: half of the pairs follow, a quarter are of other books, a quarter of the same. */
+  /** A batch of training: half of the pairs follow, a quarter are of other books, a quarter of the same (as there are). */
   training(shape: PretrainingShape, seed: number, step: number): HostTensors {
     const random = new Random(seed, 'pretraining', step);
     const kinds = Array.from({ length: shape.batch }, (): PairKind => {
       if (random.uniform() < 0.5) return 'follows';
-      return random.uniform() < 0.5 ? 'other book' : 'same book';
+      const [first = 'follows', second = first] = this.negatives;
+      return random.uniform() < 0.5 ? first : second;
     });
     return this.batch(shape, kinds, random);
   }

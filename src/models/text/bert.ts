@@ -36,8 +36,8 @@ const sizes = z.object({
   segments: z.number().int().min(1).max(16).default(2),
   epsilon: z.number().gt(0).default(1e-12),
   /**
-   * Starts attention at what is alike: keys begin as the queries do, and larger (mimetic initialisation, Trockman and
-   * Kolter 2023, section 3). False starts as BERT did.
+   * Starts attention at what is alike and near: keys begin as the queries do, and larger (mimetic initialisation,
+   * Trockman and Kolter 2023, section 3), positions as sinusoids, quieter than words, as are segments. False starts as BERT did.
    */
   mimetic: z.boolean().default(false),
   pooler: z.boolean().default(true),
@@ -57,12 +57,16 @@ export const bertConfig = sizes
   });
 export type BertConfig = z.infer<typeof sizes>;
 
+/** Mimetic start: how strongly a token looks at its like, and how quiet places and segments are beside words. */
+const ALIKE = 1.2;
+const QUIET = 0.005;
+
 export function bertParameters(config: BertConfig): ParameterSpec[] {
   const { layers, width, hidden, context, vocabulary, segments, classes } = config;
   const small = { name: 'normal', deviation: 0.02 } as const;
   const specs: ParameterSpec[] = [];
-  const embedding = (name: string, rows: number): void => {
-    specs.push({ name: `${name}.weight`, shape: [rows, width], initialiser: small, role: 'embedding' });
+  const embedding = (name: string, rows: number, initialiser: ParameterSpec['initialiser'] = small): void => {
+    specs.push({ name: `${name}.weight`, shape: [rows, width], initialiser, role: 'embedding' });
   };
   const vector = (name: string, size: number, start: 'ones' | 'zeros'): void => {
     specs.push({ name, shape: [size], initialiser: { name: start }, role: 'vector' });
@@ -82,12 +86,24 @@ export function bertParameters(config: BertConfig): ParameterSpec[] {
     vector(`${name}.bias`, out, 'zeros');
   };
   embedding('bert.embeddings.word_embeddings', vocabulary);
-  embedding('bert.embeddings.position_embeddings', context);
-  embedding('bert.embeddings.token_type_embeddings', segments);
+  embedding(
+    'bert.embeddings.position_embeddings',
+    context,
+    config.mimetic ? { name: 'sinusoid', deviation: QUIET } : small,
+  );
+  embedding(
+    'bert.embeddings.token_type_embeddings',
+    segments,
+    config.mimetic ? { name: 'normal', deviation: QUIET } : small,
+  );
   normed('bert.embeddings.LayerNorm');
   for (let layer = 0; layer < layers; layer++) {
     const at = `bert.encoder.layer.${layer}`;
-    const alike = { name: 'normal', deviation: 0.7 / Math.sqrt(width), stream: `${at} alike` } as const;
+    const alike = {
+      name: 'normal',
+      deviation: ALIKE / Math.sqrt(width),
+      stream: `${at} alike`,
+    } as const;
     for (const name of ['query', 'key', 'value'])
       dense(
         `${at}.attention.self.${name}`,

@@ -21,6 +21,33 @@ export interface TextPreset {
   training: z.input<typeof trainingConfig>;
 }
 
+const smallTraining: TextPreset['training'] = {
+  steps: 1000,
+  batch: 16,
+  context: 256,
+  learningRate: 0.02,
+  dropout: 0.1,
+  optimiser: { name: 'muon', weightDecay: 0.1, adamRate: 0.15 },
+  schedule: { name: 'linear', warmup: 50, decay: 0.6, floor: 0 },
+  evaluateEvery: 250,
+  checkpointEvery: 250,
+  sampleEvery: 500,
+};
+
+const tinyTraining: TextPreset['training'] = {
+  steps: 200,
+  batch: 8,
+  context: 32,
+  learningRate: 3e-3,
+  optimiser: { name: 'adamw' },
+  schedule: { name: 'cosine', warmup: 20, floor: 0.1 },
+  evaluateEvery: 100,
+  checkpointEvery: 50,
+  sampleEvery: 100,
+};
+
+const llamaDefaults = { epsilon: 1e-5, rotaryBase: 10000, attentionBias: false, headNorm: false } as const;
+
 export const textPresets: readonly TextPreset[] = [
   {
     id: 'nanogpt-cpu',
@@ -99,6 +126,46 @@ export const textPresets: readonly TextPreset[] = [
     },
   },
   {
+    id: 'gpt3-small',
+    title: 'GPT-3, small',
+    description:
+      'GPT-3’s alternating dense and banded attention: 4 million parameters over 2048 byte-level tokens; twenty minutes on two cores.',
+    architecture: 'gpt3',
+    tokenizer: { name: 'bpe', vocabulary: 2048 },
+    model: { layers: 4, heads: 4, width: 256, context: 256, bias: false, window: 64 },
+    training: smallTraining,
+  },
+  {
+    id: 'pangu-small',
+    title: 'PanGu-α, small',
+    description:
+      'PanGu-α’s query layer for Chinese: 5 million parameters over characters; twenty minutes on two cores.',
+    architecture: 'pangu',
+    tokenizer: { name: 'characters' },
+    model: { layers: 4, heads: 4, width: 256, context: 256, bias: true },
+    training: smallTraining,
+  },
+  {
+    id: 'llama-small',
+    title: 'Llama, small',
+    description:
+      'Rotary positions, SwiGLU and grouped queries: 3.5 million parameters over 2048 byte-level tokens; twenty minutes on two cores. Exports to GGUF.',
+    architecture: 'llama',
+    tokenizer: { name: 'bpe', vocabulary: 2048 },
+    model: {
+      ...llamaDefaults,
+      layers: 4,
+      heads: 4,
+      keyHeads: 2,
+      headWidth: 64,
+      width: 256,
+      hidden: 704,
+      context: 256,
+      tied: true,
+    },
+    training: smallTraining,
+  },
+  {
     id: 'starter',
     title: 'The starter',
     description:
@@ -123,17 +190,44 @@ export const textPresets: readonly TextPreset[] = [
     architecture: 'gpt2',
     tokenizer: { name: 'characters' },
     model: { layers: 2, heads: 2, width: 32, context: 32, bias: false },
-    training: {
-      steps: 200,
-      batch: 8,
+    training: tinyTraining,
+  },
+  {
+    id: 'gpt3-tiny',
+    title: 'GPT-3, tiny',
+    description: 'Seconds to train: banded attention, for tests.',
+    architecture: 'gpt3',
+    tokenizer: { name: 'characters' },
+    model: { layers: 2, heads: 2, width: 32, context: 32, bias: false, window: 8 },
+    training: tinyTraining,
+  },
+  {
+    id: 'pangu-tiny',
+    title: 'PanGu-α, tiny',
+    description: 'Seconds to train: the query layer, for tests.',
+    architecture: 'pangu',
+    tokenizer: { name: 'characters' },
+    model: { layers: 2, heads: 2, width: 32, context: 32, bias: true },
+    training: tinyTraining,
+  },
+  {
+    id: 'llama-tiny',
+    title: 'Llama, tiny',
+    description: 'Seconds to train: rotary positions and grouped queries, for tests.',
+    architecture: 'llama',
+    tokenizer: { name: 'characters' },
+    model: {
+      ...llamaDefaults,
+      layers: 2,
+      heads: 2,
+      keyHeads: 1,
+      headWidth: 16,
+      width: 32,
+      hidden: 64,
       context: 32,
-      learningRate: 3e-3,
-      optimiser: { name: 'adamw' },
-      schedule: { name: 'cosine', warmup: 20, floor: 0.1 },
-      evaluateEvery: 100,
-      checkpointEvery: 50,
-      sampleEvery: 100,
+      tied: true,
     },
+    training: tinyTraining,
   },
 ];
 
