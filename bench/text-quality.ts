@@ -10,6 +10,7 @@ import type { TrainingConfig } from '../src/nn/training-config.ts';
 import { createBackend } from '../src/runtime/index.ts';
 import { type TextRunResult, trainText } from '../src/train/text-run.ts';
 import { dataFile, readZipped } from './data.ts';
+import { KeptWork } from './kept.ts';
 import { type BenchCase, type BenchResult, commit, round } from './report.ts';
 import type { BenchOptions } from './train-text.ts';
 
@@ -47,19 +48,19 @@ async function trainOne(
   options: QualityOptions,
   preset: TextPreset,
   data: string,
-  settings: { validation: number; training?: Partial<TrainingConfig> },
+  settings: { validation: number; training?: Partial<TrainingConfig>; out: string },
 ): Promise<Trained> {
-  const folder = await host.makeTemporaryFolder('inkstone-quality');
   const backend = await createBackend('cpu', { threads: options.threads });
   const steps = Math.max(4, Math.round((preset.training.steps as number) * Math.min(1, options.effort)));
   try {
     const result = await trainText({
       preset,
       data,
-      out: path.join(folder, 'run'),
+      out: settings.out,
+      resume: true,
       backend,
       validation: settings.validation,
-      training: { ...settings.training, steps, evaluateEvery: steps, checkpointEvery: steps, sampleEvery: 0 },
+      training: { ...settings.training, steps, evaluateEvery: steps, checkpointEvery: 200, sampleEvery: 0 },
       report: ({ step, loss, remaining }) =>
         options.show(
           `${preset.title}: step ${step}/${steps}, loss ${loss.toFixed(3)}, ${Math.round(remaining)} s left`,
@@ -68,7 +69,6 @@ async function trainOne(
     return { ...result, title: preset.title };
   } finally {
     await backend.close();
-    await host.removeFile(folder);
   }
 }
 
@@ -110,6 +110,9 @@ export async function benchTextQuality(options: QualityOptions): Promise<BenchRe
   const started = host.monotonic();
   const folder = await host.makeTemporaryFolder('inkstone-quality');
   const cases: BenchCase[] = [];
+  const presets = [textPreset('tang-pangu'), compared(true), compared(false)];
+  const { effort, threads, data } = options;
+  const kept = new KeptWork('text-quality', { presets, effort, threads, data, commit: await commit() });
   try {
     const tang = poems(await readZipped(await dataFile(options.data, 'tang-poems.jsonl.gz')));
     const corpus = path.join(folder, 'tang.txt');
@@ -117,7 +120,9 @@ export async function benchTextQuality(options: QualityOptions): Promise<BenchRe
     const characters = [...tang];
     options.show('Tang poems: the 3-gram');
     const loss = ngram(3, characters, 0.05);
-    const pangu = await trainOne(options, textPreset('tang-pangu'), corpus, { validation: 0.05 });
+    const pangu = await kept.result('tang', () =>
+      trainOne(options, textPreset('tang-pangu'), corpus, { validation: 0.05, out: kept.run('tang') }),
+    );
     cases.push(caseOf('Tang poems, PanGu-α, test', pangu, { name: 'Witten–Bell 3-gram', loss }));
 
     const plays = await dataFile(options.data, 'tinyshakespeare.txt');
@@ -127,10 +132,12 @@ export async function benchTextQuality(options: QualityOptions): Promise<BenchRe
     const losses: { dense: number[]; banded: number[] } = { dense: [], banded: [] };
     for (const seed of seeds) {
       for (const kind of ['dense', 'banded'] as const) {
-        const result = await trainOne(options, compared(kind === 'banded'), plays, {
-          validation: 0.1,
-          training: { seed },
-        });
+        const name = `${kind}-${seed}`;
+        const result = await kept.result(name, () =>
+          trainOne(options, compared(kind === 'banded'), plays, {
+            ...{ validation: 0.1, training: { seed }, out: kept.run(name) },
+          }),
+        );
         losses[kind].push(result.validationLoss);
         cases.push(
           caseOf(`tinyshakespeare, ${result.title}, seed ${seed}`, result, {
@@ -152,6 +159,7 @@ export async function benchTextQuality(options: QualityOptions): Promise<BenchRe
       ratio: round(banded / dense, 5),
       note: `difference ${(banded - dense).toFixed(4)} nats`,
     });
+    await kept.finish();
   } finally {
     await host.removeFile(folder);
   }

@@ -1,0 +1,36 @@
+/**
+ * Trainings of long benchmarks, kept while the benchmark is not finished: one that was killed goes on with its runs and
+ * does not judge again what is judged. Settings, data and seed name a run; others begin anew.
+ */
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import * as host from '../src/base/host.ts';
+
+export class KeptWork {
+  readonly folder: string;
+
+  /** @param settings everything that a result depends on */
+  constructor(bench: string, settings: unknown) {
+    const name = createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16);
+    this.folder = path.join(host.homeFolder(), 'bench', bench, name);
+  }
+
+  run(name: string): string {
+    return path.join(this.folder, name);
+  }
+
+  /** What a part gave, made once. */
+  async result<T>(name: string, make: () => Promise<T>): Promise<T> {
+    const file = path.join(this.folder, `${name}.json`);
+    if (await host.exists(file)) return JSON.parse(await host.readText(file)) as T;
+    const made = await make();
+    await host.makeFolder(this.folder);
+    await host.writeAtomically(file, (write) => write(Buffer.from(JSON.stringify(made))));
+    return made;
+  }
+
+  /** The next call of the benchmark measures anew. */
+  finish(): Promise<void> {
+    return host.removeFile(this.folder);
+  }
+}
