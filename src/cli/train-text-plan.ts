@@ -89,8 +89,25 @@ export const trainTextSchema = z.object({
     .optional()
     .describe('a model to go on from, with its sizes and tokenizer; the preset then says how to train')
     .meta(own),
+  base: z.string().optional().describe('another name for --from').meta(own),
 });
 export type TrainTextSettings = z.output<typeof trainTextSchema>;
+
+/** The model that is gone on from. @throws InkstoneError `flags_conflict` where it has two names that differ */
+export function startingModel({
+  from,
+  base,
+}: {
+  from?: string | undefined;
+  base?: string | undefined;
+}): string | undefined {
+  if (from !== undefined && base !== undefined && from !== base)
+    throw new InkstoneError('flags_conflict', '--from and --base name two models', {
+      kind: 'usage',
+      hint: 'give one of them: they mean the same',
+    });
+  return from ?? base;
+}
 
 /** The preset by name. @throws InkstoneError `preset_unknown`, with the nearest name */
 export function presetOf(id: string): TextPreset {
@@ -171,7 +188,11 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
   // A run that was killed before its first checkpoint begins again where it began.
   const begun = before !== undefined && (await new RunFolder(settings.out as string).has('last'));
   const origin =
-    before === undefined ? settings.from : begun ? undefined : (before.provenance.from as string | undefined);
+    before === undefined
+      ? startingModel(settings)
+      : begun
+        ? undefined
+        : (before.provenance.from as string | undefined);
   const from = origin === undefined ? undefined : await loadTextModel((await findModel(origin)).folder);
   if (
     from !== undefined &&

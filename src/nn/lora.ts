@@ -55,30 +55,84 @@ export function withLora(model: LossProgram, options: LoraOptions): LossProgram 
   };
 }
 
-/** Adds (sign 1) or takes away (sign −1) the adapters: plain weights that need no adapter. */
-export function mergeLora(
+/** What an adapter adds to a matrix, rounded once to f32; undefined for what has no adapter. */
+function changeOf(
+  { shape }: HostTensor,
+  [a, b]: readonly (HostTensor | undefined)[],
+  { rank, alpha }: LoraOptions,
+): Float32Array<ArrayBuffer> | undefined {
+  if (a === undefined || b === undefined) return undefined;
+  const [rows, columns] = shape as readonly [number, number];
+  const change = new Float32Array(rows * columns);
+  const row = new Float64Array(columns);
+  for (let i = 0; i < rows; i++) {
+    row.fill(0);
+    for (let r = 0; r < rank; r++) {
+      const left = (alpha / rank) * ((a.data as Float32Array)[i * rank + r] as number);
+      for (let j = 0; j < columns; j++)
+        row[j] = (row[j] as number) + left * ((b.data as Float32Array)[r * columns + j] as number);
+    }
+    change.set(row, i * columns);
+  }
+  return change;
+}
+
+/** Each adapted matrix, number by number. */
+function eachAdapted(
   weights: HostTensors,
   adapters: HostTensors,
-  { rank, alpha }: LoraOptions,
-  sign: 1 | -1 = 1,
-): HostTensors {
-  return Object.fromEntries(
-    Object.entries(weights).map(([name, weight]) => {
-      const [a, b] = [adapters[`${name}.lora_a`], adapters[`${name}.lora_b`]];
-      if (a === undefined || b === undefined) return [name, weight];
-      const [rows, columns] = weight.shape as readonly [number, number];
-      const data = Float32Array.from(weight.data as Float32Array);
-      const scale = (sign * alpha) / rank;
-      for (let i = 0; i < rows; i++) {
-        for (let r = 0; r < rank; r++) {
-          const left = scale * ((a.data as Float32Array)[i * rank + r] as number);
-          for (let j = 0; j < columns; j++)
-            data[i * columns + j] =
-              (data[i * columns + j] as number) +
-              left * ((b.data as Float32Array)[r * columns + j] as number);
-        }
-      }
-      return [name, { dtype: 'f32', shape: weight.shape, data } as HostTensor];
-    }),
+  options: LoraOptions,
+  of: (weight: number, change: number, place: number, name: string) => number,
+): [string, HostTensor<'f32'>][] {
+  return Object.entries(weights).flatMap(([name, weight]) => {
+    const change = changeOf(weight, [adapters[`${name}.lora_a`], adapters[`${name}.lora_b`]], options);
+    if (change === undefined) return [];
+    const own = weight.data as Float32Array;
+    const data = Float32Array.from(own, (value, i) => of(value, change[i] as number, i, name));
+    return [[name, { dtype: 'f32', shape: weight.shape, data }]];
+  });
+}
+
+/** Plain weights that need no adapter. */
+export const mergeLora = (
+  weights: HostTensors,
+  adapters: HostTensors,
+  options: LoraOptions,
+): HostTensors => ({
+  ...weights,
+  ...Object.fromEntries(eachAdapted(weights, adapters, options, (weight, change) => weight + change)),
+});
+
+/** What rounding took from each merged number: with it `unmergeLora` gives back the very same weights. */
+export const mergeRemainders = (
+  weights: HostTensors,
+  adapters: HostTensors,
+  options: LoraOptions,
+): HostTensors =>
+  Object.fromEntries(
+    // Sums of two f32 are exact in f64, and what f32 loses of them is itself an f32 (Dekker 1971).
+    eachAdapted(
+      weights,
+      adapters,
+      options,
+      (weight, change) => weight + change - Math.fround(weight + change),
+    ),
   );
+
+/** The weights before the merge: the same bits with the remainders, else within one rounding of the merged number. */
+export function unmergeLora(
+  merged: HostTensors,
+  adapters: HostTensors,
+  options: LoraOptions,
+  remainders: HostTensors = {},
+): HostTensors {
+  const lost = (name: string, place: number): number =>
+    ((remainders[name]?.data as Float32Array | undefined)?.[place] as number | undefined) ?? 0;
+  const before = eachAdapted(
+    merged,
+    adapters,
+    options,
+    (value, change, place, name) => value + lost(name, place) - change,
+  );
+  return { ...merged, ...Object.fromEntries(before) };
 }

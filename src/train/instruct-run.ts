@@ -15,6 +15,7 @@ import {
   readConversations,
   rowsOfStep,
 } from '../data/text/instructions.ts';
+import { requireKnown } from '../data/tokenizer/unknown.ts';
 import {
   architectureOf,
   type TextConfig,
@@ -129,7 +130,13 @@ async function prepare(
   { from, validation }: InstructOptions,
   text: string,
 ): Promise<{ learning: Rows; judging: Rows; count: number; tokens: number }> {
-  const all = readConversations(text).map((turns) => encodeConversation(turns, from.tokenizer));
+  const conversations = readConversations(text);
+  requireKnown(
+    conversations.flatMap((turns) => turns.map(({ content }) => content)),
+    from.tokenizer,
+    'the conversations',
+  );
+  const all = conversations.map((turns) => encodeConversation(turns, from.tokenizer));
   const kept = validation === undefined && all.length >= 10 ? Math.ceil(all.length / 10) : 0;
   const { context } = from.config;
   const learning = all.slice(0, all.length - kept);

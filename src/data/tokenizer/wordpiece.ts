@@ -59,6 +59,28 @@ export function basicWords(text: string, lowercase = true): string[] {
   return result;
 }
 
+/** The parts of a text that are cut apart before pieces are looked for, and where each stands, in UTF-16 units. */
+export function wordsWithPlaces(text: string): { word: string; start: number; end: number }[] {
+  const found: { word: string; start: number; end: number }[] = [];
+  let start = -1;
+  const end = (at: number): void => {
+    if (start >= 0) found.push({ word: text.slice(start, at), start, end: at });
+    start = -1;
+  };
+  let at = 0;
+  for (const character of text) {
+    const next = at + character.length;
+    if (/\s/u.test(character)) end(at);
+    else if (PUNCTUATION.test(character) || CHINESE.test(character)) {
+      end(at);
+      found.push({ word: character, start: at, end: next });
+    } else if (start < 0) start = at;
+    at = next;
+  }
+  end(at);
+  return found;
+}
+
 export class WordPieceTokenizer implements Tokenizer {
   readonly kind = 'wordpiece';
   readonly endOfText = undefined;

@@ -10,7 +10,7 @@ import { findModel } from '../../../operate/registry.ts';
 import { createBackend } from '../../../runtime/index.ts';
 import { trainInstructions } from '../../../train/instruct-run.ts';
 import { command } from '../../command.ts';
-import { defined, freeFolder } from '../../train-text-plan.ts';
+import { defined, freeFolder, startingModel } from '../../train-text-plan.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -19,8 +19,10 @@ const schema = z.object({
   from: z
     .string()
     .min(1)
+    .optional()
     .describe('the model to tune: a run folder, a model folder or a registered name')
     .meta(own),
+  base: z.string().min(1).optional().describe('another name for --from').meta(own),
   data: z.string().min(1).describe('JSON lines with messages, as OpenAI’s fine-tuning takes them').meta(own),
   validation: z
     .string()
@@ -66,7 +68,13 @@ export const trainChatCommand = command({
     'train chat --from runs-out/first --data talks.jsonl --lora 8 --epochs 5 --out runs-out/talker',
   ],
   async run(settings, { progress, signal, json }) {
-    const { from, data, lora } = settings;
+    const { data, lora } = settings;
+    const from = startingModel(settings);
+    if (from === undefined)
+      throw new InkstoneError('invalid_input', '--from is required', {
+        kind: 'usage',
+        hint: 'name the model to tune',
+      });
     const { folder } = await findModel(from);
     const out = settings.out ?? (await freeFolder('chat'));
     if (path.resolve(out) === path.resolve(folder))

@@ -26,6 +26,7 @@ import {
   freeFolder,
   planned,
   resumed,
+  startingModel,
   type TrainTextSettings,
   trainTextSchema,
 } from '../../train-text-plan.ts';
@@ -96,11 +97,11 @@ function line({
 
 /** A model's vocabulary is fixed: data with other characters cannot be learned by it. */
 function explain(thrown: unknown, settings: TrainTextSettings): unknown {
-  if (!InkstoneError.is(thrown) || thrown.code !== 'character_unknown' || settings.from === undefined)
-    return thrown;
+  const from = startingModel(settings);
+  if (!InkstoneError.is(thrown) || thrown.code !== 'character_unknown' || from === undefined) return thrown;
   return new InkstoneError(
     'vocabulary_differs',
-    `the data do not fit the vocabulary of ${settings.from}: ${thrown.message}`,
+    `the data do not fit the vocabulary of ${from}: ${thrown.message}`,
     {
       kind: 'conflict',
       hint: 'leave --from out to start anew with the characters of this text, or go on from a model with byte-level tokens',
