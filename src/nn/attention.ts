@@ -102,6 +102,13 @@ export function additiveMask(mask: AttentionMask, time: Size): Tensor | undefine
   return seen === undefined ? undefined : where(seen, 0, HIDDEN);
 }
 
+/** The same for queries at `positions` `[T] i32` and `keys` places from 0 on: `[T, K]`. */
+export function windowMask(mask: AttentionMask, positions: Tensor, keys: Size): Tensor | undefined {
+  const query = reshape(positions, [positions.shape[0] as Size, 1]);
+  const seen = visible(mask, query, reshape(iota(keys), [1, keys]));
+  return seen === undefined ? undefined : where(seen, 0, HIDDEN);
+}
+
 /** The same for one query at `position` `[B] i32` and a cache whose first `position` places are filled: `[B, 1, 1, L]`. */
 export function cacheMask(mask: AttentionMask, position: Tensor, cache: Size): Tensor {
   const query = reshape(position, [position.shape[0] as Size, 1, 1, 1]);

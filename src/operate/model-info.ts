@@ -9,6 +9,8 @@ import { exists, facts, readText } from '../base/host.ts';
 import { isBert } from '../models/text/any.ts';
 import { ggufHead, ggufInfo } from '../models/text/gguf-info.ts';
 import { describeTextModel, type TextModelInfo } from '../models/text/load.ts';
+import { type OnnxFolder, onnxFolder } from '../models/text/onnx-info.ts';
+import { readTemplate } from '../models/text/template.ts';
 
 /** A model that another engine runs. */
 export interface OpenModelInfo {
@@ -82,7 +84,21 @@ export function refusePickle(place: string): void {
 export async function describeModel(place: string): Promise<AnyModelInfo> {
   if (isGguf(place)) return describeGguf(place);
   refusePickle(place);
-  return describeTextModel(place);
+  const onnx = await onnxFolder(place);
+  return onnx === undefined ? describeTextModel(place) : describeOnnx(place, onnx);
+}
+
+async function describeOnnx(folder: string, found: OnnxFolder): Promise<OpenModelInfo> {
+  const template = await readTemplate(folder);
+  const card = path.join(folder, 'README.md');
+  const { architecture, parameters, context, reads, modified } = found;
+  return {
+    ...{ engine: 'transformers.js', folder, family: 'text', architecture, parameters, context, reads },
+    created: Math.floor(modified / 1000),
+    chat: template !== undefined,
+    ...(template === undefined ? {} : { template }),
+    card: (await exists(card)) ? await readText(card) : '',
+  };
 }
 
 /** Heads of files that were read; a vocabulary of 150,000 words takes a while. */

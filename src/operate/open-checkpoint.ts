@@ -4,6 +4,7 @@ import { LogitsDecoder } from '../generate/index.ts';
 import { LlamaFile, type LlamaOptions } from './llama/engine.ts';
 import type { OpenModelInfo } from './model-info.ts';
 import { TextGenerator } from './text-generator.ts';
+import { OnnxModel } from './transformers/engine.ts';
 
 export type ClosingEmbedder = Omit<Embedder, 'embed'> & {
   embed(request: Parameters<Embedder['embed']>[0], signal?: AbortSignal): ReturnType<Embedder['embed']>;
@@ -22,6 +23,7 @@ export interface OpenCheckpoint {
 
 /** @throws InkstoneError `package_unavailable`, `model_invalid`, `model_memory` */
 export async function openCheckpoint(info: OpenModelInfo, options: LlamaOptions): Promise<OpenCheckpoint> {
+  if (info.engine === 'transformers.js') return openFolder(info, options);
   const file = await LlamaFile.open(info.folder, options);
   if (info.reads)
     return {
@@ -37,5 +39,26 @@ export async function openCheckpoint(info: OpenModelInfo, options: LlamaOptions)
     generator: new TextGenerator(file.tokenizer, decoder),
     embedder: () => file.embedder(),
     close: () => decoder.close(),
+  };
+}
+
+async function openFolder(info: OpenModelInfo, options: LlamaOptions): Promise<OpenCheckpoint> {
+  const { maxBatch, threads, packages } = options;
+  const model = await OnnxModel.open(info.folder, {
+    threads,
+    ...(maxBatch === undefined ? {} : { maxBatch }),
+    ...(packages === undefined ? {} : { packages }),
+  });
+  // The generator closes the model where there is one.
+  const embedder: ClosingEmbedder = {
+    embed: (request, signal) => model.embed(request, signal),
+    close: () => (info.reads ? model.close() : Promise.resolve()),
+  };
+  const decoder = info.reads ? undefined : new LogitsDecoder(model.engine());
+  return {
+    context: info.context,
+    generator: decoder === undefined ? undefined : new TextGenerator(model.tokenizer, decoder),
+    embedder: () => Promise.resolve(embedder),
+    close: () => decoder?.close() ?? model.close(),
   };
 }
