@@ -133,7 +133,7 @@ test('kill -9 and --resume: the same bytes; scored, evaluated, exported, gone on
   expect(graph.status).toBe(0);
   expect(
     (await runMain(['export', at('tuned'), '--format', 'gguf', '--out', at('t.gguf'), '--json'])).error.code,
-  ).toBe('model_writes_nothing');
+  ).toBe('format_unsupported');
 });
 
 test.each([
