@@ -2,7 +2,7 @@
  * The classifier that says whether a made picture is of the class that was asked for: three strided convolutions and one
  * layer, without pooling: another architecture than the feature network's. Knows no data.
  */
-import type { ParameterSpec } from '../../nn/parameters.ts';
+import { type ParameterSpec, parameterTypes } from '../../nn/parameters.ts';
 import type { LossProgram } from '../../nn/train-step.ts';
 import {
   crossEntropyRows,
@@ -59,9 +59,7 @@ export function judgeLoss(config: JudgeConfig, batch: number): LossProgram {
 }
 
 export function judgeEvaluate(config: JudgeConfig, batch: number): Program {
-  const parameters = Object.fromEntries(
-    judgeParameters(config).map(({ name, shape }) => [name, { dtype: 'f32' as const, shape }]),
-  );
+  const parameters = parameterTypes(judgeParameters(config));
   const inputs = {
     ...parameters,
     ...types(config, batch),
@@ -76,9 +74,7 @@ export function judgeEvaluate(config: JudgeConfig, batch: number): Program {
 
 /** `logits`; the batch is open. */
 export function judgeProgram(config: JudgeConfig): Program {
-  const parameters = Object.fromEntries(
-    judgeParameters(config).map(({ name, shape }) => [name, { dtype: 'f32' as const, shape }]),
-  );
+  const parameters = parameterTypes(judgeParameters(config));
   const { images } = types(config, 'batch');
   return trace('judge', { ...parameters, images: images as TensorType }, (x) => ({
     logits: judgeLogits(x, x.images as Tensor),

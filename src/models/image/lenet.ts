@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import type { ParameterSpec } from '../../nn/parameters.ts';
-import { kaiming } from '../../nn/parameters.ts';
+import { kaiming, parameterTypes } from '../../nn/parameters.ts';
 import {
   add,
   conv,
@@ -74,9 +74,7 @@ export function lenet(
 
 /** `images` `[batch, channels, size, size] f32` → `features`, `logits`; the batch is open. */
 export function lenetProgram(config: LenetConfig): Program {
-  const parameters = Object.fromEntries(
-    lenetParameters(config).map(({ name, shape }) => [name, { dtype: 'f32' as const, shape }]),
-  );
+  const parameters = parameterTypes(lenetParameters(config));
   const shape = ['batch', config.channels, config.size, config.size];
   return trace('lenet', { ...parameters, images: { dtype: 'f32', shape } }, (x) => ({
     ...lenet(x, x.images as Tensor),
