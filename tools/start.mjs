@@ -1,18 +1,13 @@
 /**
  * `npm start`: installs and builds what is missing or stale, then runs `inkstone serve` in this process with the
- * flags it was given (`npm start -- --port 5000`). Nothing to do costs a few milliseconds.
+ * flags it was given (`npm start -- --port 5000`). Nothing to do costs some tens of milliseconds.
  */
-import { setup } from './setup.mjs';
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 
-try {
-  await setup();
-  const { build } = await import('./build.mjs');
-  await build();
-  const { buildStudio } = await import('./studio.mjs');
-  await buildStudio();
-} catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-  process.exit(1);
-}
+const prepared = spawnSync(process.execPath, [fileURLToPath(new URL('prepare.mjs', import.meta.url))], {
+  stdio: ['ignore', 2, 2],
+});
+if (prepared.status !== 0) process.exit(prepared.status ?? 1);
 const { run } = await import('../dist/cli/main.js');
 await run(['serve', ...process.argv.slice(2)]);

@@ -13,6 +13,9 @@ import type { WeightFormat } from '../nn/quantise.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
 import { threadsFor } from './threads.ts';
 
+/** Parameters from which speed is worth memory: large pages, and garbage collected less often. */
+const LARGE = 8_000_000;
+
 export interface ChildReplicaOptions {
   folder: string;
   model: ModelDescription;
@@ -66,7 +69,9 @@ export class ChildReplica implements Replica {
     this.progress = 0;
     const child = forkEntry('operate/host-process', [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-      env: withLargePages() as NodeJS.ProcessEnv,
+      ...(this.model.parameters < LARGE
+        ? { execArgv: ['--max-semi-space-size=4'] }
+        : { env: withLargePages() as NodeJS.ProcessEnv }),
     });
     this.child = child;
     child.on('message', (message) => this.receive(message as FromHost));
