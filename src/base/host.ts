@@ -1,5 +1,5 @@
 /**
- * The only file that touches the process, the file system, the clock and the terminal. Everything else
+ * The only file, with its `machine.ts`, that touches the process, the file system, the clock and the terminal. Everything else
  * asks here, so that tests and later platforms have one place to stand. Knows nothing of what it carries;
  * file errors come out as InkstoneError (`file_missing`, `file_denied`, `disk_full`, …).
  */
@@ -18,6 +18,8 @@ import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { InkstoneError } from './errors.ts';
 import { fileError } from './file-error.ts';
+
+export * from './machine.ts';
 
 // Places
 
@@ -262,12 +264,6 @@ export async function copyFile(from: string, to: string): Promise<void> {
   await onFile(from, fs.promises.copyFile(from, to));
 }
 
-/** Bytes that this user may still write where `folder` is. */
-export async function freeSpace(folder: string): Promise<number> {
-  const { bavail, bsize } = await onFile(folder, fs.promises.statfs(folder));
-  return bavail * bsize;
-}
-
 /** Tells of changes below a path. Returns a function that stops it. */
 export function watch(file: string, changed: () => void): () => void {
   const watcher = fs.watch(file, { persistent: false }, () => changed());
@@ -457,43 +453,4 @@ export type WorkerHandle = Pick<Worker, 'on' | 'postMessage' | 'ref' | 'unref' |
 
 export function startWorker(file: string, options: WorkerOptions = {}): WorkerHandle {
   return new Worker(file, { execArgv: [], ...options });
-}
-
-// Machine
-
-export function cpuCount(): number {
-  return os.availableParallelism();
-}
-
-export interface Machine {
-  platform: string;
-  architecture: string;
-  cpu: string;
-  cores: number;
-  /** Bytes. */
-  memory: number;
-  node: string;
-}
-
-export function machine(): Machine {
-  return {
-    platform: process.platform,
-    architecture: process.arch,
-    cpu: os.cpus()[0]?.model.trim() ?? 'unknown',
-    cores: os.availableParallelism(),
-    memory: os.totalmem(),
-    node: process.version,
-  };
-}
-
-/** Bytes: `resident` of this process (and its peak), `heap` used, `free` and `total` of the machine. */
-export function memoryUse(): { resident: number; peak: number; heap: number; free: number; total: number } {
-  const { rss, heapUsed } = process.memoryUsage();
-  const peak = process.resourceUsage().maxRSS * 1024;
-  return { resident: rss, peak, heap: heapUsed, free: os.freemem(), total: os.totalmem() };
-}
-
-/** Seconds that this process has run. */
-export function uptime(): number {
-  return process.uptime();
 }

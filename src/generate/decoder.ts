@@ -84,6 +84,7 @@ export class Decoder {
   private readonly cache: Cache;
   private readonly prefixes: PrefixCache;
   private preempted = 0;
+  private promptTokens = 0;
   private arrivals = 0;
   /** Static batching: nobody joins any more. */
   private sealed = false;
@@ -121,6 +122,8 @@ export class Decoder {
         Object.values(this.model.parameters).reduce((total, { data }) => total + data.byteLength, 0),
       cacheBytes: this.cache.bytes + (this.reading?.cache.bytes ?? 0) + this.beams.bytes,
       prefixBytes: this.prefixes.held,
+      cacheLimit: this.options.cacheBytes,
+      promptTokens: this.promptTokens,
     };
   }
 
@@ -160,6 +163,7 @@ export class Decoder {
         reject,
       };
       if (request.maxTokens <= 0) return resolve({ reason: 'length', tokens: [] });
+      this.promptTokens += Math.min(request.tokens.length, this.model.context);
       this.waiting.push(sequence);
       this.loop ??= this.work().finally(() => {
         this.loop = undefined;

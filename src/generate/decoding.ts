@@ -83,4 +83,8 @@ export interface DecoderStatus {
   weightBytes: number;
   cacheBytes: number;
   prefixBytes: number;
+  /** What the keys and values of the batch may take. */
+  cacheLimit: number;
+  /** Tokens of all prompts so far; `prefixTokens` of them were known. */
+  promptTokens: number;
 }

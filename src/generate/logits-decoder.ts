@@ -5,12 +5,12 @@
  */
 import { InkstoneError } from '../base/errors.ts';
 import { adjusting, checkAdjustments } from './adjustments.ts';
-import type { DecodeRequest, DecodeResult, Decoder } from './decoder.ts';
+import type { DecodeRequest, DecodeResult, Decoder, DecoderStatus } from './decoder.ts';
 import { checkSampling, type LogitsProcessor, logprobsOf, Sampler } from './sampler.ts';
 
 /** What text is written with: our decoder, or another engine behind `LogitsDecoder`. */
 export type TokenDecoder = Pick<Decoder, 'submit' | 'close'> & {
-  status(): { running: number; waiting: number };
+  status(): { running: number; waiting: number } & Partial<DecoderStatus>;
 };
 
 /** One place for a sequence in an engine. */

@@ -6,7 +6,13 @@ import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
 import type { PictureFile, PictureRequest } from '../base/contracts/pictures.ts';
-import type { ModelDescription, Replica, ReplicaState, ReplicaStatus } from '../base/contracts/replica.ts';
+import type {
+  DecodingStatus,
+  ModelDescription,
+  Replica,
+  ReplicaState,
+  ReplicaStatus,
+} from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
 import { type ChildProcess, forkEntry, monotonic, withLargePages } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
@@ -50,6 +56,8 @@ export class ChildReplica implements Replica {
   private state: ReplicaState = 'starting';
   private progress = 0;
   private memory: number | undefined;
+  private decoding: DecodingStatus | undefined;
+  private restarts = 0;
   private failure: InkstoneError | undefined;
   private readonly calls = new Map<number, Call>();
   private nextCall = 1;
@@ -110,6 +118,7 @@ export class ChildReplica implements Replica {
         break;
       case 'alive':
         this.memory = message.memory;
+        this.decoding = message.decoding;
         break;
       case 'event':
         this.calls.get(message.call)?.event(message.event);
@@ -175,7 +184,9 @@ export class ChildReplica implements Replica {
     this.state = 'starting';
     setTimeout(
       () => {
-        if (this.state === 'starting') this.start();
+        if (this.state !== 'starting') return;
+        this.restarts++;
+        this.start();
       },
       100 * 2 ** (this.crashes - 1),
     ).unref();
@@ -188,6 +199,8 @@ export class ChildReplica implements Replica {
       running: this.calls.size,
       waiting: 0,
       ...(this.memory === undefined ? {} : { memory: this.memory }),
+      restarts: this.restarts,
+      ...(this.decoding === undefined ? {} : { decoding: this.decoding }),
       ...(this.failure === undefined
         ? {}
         : { error: { code: this.failure.code, message: this.failure.message } }),

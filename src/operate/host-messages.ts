@@ -3,7 +3,7 @@ import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
 import type { PictureFile, PictureRequest } from '../base/contracts/pictures.ts';
-import type { ModelDescription } from '../base/contracts/replica.ts';
+import type { DecodingStatus, ModelDescription } from '../base/contracts/replica.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 
 export interface SentError {
@@ -45,4 +45,4 @@ export type FromHost =
   | { type: 'embedded'; call: number; embeddings: TextEmbedding[] }
   | { type: 'pictured'; call: number; files: PictureFile[] }
   | { type: 'error'; call: number; error: SentError }
-  | { type: 'alive'; memory: number };
+  | { type: 'alive'; memory: number; decoding?: DecodingStatus };

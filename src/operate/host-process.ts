@@ -16,6 +16,7 @@ import { describePictures, LocalPictures } from './picture-source.ts';
 import { TextEmbedder } from './text-embedder.ts';
 import { TextGenerator } from './text-generator.ts';
 import { TextInspector } from './text-inspector.ts';
+import { decodingStatus, traced } from './watch/in-host.ts';
 
 const channel = parentChannel();
 const send = (message: FromHost): void => channel?.send(message);
@@ -132,7 +133,8 @@ async function work(call: number, run: (signal: AbortSignal) => Promise<FromHost
 
 const generate = ({ call, request }: Extract<ToHost, { type: 'generate' }>): Promise<void> =>
   work(call, async (signal) => {
-    for await (const event of writer().generate(request, signal)) send({ type: 'event', call, event });
+    for await (const event of traced(request, writer().generate(request, signal)))
+      send({ type: 'event', call, event });
     return { type: 'done', call };
   });
 
@@ -199,4 +201,7 @@ channel?.onMessage((raw) => {
   }
 });
 channel?.onClose(() => exit(0));
-setInterval(() => send({ type: 'alive', memory: memoryUse().resident }), 2000).unref();
+setInterval(() => {
+  const decoding = decodingStatus(generator?.status());
+  send({ type: 'alive', memory: memoryUse().resident, ...(decoding === undefined ? {} : { decoding }) });
+}, 2000).unref();

@@ -1,6 +1,6 @@
 /** The replicas of this server: one a model, started when first asked for, the least used put down when there are too many. */
 import path from 'node:path';
-import type { Replica } from '../base/contracts/replica.ts';
+import type { Replica, ReplicaStatus } from '../base/contracts/replica.ts';
 import { facts, monotonic } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import { ChildReplica } from './child-replica.ts';
@@ -113,6 +113,11 @@ export class ReplicaPool {
       if (state === 'starting') return { id, state, progress };
     }
     return undefined;
+  }
+
+  /** All that are held, by model. */
+  statuses(): [string, ReplicaStatus][] {
+    return [...this.loaded].map(([id, { replica }]) => [id, replica.status()]);
   }
 
   memory(): number {

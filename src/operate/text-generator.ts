@@ -69,7 +69,7 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
     return new TextGenerator(tokenizer, await createDecoder(model, options));
   }
 
-  status(): { running: number; waiting: number } {
+  status(): ReturnType<TokenDecoder['status']> {
     return this.decoder.status();
   }
 

@@ -36,6 +36,7 @@ export async function answer(
   { body, choices, shape, param, tooling, of = body.n ?? 1 }: AnswerCall,
 ): Promise<unknown> {
   const signal = hangUp(reply);
+  if (request.meter !== undefined) request.meter.each = of;
   const opened = await openGeneration(
     services,
     { id: request.id, model: body.model, key: request.keyId, choices, param },

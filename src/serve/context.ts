@@ -4,6 +4,7 @@ import type { Store } from '../base/contracts/store.ts';
 import type { ReplicaPool } from '../operate/pool.ts';
 import type { ModelRegistry } from '../operate/registry.ts';
 import type { Trainings } from '../operate/trainings.ts';
+import type { Watch } from '../operate/watch/watch.ts';
 import type { GenerationServices } from './generation.ts';
 import type { Keys } from './keys.ts';
 
@@ -15,6 +16,7 @@ export interface ServerContext {
   trainings: Trainings;
   keys: Keys;
   generation: GenerationServices;
+  watch: Watch;
   /** Set once the server stops taking work. */
   draining: boolean;
   /** All there are, as they were added. */

@@ -25,6 +25,8 @@ export function addEmbeddings(app: FastifyInstance, { generation }: ServerContex
     try {
       const embeddings = await embed(generation, opened, texts, signal);
       const total = embeddings.reduce((sum, { tokens }) => sum + tokens, 0);
+      request.meter?.prompt(0, total);
+      request.meter?.end('stop', 0);
       return {
         object: 'list',
         data: embeddings.map(({ vector }, index) => {

@@ -11,6 +11,7 @@ import type { Guard, GuardContext } from '../base/contracts/guard.ts';
 import type { RequestQueue } from '../base/contracts/queue.ts';
 import type { Replica } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
+import type { RequestMeter } from '../operate/watch/request-meter.ts';
 
 export interface GenerationServices {
   queue: RequestQueue;
@@ -21,6 +22,8 @@ export interface GenerationServices {
   loadWait: number;
   /** Tokens of an answer where the request does not say. */
   defaultMaxTokens: number;
+  /** What is counted of a request, by its id. */
+  meter?(id: string): RequestMeter | undefined;
 }
 
 export interface Choice {
@@ -64,7 +67,7 @@ export async function openGeneration(
     for (const choice of request.choices)
       checked.push(await admit(services.guard, replica, choice, context, request.param));
     const events = merge(
-      checked.map((choice) => guarded(services.guard, replica, request.id, choice, context, signal)),
+      checked.map((choice) => guarded(services, replica, request.id, choice, context, signal)),
     );
     return { events, close: release };
   } catch (thrown) {
@@ -114,6 +117,7 @@ export async function openReplica(
   },
   signal: AbortSignal,
 ): Promise<OpenedReplica> {
+  const meter = services.meter?.(request.id);
   const ticket = services.queue.enter({
     id: request.id,
     signal,
@@ -123,9 +127,11 @@ export async function openReplica(
     // Asked for twice: what cannot be served is refused before the wait, and a replica may be replaced during it.
     const first = await services.replica(request.model);
     if (request.gives !== undefined) requireGives(first, request.gives);
+    meter?.enter(request.model);
     await ticket.turn();
     const replica = await services.replica(request.model);
     await loaded(replica, services.loadWait, signal);
+    meter?.begin();
     const context: GuardContext = {
       requestId: request.id,
       model: request.model,
@@ -194,7 +200,7 @@ async function admit(
 }
 
 async function* guarded(
-  guard: Guard,
+  { guard, meter: meterOf }: GenerationServices,
   source: Generator<TextRequest, TextEvent> & Pick<Replica, 'inspect'>,
   id: string,
   choice: Choice,
@@ -202,6 +208,7 @@ async function* guarded(
   signal: AbortSignal,
 ): AsyncGenerator<ChoiceEvent> {
   const { index } = choice;
+  const meter = meterOf?.(id);
   let promptTokens = 0;
   let soFar = '';
   let completionTokens = 0;
@@ -215,12 +222,17 @@ async function* guarded(
       prompt: choice.prompt,
       sampling: choice.sampling,
       ...(context.key === undefined ? {} : { tenant: context.key }),
+      ...(meter?.traceparent === undefined ? {} : { trace: meter.traceparent }),
     },
     signal,
   )) {
-    if (event.type === 'start') promptTokens = event.promptTokens;
-    else if (event.type === 'end') {
+    if (event.type === 'start') {
+      promptTokens = event.promptTokens;
+      meter?.prompt(index, promptTokens);
+    } else if (event.type === 'end') {
       const { reason, others = [] } = event;
+      const all = others.reduce((sum, other) => sum + other.completionTokens, event.completionTokens);
+      meter?.end(reason, all);
       yield { index, type: 'end', reason, completionTokens: event.completionTokens, promptTokens };
       // Further texts of a beam search are answers of their own.
       for (const [i, { text, tokens, ...end }] of others.entries()) {
@@ -234,9 +246,12 @@ async function* guarded(
         }
       }
     } else {
-      completionTokens += Math.max(1, event.tokens.length);
+      const count = Math.max(1, event.tokens.length);
+      completionTokens += count;
+      meter?.piece(index, count);
       const verdict = await guard.output(soFar, event.text, context);
       if (verdict.action === 'block') {
+        meter?.end('content_filter', completionTokens);
         yield { index, type: 'end', reason: 'content_filter', completionTokens, promptTokens };
         return;
       }

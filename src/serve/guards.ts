@@ -16,7 +16,9 @@ export interface GuardOptions {
 /** By the route that answers, not by the address: a route has many spellings (`/%761/models`). */
 function isPublic(request: FastifyRequest): boolean {
   const route = request.routeOptions.url;
-  return route === undefined || !(route.startsWith('/v1/') || route.startsWith('/api/'));
+  return (
+    route === undefined || !(route.startsWith('/v1/') || route.startsWith('/api/') || route === '/metrics')
+  );
 }
 
 export function addGuards(app: FastifyInstance, options: GuardOptions): void {

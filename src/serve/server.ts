@@ -9,6 +9,7 @@ import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
 import { ModelRegistry } from '../operate/registry.ts';
 import { MemoryQueue } from '../operate/request-queue.ts';
 import { Trainings } from '../operate/trainings.ts';
+import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
 import { openFileStore } from '../store/index.ts';
 import { chatCompletions } from './chat.ts';
@@ -30,6 +31,7 @@ import { addStudioRoutes } from './studio-routes.ts';
 import { keepResults } from './tuning-results.ts';
 import { addUploads } from './uploads.ts';
 import { addVotes } from './vote-routes.ts';
+import { addMeters, addWatching } from './watching.ts';
 
 export interface ServerOptions {
   host?: string;
@@ -56,6 +58,10 @@ export interface ServerOptions {
   startReplica?: StartReplica;
   registry?: ModelRegistry;
   log?(message: string, details: Record<string, unknown>): void;
+  /** Told of every request when it is over: its id, route, status, times and tokens. */
+  logRequest?(message: string, facts: Record<string, unknown>): void;
+  /** Puts what was asked into that. */
+  logPrompts?: boolean;
 }
 
 export interface RunningServer {
@@ -112,6 +118,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       await keepResults({ home, store, trainings }, row);
     },
   });
+  const watch = new Watch({
+    sources: { home, version: await codeVersion(), replicas: () => pool.statuses() },
+  });
   const context: ServerContext = {
     home,
     store,
@@ -130,7 +139,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       replica: (id) => pool.get(id),
       loadWait: options.loadWait ?? 5,
       defaultMaxTokens: 256,
+      meter: (id) => watch.meter(id),
     },
+    watch,
   };
   const app = await buildApp(context, options, loopbackOnly);
   const address = await listen(app, host, options.port ?? 4747);
@@ -157,6 +168,7 @@ async function buildApp(
   });
   app.setErrorHandler((thrown, request, reply) => {
     const { status, body, headers } = answerOf(thrown);
+    request.failure = body.error.code ?? undefined;
     if (status >= 500 && !InkstoneError.is(thrown))
       options.log?.('request failed', { request: request.id, error: (thrown as Error).stack });
     return reply.code(status).headers(headers).send(body);
@@ -179,7 +191,9 @@ async function buildApp(
       });
     }
   });
+  addWatching(app, { watch: context.watch, log: options.logRequest, logPrompts: options.logPrompts });
   addGuards(app, { keys: context.keys, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly });
+  addMeters(app, context.watch);
   addModelRoutes(app, context);
   app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
@@ -226,5 +240,6 @@ async function close(app: FastifyInstance, context: ServerContext): Promise<void
   clearTimeout(grace);
   await context.trainings.close();
   await context.pool.drain();
+  await context.watch.close();
   await context.store.close();
 }

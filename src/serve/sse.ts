@@ -59,7 +59,9 @@ export class EventStream {
 
   /** After the first byte an error is an event; the stream ends behind it. */
   async fail(thrown: unknown): Promise<void> {
-    await this.send(answerOf(thrown).body);
+    const { body } = answerOf(thrown);
+    this.reply.request.failure = body.error.code ?? undefined;
+    await this.send(body);
     this.end();
   }
 

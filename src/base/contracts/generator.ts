@@ -65,6 +65,8 @@ export interface TextRequest {
   prompt: string;
   /** Whose it is: beginnings of prompts that are kept are found again only by the same tenant. */
   tenant?: string;
+  /** The W3C `traceparent` that the work belongs to. */
+  trace?: string;
   sampling: SamplingSettings;
 }
 

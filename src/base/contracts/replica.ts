@@ -9,6 +9,17 @@ import type { PictureSource } from './pictures.ts';
 
 export type ReplicaState = 'starting' | 'ready' | 'draining' | 'stopped' | 'failed';
 
+/** How a text model's memory for keys and values is used; totals count from the start of its process. */
+export interface DecodingStatus {
+  /** 0 to 1. */
+  cacheUsed: number;
+  /** Prompt tokens, and those of them that did not have to be read. */
+  promptTokens: number;
+  prefixTokens: number;
+  /** Sequences that stepped back for want of memory. */
+  preempted: number;
+}
+
 export interface ReplicaStatus {
   state: ReplicaState;
   /** 0 to 1 while starting. */
@@ -17,6 +28,9 @@ export interface ReplicaStatus {
   waiting: number;
   /** Resident memory in bytes, when known. */
   memory?: number;
+  /** Times that its process was started again. */
+  restarts?: number;
+  decoding?: DecodingStatus;
   /** Why it failed. */
   error?: { code: string; message: string };
 }

@@ -30,6 +30,8 @@ const schema = z.object({
     .min(1024)
     .default(4 * 2 ** 20)
     .describe('Largest JSON body in bytes'),
+  logRequests: z.boolean().default(true).describe('Writes a line for each request, without what was asked'),
+  logPrompts: z.boolean().default(false).describe('Puts what was asked into these lines'),
   allowOrigin: z
     .array(z.string())
     .default([])
@@ -45,13 +47,14 @@ export default command({
   endsBySignal: true,
   examples: ['serve', 'serve --port 8080 --model my-model', 'serve --host 0.0.0.0'],
   async run(settings, context) {
-    const { allowOrigin, home, model, ...rest } = settings;
+    const { allowOrigin, home, model, logRequests, ...rest } = settings;
     const server = await startServer({
       ...rest,
       home: home ?? homeFolder(),
       allowedOrigins: allowOrigin,
       ...(model === undefined ? {} : { model }),
       log: (message, details) => context.log.warn(message, details),
+      ...(logRequests ? { logRequest: (message, facts) => context.log.info(message, facts) } : {}),
     });
     const first = model ?? (await server.context.registry.list())[0]?.id;
     // A program that started the server reads the address from this line; the last line tells of the end.

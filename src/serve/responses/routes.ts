@@ -168,7 +168,9 @@ export function addResponses(app: FastifyInstance, context: ServerContext): void
       return reply;
     } catch (thrown) {
       if (out === undefined) throw thrown;
-      await writer.fail(answerOf(thrown).body.error);
+      const { error } = answerOf(thrown).body;
+      request.failure = error.code ?? undefined;
+      await writer.fail(error);
       out.end();
       return reply;
     } finally {
