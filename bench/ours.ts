@@ -4,7 +4,7 @@
  */
 import { InkstoneError, invariant } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
-import { type HostTensor, type HostTensors, sizeOf, tensor, viewOf } from '../src/base/tensor.ts';
+import { type HostTensor, tensor, viewOf } from '../src/base/tensor.ts';
 import { trainBpe, WordCounter } from '../src/data/tokenizer/bpe-train.ts';
 import { readTokenizer } from '../src/data/tokenizer/read.ts';
 import { createDecoder } from '../src/generate/index.ts';
@@ -14,38 +14,9 @@ import { withWeights } from '../src/nn/quantise.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import { matmul, sum, trace } from '../src/program/index.ts';
 import { type Backend, createBackend } from '../src/runtime/index.ts';
-import type { Call, Description, RunAnswer, TensorList, Work } from './protocol.ts';
-
-interface Prepared {
-  run(count: number): Promise<RunAnswer>;
-  free(): Promise<void>;
-}
-
-type WorkOf<W extends Work['work']> = Extract<Work, { work: W }>;
-
-async function timed(count: number, one: () => Promise<number | undefined>): Promise<RunAnswer> {
-  const seconds: number[] = [];
-  const losses: number[] = [];
-  for (let i = 0; i < count; i++) {
-    const start = host.monotonic();
-    const loss = await one();
-    seconds.push((host.monotonic() - start) / 1000);
-    if (loss !== undefined) losses.push(loss);
-  }
-  return losses.length === 0 ? { seconds } : { seconds, losses };
-}
-
-export async function readTensors({ file, tensors }: TensorList): Promise<HostTensors> {
-  const flat = viewOf('f32', await host.readBytes(file));
-  let at = 0;
-  return Object.fromEntries(
-    tensors.map(({ name, shape }) => {
-      const size = sizeOf(shape);
-      at += size;
-      return [name, tensor('f32', shape, flat.slice(at - size, at))];
-    }),
-  );
-}
+import { makingPictures, trainingPictures } from './ours-images.ts';
+import { type Prepared, readTensors, timed, type WorkOf } from './ours-parts.ts';
+import type { Call, Description, Work } from './protocol.ts';
 
 async function training(backend: Backend, work: WorkOf<'train-text'>): Promise<Prepared> {
   const { batch, time, optimiser } = work;
@@ -255,6 +226,10 @@ async function prepare(backend: Backend, work: Work, threads: number): Promise<P
       return serving(threads, work);
     case 'tokenizer':
       return tokenizing(work);
+    case 'train-image':
+      return trainingPictures(backend, work);
+    case 'generate-image':
+      return makingPictures(threads, work);
   }
 }
 

@@ -29,7 +29,57 @@ export interface OptimiserSettings {
   clip?: number;
 }
 
+/** What each step brings, one step after another; all tensors have four bytes an element. */
+export interface StepInputs {
+  file: string;
+  count: number;
+  tensors: readonly { name: string; dtype: 'f32' | 'i32'; shape: readonly number[] }[];
+}
+
+/** How networks of pictures train: a pair against each other, or one alone. Weights of penalties at every step; 0 for none. */
+export type PictureSettings =
+  | {
+      generatorRate: number;
+      criticRate: number;
+      optimiser: { beta1: number; beta2: number; epsilon: number };
+      r1: number;
+      pathLength: number;
+      averageHalfLife: number;
+    }
+  | {
+      learningRate: number;
+      optimiser: { beta1: number; beta2: number; epsilon: number };
+      clip: number;
+      /** Decay of the parameter average. */
+      ema: number;
+    };
+
 export type Work =
+  | {
+      /** A whole step; a pair gives two losses a step, the critic's and the generator's. */
+      work: 'train-image';
+      model: Record<string, unknown>;
+      batch: number;
+      parameters: TensorList;
+      inputs: StepInputs;
+      settings: PictureSettings;
+    }
+  | {
+      /** One run makes one batch of pictures, to bytes; `tokens` of the answer are the first picture's. */
+      work: 'generate-image';
+      model: Record<string, unknown>;
+      batch: number;
+      parameters: TensorList;
+      inputs: StepInputs;
+      /** Of a denoiser: guidance, and the times with their shares of signal and noise. */
+      sampling?: {
+        steps: number;
+        guidance: number;
+        times: readonly number[];
+        signal: readonly number[];
+        noise: readonly number[];
+      };
+    }
   | {
       work: 'train-text';
       model: ModelShape;

@@ -17,6 +17,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from torch_images import PictureMaking, PictureTraining
+
 
 class Attention(nn.Module):
     def __init__(self, width, heads, bias):
@@ -229,7 +231,14 @@ class Bandwidth:
         return {'seconds': seconds}
 
 
-WORK = {'train-text': Training, 'decode': Decoding, 'gemm': Product, 'bandwidth': Bandwidth}
+WORK = {
+    'train-text': Training,
+    'decode': Decoding,
+    'gemm': Product,
+    'bandwidth': Bandwidth,
+    'train-image': PictureTraining,
+    'generate-image': PictureMaking,
+}
 
 
 def prepare(call):

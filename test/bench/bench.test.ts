@@ -9,7 +9,7 @@ import { decodingStepBytes, productFlops, trainingStepFlops } from '../../bench/
 import { benchGemm } from '../../bench/gemm.ts';
 import { interleave, share, spread } from '../../bench/interleave.ts';
 import { corpus, OPTIMISER, SHAPES, writeBatches, writeParameters } from '../../bench/material.ts';
-import { readTensors } from '../../bench/ours.ts';
+import { readTensors } from '../../bench/ours-parts.ts';
 import { openPeers, startNode } from '../../bench/peers.ts';
 import { show } from '../../bench/report.ts';
 import { benchTrainText, compareLosses, TOLERANCE } from '../../bench/train-text.ts';

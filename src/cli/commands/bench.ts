@@ -10,9 +10,23 @@ import { command } from '../command.ts';
 
 const PEERS = ['pytorch', 'pytorch-compile', 'tfjs', 'jax-js', 'llama.cpp', 'tokenizers'] as const;
 
+const PICTURES = [
+  ...([
+    'mnist-cgan',
+    'mnist-cgan-penalised',
+    'stylegan2-32',
+    'stylegan2-32-penalised',
+    'mnist-ddpm',
+  ] as const),
+  ...(['tiny-gan', 'tiny-stylegan2', 'tiny-ddpm'] as const),
+] as const;
+
 const schema = z.object({
   benchmark: z
-    .enum(['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'])
+    .enum([
+      ...['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'],
+      ...['train-image', 'generate-image'],
+    ] as const)
     .describe('what to measure'),
   data: z
     .string()
@@ -23,6 +37,11 @@ const schema = z.object({
     .array(z.enum(['nanogpt-cpu', 'nanogpt-10m', 'tiny']))
     .optional()
     .describe('only these models; default: nanogpt-cpu and nanogpt-10m (decode: nanogpt-10m)')
+    .meta({ environment: false }),
+  network: z
+    .array(z.enum(PICTURES))
+    .optional()
+    .describe('only these networks of pictures; default: all but the tiny ones')
     .meta({ environment: false }),
   peers: z
     .array(z.enum([...PEERS, 'none']))
@@ -83,6 +102,8 @@ const FUNCTIONS = {
   bert: 'benchBert',
   'serve-text': 'benchServeText',
   tokenizer: 'benchTokenizer',
+  'train-image': 'benchTrainImage',
+  'generate-image': 'benchGenerateImage',
 } as const;
 
 export const bench = command({
@@ -103,6 +124,7 @@ export const bench = command({
       install: !noInstall,
       installPython: installPeers,
       shapes: settings.shape ?? (benchmark === 'decode' ? ['nanogpt-10m'] : ['nanogpt-cpu', 'nanogpt-10m']),
+      ...(settings.network === undefined ? {} : { networks: settings.network }),
       peers: settings.peers.filter((id) => id !== 'none'),
       show: (text: string) => progress.show(text),
       note: (text: string) => progress.note(text),
