@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { now } from '../base/host.ts';
 import { type Answer, type AnswerEvent, addTo, answerParts } from './answer-parts.ts';
-import { type Choice, type GenerationServices, openGeneration } from './generation.ts';
+import { type GenerationServices, type MakeChoices, openGeneration } from './generation.ts';
 import type { ChatBody, CompletionBody } from './schemas.ts';
 import type { Shape } from './shapes.ts';
 import { EventStream, hangUp } from './sse.ts';
@@ -10,8 +10,10 @@ import type { Tooling } from './tools.ts';
 
 export interface AnswerCall {
   body: CompletionBody | ChatBody;
-  choices: readonly Choice[];
+  choices: MakeChoices;
   shape: Shape;
+  /** Most tokens of one answer. */
+  limit: number;
   /** The parameter that holds the prompt. */
   param: string;
   tooling?: Tooling | undefined;
@@ -33,15 +35,21 @@ export async function answer(
   services: GenerationServices,
   request: FastifyRequest,
   reply: FastifyReply,
-  { body, choices, shape, param, tooling, of = body.n ?? 1 }: AnswerCall,
+  { body, choices: make, shape, limit, param, tooling, of = body.n ?? 1 }: AnswerCall,
 ): Promise<unknown> {
   const signal = hangUp(reply);
   if (request.meter !== undefined) request.meter.each = of;
   const opened = await openGeneration(
     services,
-    { id: request.id, model: body.model, key: request.keyId, choices, param },
+    {
+      ...{ id: request.id, model: body.model, key: request.keyId, choices: make, param },
+      // A first guess, so that nothing has to be read before there is a place: four bytes a token.
+      cost: { prompt: Math.ceil(Number(request.headers['content-length'] ?? 4) / 4), answer: limit * of },
+      batch: body.service_tier === 'flex',
+    },
     signal,
   );
+  const { choices } = opened;
   try {
     const out: Out = {
       events: answerParts(opened.events, tooling),

@@ -5,7 +5,7 @@ import { answer } from './answers.ts';
 import { promptOf } from './chat-prompt.ts';
 import { turnsOfMessages } from './conversation.ts';
 import { parse } from './errors.ts';
-import { type GenerationServices, requireGives } from './generation.ts';
+import type { GenerationServices } from './generation.ts';
 import { choicesOf, inConversation, samplingOf } from './sampling.ts';
 import { chatBody } from './schemas.ts';
 import { chatShape } from './shapes.ts';
@@ -30,21 +30,26 @@ export async function chatCompletions(
     body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     services,
   );
-  // Before anything else, so that a model that is not there is named first.
-  const replica = await services.replica(body.model);
-  requireGives(replica, 'text');
   const tooling = toolingOf(
     (body.tools ?? []).map(({ function: given }) => givenTool(given)),
     chatChoice(body.tool_choice),
     body.parallel_tool_calls ?? true,
   );
-  const prompt = await promptOf(replica.model, turnsOfMessages(body.messages), tooling);
   refuse(
     (body.best_of ?? 1) > (body.n ?? 1) && settings.beams === undefined,
     'best_of',
     ' without a beam search',
   );
-  const choices = choicesOf([prompt.text], inConversation(settings, prompt, tooling), body.n ?? 1);
-  const shape = chatShape(body.logprobs === true, tooling !== undefined);
-  return answer(services, request, reply, { body, choices, shape, param: 'messages', tooling });
+  return answer(services, request, reply, {
+    body,
+    // The template is rendered in the request's place in the queue, never before it has one.
+    choices: async ({ model }) => {
+      const prompt = await promptOf(model, turnsOfMessages(body.messages), tooling);
+      return choicesOf([prompt.text], inConversation(settings, prompt, tooling), body.n ?? 1);
+    },
+    shape: chatShape(body.logprobs === true, tooling !== undefined),
+    limit: settings.maxTokens,
+    param: 'messages',
+    tooling,
+  });
 }

@@ -31,8 +31,10 @@ export async function completions(
   // What is compared has to be known.
   if (of > n) settings.logprobs ??= 0;
   const choices = choicesOf(prompts, settings, of).map((choice) => ({ ...choice, echo }));
-  const shape = completionShape(wanted);
-  return answer(services, request, reply, { body, choices, shape, param: 'prompt', of });
+  return answer(services, request, reply, {
+    ...{ body, choices: async () => choices, shape: completionShape(wanted), limit: settings.maxTokens },
+    ...{ param: 'prompt', of },
+  });
 }
 
 /** OpenAI's legacy form: ids of its own tokenizers, which say nothing to another model. */

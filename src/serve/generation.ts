@@ -8,7 +8,7 @@ import type {
   TextToken,
 } from '../base/contracts/generator.ts';
 import type { Guard, GuardContext } from '../base/contracts/guard.ts';
-import type { RequestQueue } from '../base/contracts/queue.ts';
+import type { RequestQueue, Ticket, TokenCost } from '../base/contracts/queue.ts';
 import type { Replica } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
 import type { RequestMeter } from '../operate/watch/request-meter.ts';
@@ -38,8 +38,12 @@ export type ChoiceEvent =
   | { index: number; type: 'delta'; text: string; tokens: readonly TextToken[] }
   | { index: number; type: 'end'; reason: FinishReason; completionTokens: number; promptTokens: number };
 
+/** Answers that are drawn once the model is known; by then the request has its place. */
+export type MakeChoices = (replica: Replica) => Promise<readonly Choice[]>;
+
 export interface Opened {
   events: AsyncIterable<ChoiceEvent>;
+  choices: readonly Choice[];
   /** Always called, also after errors. */
   close(): void;
 }
@@ -55,30 +59,75 @@ export async function openGeneration(
     id: string;
     model: string;
     key: string | undefined;
-    choices: readonly Choice[];
+    choices: MakeChoices;
     /** The parameter that holds the prompt. */
     param: string;
+    /** As far as the request says: tokens of the prompt, most of the answers. */
+    cost?: Partial<TokenCost>;
+    /** Runs where nobody waits for an answer. */
+    batch?: boolean;
   },
   signal: AbortSignal,
 ): Promise<Opened> {
-  const { replica, context, release } = await openReplica(services, { ...request, gives: 'text' }, signal);
+  let choices: readonly Choice[] = [];
+  const { replica, context, ticket, release } = await openReplica(
+    services,
+    {
+      ...request,
+      gives: 'text',
+      prepare: async (found) => {
+        choices = await request.choices(found);
+      },
+    },
+    signal,
+  );
   try {
     const checked: Choice[] = [];
-    for (const choice of request.choices)
-      checked.push(await admit(services.guard, replica, choice, context, request.param));
+    let prompt = 0;
+    for (const choice of choices) {
+      const admitted = await admit(services.guard, replica, choice, context, request.param);
+      checked.push(admitted.choice);
+      prompt += admitted.tokens;
+    }
+    ticket.expect({
+      prompt,
+      answer: checked.reduce(
+        (sum, { sampling }) => sum + sampling.maxTokens * (sampling.beams?.width ?? 1),
+        0,
+      ),
+    });
     const events = merge(
       checked.map((choice) => guarded(services, replica, request.id, choice, context, signal)),
     );
-    return { events, close: release };
+    return { events: metered(events, ticket, prompt), choices: checked, close: release };
   } catch (thrown) {
     release();
     throw thrown;
   }
 }
 
+/** Tells the queue what a request costs while it runs. */
+async function* metered(
+  events: AsyncIterable<ChoiceEvent>,
+  ticket: Ticket,
+  prompt: number,
+): AsyncGenerator<ChoiceEvent> {
+  const made = new Map<number, number>();
+  let answer = 0;
+  for await (const event of events) {
+    const before = made.get(event.index) ?? 0;
+    const after = event.type === 'end' ? event.completionTokens : before + Math.max(1, event.tokens.length);
+    made.set(event.index, after);
+    answer += after - before;
+    ticket.spent({ prompt, answer });
+    yield event;
+  }
+}
+
 export interface OpenedReplica {
   replica: Replica;
   context: GuardContext;
+  ticket: Ticket;
   /** Gives the place in the queue back; always called, also after errors. */
   release(): void;
 }
@@ -114,6 +163,10 @@ export async function openReplica(
     key: string | undefined;
     /** Left out where any model will do. */
     gives?: keyof typeof GIVES;
+    cost?: Partial<TokenCost>;
+    batch?: boolean;
+    /** What is to be done before the turn comes, and can be refused. */
+    prepare?(replica: Replica): Promise<void>;
   },
   signal: AbortSignal,
 ): Promise<OpenedReplica> {
@@ -121,13 +174,17 @@ export async function openReplica(
   const ticket = services.queue.enter({
     id: request.id,
     signal,
+    model: request.model,
     ...(request.key === undefined ? {} : { key: request.key }),
+    ...(request.cost === undefined ? {} : { cost: request.cost }),
+    ...(request.batch === undefined ? {} : { batch: request.batch }),
   });
   try {
     // Asked for twice: what cannot be served is refused before the wait, and a replica may be replaced during it.
     const first = await services.replica(request.model);
     if (request.gives !== undefined) requireGives(first, request.gives);
     meter?.enter(request.model);
+    await request.prepare?.(first);
     await ticket.turn();
     const replica = await services.replica(request.model);
     await loaded(replica, services.loadWait, signal);
@@ -137,7 +194,7 @@ export async function openReplica(
       model: request.model,
       ...(request.key === undefined ? {} : { key: request.key }),
     };
-    return { replica, context, release: () => ticket.release() };
+    return { replica, context, ticket, release: () => ticket.release() };
   } catch (thrown) {
     ticket.release();
     throw thrown;
@@ -178,7 +235,7 @@ async function admit(
   choice: Choice,
   context: GuardContext,
   param: string,
-): Promise<Choice> {
+): Promise<{ choice: Choice; tokens: number }> {
   const verdict = await guard.input(choice.prompt, context);
   if (verdict.action === 'block')
     throw new InkstoneError('content_filter', verdict.reason, { kind: 'usage' });
@@ -196,7 +253,7 @@ async function admit(
       },
     );
   }
-  return { ...choice, prompt };
+  return { choice: { ...choice, prompt }, tokens };
 }
 
 async function* guarded(

@@ -7,7 +7,7 @@ import { codeVersion } from '../base/version.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
 import { ModelRegistry } from '../operate/registry.ts';
-import { MemoryQueue } from '../operate/request-queue.ts';
+import { Scheduler } from '../operate/scheduler/scheduler.ts';
 import { Trainings } from '../operate/trainings.ts';
 import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
@@ -41,6 +41,12 @@ export interface ServerOptions {
   /** Requests that run at once, and that may wait. */
   concurrency?: number;
   queue?: number;
+  /** Seconds within which a request's turn must come; default 300. */
+  maxWait?: number;
+  /** How much of the machine a key is due beside the others; default 1 each. */
+  weightOf?(key: string): number;
+  /** `first-come` is for comparisons: it serves in order of arrival, whoever asks. */
+  policy?: 'fair' | 'first-come';
   /** Bytes of a JSON body. */
   maxBody?: number;
   allowedOrigins?: readonly string[];
@@ -131,9 +137,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     draining: false,
     routes: [],
     generation: {
-      queue: new MemoryQueue({
+      queue: new Scheduler({
         concurrency: options.concurrency ?? CONCURRENCY,
         capacity: options.queue ?? 64,
+        deadline: 1000 * (options.maxWait ?? 300),
+        ...(options.policy === undefined ? {} : { policy: options.policy }),
+        ...(options.weightOf === undefined ? {} : { shares: { weight: options.weightOf } }),
       }),
       guard: passThrough,
       replica: (id) => pool.get(id),

@@ -25,7 +25,7 @@ const schema = z.object({
   benchmark: z
     .enum([
       ...['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'],
-      ...['train-image', 'generate-image'],
+      ...['train-image', 'generate-image', 'fairness'],
     ] as const)
     .describe('what to measure'),
   data: z
@@ -104,6 +104,7 @@ const FUNCTIONS = {
   tokenizer: 'benchTokenizer',
   'train-image': 'benchTrainImage',
   'generate-image': 'benchGenerateImage',
+  fairness: 'benchFairness',
 } as const;
 
 export const bench = command({

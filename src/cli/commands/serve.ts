@@ -24,7 +24,8 @@ const schema = z.object({
     .min(1)
     .default(1024)
     .describe('Memory for the keys and values of one model; sequences that do not fit wait'),
-  queue: z.int().min(0).default(64).describe('Requests that may wait; more are answered 429'),
+  queue: z.int().min(0).default(64).describe('Requests that may wait for a model; more are answered 429'),
+  maxWait: z.number().gt(0).default(300).describe('Seconds within which the turn of a request must come'),
   maxBody: z
     .int()
     .min(1024)

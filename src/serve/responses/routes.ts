@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { SamplingSettings, TextConstraint } from '../../base/contracts/generator.ts';
+import type { Replica } from '../../base/contracts/replica.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { now } from '../../base/host.ts';
 import { answerParts } from '../answer-parts.ts';
@@ -9,7 +10,7 @@ import { promptOf } from '../chat-prompt.ts';
 import type { ServerContext } from '../context.ts';
 import type { Turn } from '../conversation.ts';
 import { answerOf, parse } from '../errors.ts';
-import { type Choice, openGeneration, requireGives } from '../generation.ts';
+import { type Choice, openGeneration } from '../generation.ts';
 import { inConversation, seedOf } from '../sampling.ts';
 import { listQuery } from '../schemas.ts';
 import { EventStream, hangUp } from '../sse.ts';
@@ -88,14 +89,7 @@ export function addResponses(app: FastifyInstance, context: ServerContext): void
   void kept.prune().catch(() => undefined);
   type ById = { Params: { id: string } };
 
-  const choiceOf = async (
-    body: ResponsesBody,
-    items: readonly ResponseItem[],
-    before: readonly ResponseItem[],
-  ) => {
-    // Before anything else, so that a model that is not there is named first.
-    const replica = await generation.replica(body.model);
-    requireGives(replica, 'text');
+  const choiceOf = (body: ResponsesBody, items: readonly ResponseItem[], before: readonly ResponseItem[]) => {
     const logprobs =
       body.include?.includes('message.output_text.logprobs') === true || (body.top_logprobs ?? 0) > 0;
     const tooling = toolingOf(
@@ -107,7 +101,6 @@ export function addResponses(app: FastifyInstance, context: ServerContext): void
       ? [{ role: 'system', content: body.instructions as string }]
       : [];
     const turns = turnsOfItems([...before, ...items], (i) => `input.${i - before.length}`);
-    const prompt = await promptOf(replica.model, [...told, ...turns], tooling);
     const constraint = constraintOf(body);
     const settings: SamplingSettings = {
       maxTokens: body.max_output_tokens ?? generation.defaultMaxTokens,
@@ -119,12 +112,11 @@ export function addResponses(app: FastifyInstance, context: ServerContext): void
       ...(logprobs ? { logprobs: body.top_logprobs ?? 0 } : {}),
       ...(constraint === undefined ? {} : { constraint }),
     };
-    const choice: Choice = {
-      index: 0,
-      prompt: prompt.text,
-      sampling: inConversation(settings, prompt, tooling),
+    const choices = async ({ model }: Replica): Promise<Choice[]> => {
+      const prompt = await promptOf(model, [...told, ...turns], tooling);
+      return [{ index: 0, prompt: prompt.text, sampling: inConversation(settings, prompt, tooling) }];
     };
-    return { choice, tooling };
+    return { choices, tooling, limit: settings.maxTokens };
   };
 
   const create = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
@@ -137,11 +129,15 @@ export function addResponses(app: FastifyInstance, context: ServerContext): void
     );
     const previous = body.previous_response_id ?? undefined;
     const before = previous === undefined ? [] : await kept.history(previous, request.keyId);
-    const { choice, tooling } = await choiceOf(body, items, before);
+    const { choices, tooling, limit } = choiceOf(body, items, before);
     const signal = hangUp(reply);
     const opened = await openGeneration(
       generation,
-      { id: request.id, model: body.model, key: request.keyId, choices: [choice], param: 'input' },
+      {
+        ...{ id: request.id, model: body.model, key: request.keyId, choices, param: 'input' },
+        cost: { prompt: Math.ceil(Number(request.headers['content-length'] ?? 4) / 4), answer: limit },
+        batch: body.service_tier === 'flex',
+      },
       signal,
     );
     const out = body.stream === true ? new EventStream(reply, signal) : undefined;

@@ -1,8 +1,8 @@
 /** The queue: order, limits, cancelling, draining, and its books under random histories. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Ticket } from '../base/contracts/queue.ts';
-import { MemoryQueue } from './request-queue.ts';
+import type { Ticket } from '../../base/contracts/queue.ts';
+import { Scheduler } from './scheduler.ts';
 
 const settled = async (work: Promise<unknown>): Promise<boolean> => {
   let done = false;
@@ -16,7 +16,7 @@ const settled = async (work: Promise<unknown>): Promise<boolean> => {
 
 describe('the queue', () => {
   it('lets so many run, so many wait, and tells the rest when to come back', async () => {
-    const queue = new MemoryQueue({ concurrency: 1, capacity: 1 });
+    const queue = new Scheduler({ concurrency: 1, capacity: 1 });
     const first = queue.enter({ id: 'a' });
     const second = queue.enter({ id: 'b' });
     await first.turn();
@@ -37,7 +37,7 @@ describe('the queue', () => {
   });
 
   it('serves higher priorities first, equal ones in order', async () => {
-    const queue = new MemoryQueue({ concurrency: 1, capacity: 9 });
+    const queue = new Scheduler({ concurrency: 1, capacity: 9 });
     const running = queue.enter({ id: 'now' });
     const order: string[] = [];
     const tickets = [
@@ -59,7 +59,7 @@ describe('the queue', () => {
   });
 
   it('frees the place of who goes away while waiting, before and after asking for its turn', async () => {
-    const queue = new MemoryQueue({ concurrency: 1, capacity: 2 });
+    const queue = new Scheduler({ concurrency: 1, capacity: 2 });
     const running = queue.enter({ id: 'now' });
     const early = new AbortController();
     const late = new AbortController();
@@ -78,7 +78,7 @@ describe('the queue', () => {
   });
 
   it('drains: takes nothing new, ends when the last is released', async () => {
-    const queue = new MemoryQueue({ concurrency: 1, capacity: 2 });
+    const queue = new Scheduler({ concurrency: 1, capacity: 2 });
     const running = queue.enter({ id: 'a' });
     const waiting = queue.enter({ id: 'b' });
     const drained = queue.drain();
@@ -88,7 +88,7 @@ describe('the queue', () => {
     expect(await settled(drained)).toBe(false);
     waiting.release();
     await drained;
-    await new MemoryQueue({ concurrency: 1, capacity: 0 }).drain();
+    await new Scheduler({ concurrency: 1, capacity: 0 }).drain();
   });
 
   it('never runs more than it may, loses nobody, and ends empty', async () => {
@@ -103,7 +103,7 @@ describe('the queue', () => {
         fc.integer({ min: 1, max: 3 }),
         fc.nat(4),
         async (acts, concurrency, capacity) => {
-          const queue = new MemoryQueue({ concurrency, capacity });
+          const queue = new Scheduler({ concurrency, capacity });
           const inside: { ticket: Ticket; abort: AbortController; outcome: Promise<string> }[] = [];
           for (const { act, who, priority } of acts) {
             if (act === 'enter') {
