@@ -157,21 +157,27 @@ async function serving(threads: number, work: WorkOf<'serve'>): Promise<Prepared
     run: async (count) => {
       const waits: number[] = [];
       const answer = await timed(count, async () => {
-        const start = host.monotonic();
+        const ask = async ({ prompt, tokens }: (typeof work.streams)[number][number]): Promise<number[]> => {
+          const start = host.monotonic();
+          let begun = false;
+          const made = await decoder.submit({
+            ...{ tokens: prompt, maxTokens: tokens, temperature: 0, topK: 0, topP: 1, seed: 1 },
+            onToken: () => {
+              if (!begun) waits.push((host.monotonic() - start) / 1000);
+              begun = true;
+              return true;
+            },
+          });
+          return made.tokens;
+        };
         const made = await Promise.all(
-          work.streams.map(({ prompt, tokens }) => {
-            let begun = false;
-            return decoder.submit({
-              ...{ tokens: prompt, maxTokens: tokens, temperature: 0, topK: 0, topP: 1, seed: 1 },
-              onToken: () => {
-                if (!begun) waits.push((host.monotonic() - start) / 1000);
-                begun = true;
-                return true;
-              },
-            });
+          work.streams.map(async (requests) => {
+            const answers: number[][] = [];
+            for (const request of requests) answers.push(await ask(request));
+            return answers;
           }),
         );
-        first = made[0]?.tokens ?? [];
+        first = made[0]?.[0] ?? [];
         return undefined;
       });
       return { ...answer, waits, tokens: first };

@@ -102,7 +102,7 @@ export type Work =
       tokens: number;
     }
   | {
-      /** Greedy streams that all ask at once; one run serves them all. */
+      /** Greedy streams that all ask at once, and again as soon as they have their answer; one run serves them all. */
       work: 'serve';
       /** Ours: configuration and parameters; llama.cpp: the same model as a file. */
       model: Record<string, unknown>;
@@ -111,7 +111,8 @@ export type Work =
       context: number;
       /** Streams decoded together; the others wait. */
       slots: number;
-      streams: readonly { prompt: readonly number[]; tokens: number }[];
+      /** Each stream's requests, one after another. */
+      streams: readonly (readonly { prompt: readonly number[]; tokens: number }[])[];
       batching: 'continuous' | 'static';
       /** Ours: how the weights are kept. llama.cpp's are as its file has them. */
       format?: 'float32' | 'int8' | 'int4';
@@ -148,7 +149,7 @@ export interface RunAnswer {
   /** One for each run, in order. */
   seconds: number[];
   losses?: number[];
-  /** Seconds until each stream had its first token. */
+  /** Seconds from each request to its first token. */
   waits?: number[];
   /** Compute threads, where the participant chose them. */
   threads?: number;

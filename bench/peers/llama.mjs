@@ -17,7 +17,7 @@ const llama = await getLlama({
   maxThreads: threads,
 });
 
-/** `streams`: prompts as ids and how many tokens each is to get; `slots` are decoded together. */
+/** `streams`: each one's requests, prompts as ids and how many tokens they are to get; `slots` are decoded together. */
 async function serving({ gguf, context, slots, streams }) {
   const model = await llama.loadModel({ modelPath: gguf });
   const sequences = Math.min(slots, streams.length);
@@ -35,7 +35,7 @@ async function serving({ gguf, context, slots, streams }) {
 
   /** Its threads wait for each other at every step: on a machine that does anything else fewer may be faster. */
   async function choose() {
-    const few = streams.map((stream) => ({ ...stream, tokens: Math.min(24, stream.tokens) }));
+    const few = streams.map(([first]) => [{ ...first, tokens: Math.min(24, first.tokens) }]);
     let best;
     for (const count of [...new Set([1, threads])]) {
       await open(count);
@@ -49,20 +49,35 @@ async function serving({ gguf, context, slots, streams }) {
   async function once(streams) {
     const start = performance.now();
     const waits = [];
-    const queue = streams.map((stream, i) => ({ ...stream, i }));
-    const work = async (sequence) => {
-      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-        await sequence.clearHistory();
-        const made = [];
-        for await (const token of sequence.evaluate(next.prompt, { temperature: 0, yieldEogToken: true })) {
-          if (made.length === 0) waits.push((performance.now() - start) / 1000);
-          made.push(token);
-          if (made.length >= next.tokens) break;
-        }
-        if (next.i === 0) firstTokens = made;
-      }
+    const idle = [...free];
+    const waiting = [];
+    const take = () => (idle.length > 0 ? idle.pop() : new Promise((resolve) => waiting.push(resolve)));
+    const give = (sequence) => {
+      const next = waiting.shift();
+      if (next === undefined) idle.push(sequence);
+      else next(sequence);
     };
-    await Promise.all(free.map(work));
+    const ask = async ({ prompt, tokens }) => {
+      const asked = performance.now();
+      const sequence = await take();
+      await sequence.clearHistory();
+      const made = [];
+      for await (const token of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) {
+        if (made.length === 0) waits.push((performance.now() - asked) / 1000);
+        made.push(token);
+        if (made.length >= tokens) break;
+      }
+      give(sequence);
+      return made;
+    };
+    await Promise.all(
+      streams.map(async (requests, i) => {
+        for (const [n, request] of requests.entries()) {
+          const made = await ask(request);
+          if (i === 0 && n === 0) firstTokens = made;
+        }
+      }),
+    );
     return { seconds: (performance.now() - start) / 1000, waits };
   }
 
