@@ -5,7 +5,7 @@ import { type Book, SentenceCorpus } from '../src/data/text/sentences.ts';
 import type { WordPieceTokenizer } from '../src/data/tokenizer/wordpiece.ts';
 import { type BertConfig, bertParameters } from '../src/models/text/bert.ts';
 import { bertAnswers, bertClassificationLoss } from '../src/models/text/bert-programs.ts';
-import { initialise } from '../src/nn/parameters.ts';
+import { startBert } from '../src/models/text/bert-start.ts';
 import { createTrainable } from '../src/nn/trainable.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import type { Backend } from '../src/runtime/contract.ts';
@@ -121,7 +121,7 @@ export async function authorship(setting: Setting): Promise<{ pretrained: number
     await answers.free();
     return right / tested.labels.length;
   };
-  const random = initialise(specs, seed);
+  const random = startBert(model, seed);
   const known = Object.fromEntries(
     specs.map(({ name }) => [name, setting.weights[name] ?? (random[name] as HostTensor)]),
   );

@@ -6,11 +6,8 @@ import type { TensorType } from '../program/types.ts';
 export type Initialiser =
   | { name: 'zeros' }
   | { name: 'ones' }
-  /** `stream` names another parameter whose random numbers this one takes, too. */
-  | { name: 'normal'; deviation: number; stream?: string }
-  | { name: 'uniform'; bound: number }
-  /** Rows are places, columns sines and cosines of falling frequency (Vaswani et al. 2017, section 3.5). */
-  | { name: 'sinusoid'; deviation: number };
+  | { name: 'normal'; deviation: number }
+  | { name: 'uniform'; bound: number };
 
 export interface ParameterSpec {
   readonly name: string;
@@ -39,8 +36,7 @@ export function initialise(specs: readonly ParameterSpec[], seed: number): HostT
 
 function start({ name, shape, initialiser }: ParameterSpec, seed: number): HostTensor {
   const made = zeros('f32', shape);
-  const stream = (initialiser.name === 'normal' ? initialiser.stream : undefined) ?? name;
-  const random = new Random(seed, `parameter ${stream}`);
+  const random = new Random(seed, `parameter ${name}`);
   const { data } = made;
   switch (initialiser.name) {
     case 'zeros':
@@ -51,17 +47,6 @@ function start({ name, shape, initialiser }: ParameterSpec, seed: number): HostT
     case 'normal':
       for (let i = 0; i < data.length; i++) data[i] = random.normal() * initialiser.deviation;
       break;
-    case 'sinusoid': {
-      const width = shape[1] as number;
-      // A sine's mean square is one half.
-      const height = initialiser.deviation * Math.SQRT2;
-      for (let i = 0; i < data.length; i++) {
-        const column = i % width;
-        const angle = Math.floor(i / width) / 10000 ** ((column - (column % 2)) / width);
-        data[i] = height * (column % 2 === 0 ? Math.sin(angle) : Math.cos(angle));
-      }
-      break;
-    }
     case 'uniform':
       for (let i = 0; i < data.length; i++) data[i] = (random.uniform() * 2 - 1) * initialiser.bound;
       break;

@@ -9,6 +9,7 @@ import type { SentenceCorpus } from '../data/text/sentences.ts';
 import type { WordPieceTokenizer } from '../data/tokenizer/wordpiece.ts';
 import { type BertConfig, bertParameterCount } from '../models/text/bert.ts';
 import { bertPretrainingEvaluate, bertPretrainingLoss } from '../models/text/bert-programs.ts';
+import { startBert } from '../models/text/bert-start.ts';
 import { createTrainable } from '../nn/trainable.ts';
 import type { TrainingConfig } from '../nn/training-config.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -115,7 +116,7 @@ async function run(
     model: bertPretrainingLoss(model, shape),
     evaluate: bertPretrainingEvaluate(model, shape),
     config: training,
-    ...(from === undefined ? {} : { parameters: from }),
+    parameters: from ?? startBert(model, training.seed),
   });
   try {
     const outcome = await train({

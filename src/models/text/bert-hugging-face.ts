@@ -76,7 +76,8 @@ function readConfig(raw: Record<string, unknown>): BertConfig {
     vocabulary: c.vocab_size,
     segments: c.type_vocab_size,
     epsilon: c.layer_norm_eps,
-    mimetic: false,
+    matching: 0,
+    nextWeight: 1,
     ...headsOf(c.architectures?.[0] ?? 'BertModel', Object.keys(c.id2label ?? { 0: '', 1: '' }).length),
   };
 }

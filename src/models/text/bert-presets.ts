@@ -10,7 +10,8 @@ export interface BertPreset {
   description: string;
   /** WordPiece pieces, lower case. */
   vocabulary: number;
-  model: Pick<BertConfig, 'layers' | 'heads' | 'width' | 'hidden' | 'context'> & { mimetic?: boolean };
+  model: Pick<BertConfig, 'layers' | 'heads' | 'width' | 'hidden' | 'context'> &
+    Partial<Pick<BertConfig, 'matching' | 'nextWeight'>>;
   training: z.input<typeof trainingConfig>;
 }
 
@@ -20,7 +21,7 @@ export const bertPresets: readonly BertPreset[] = [
     title: 'BERT, tiny',
     description: 'Seconds to train: to try the commands, and for tests.',
     vocabulary: 400,
-    model: { layers: 2, heads: 2, width: 32, hidden: 64, context: 64, mimetic: true },
+    model: { layers: 2, heads: 2, width: 32, hidden: 64, context: 64, matching: 2, nextWeight: 5 },
     training: {
       ...{ steps: 200, batch: 16, context: 48, learningRate: 3e-3, dropout: 0 },
       optimiser: { name: 'adamw', weightDecay: 0.01 },
@@ -32,14 +33,17 @@ export const bertPresets: readonly BertPreset[] = [
     id: 'bert-novels',
     title: 'BERT on novels',
     description:
-      '1.2 million parameters for some megabytes of books: masked tokens and next sentence, context 256; about twenty minutes on two cores.',
-    vocabulary: 4096,
-    model: { layers: 3, heads: 4, width: 128, hidden: 512, context: 256, mimetic: true },
+      '1.7 million parameters for some megabytes of books: masked tokens and next sentence, context 256; about twenty minutes on two cores.',
+    vocabulary: 8192,
+    model: {
+      ...{ layers: 3, heads: 4, width: 128, hidden: 512, context: 256 },
+      ...{ matching: 2, nextWeight: 5 },
+    },
     training: {
-      ...{ steps: 4500, batch: 24, context: 256, learningRate: 0.02 },
-      optimiser: { name: 'muon', weightDecay: 0.05, adamRate: 0.05 },
-      schedule: { name: 'linear', warmup: 50, decay: 0.6, floor: 0 },
-      ...{ evaluateEvery: 600, checkpointEvery: 300, sampleEvery: 0 },
+      ...{ steps: 4000, batch: 24, context: 256, learningRate: 8e-4, clip: 5 },
+      optimiser: { name: 'adamw', weightDecay: 0.05 },
+      schedule: { name: 'linear', warmup: 50, decay: 0.7, floor: 0 },
+      ...{ evaluateEvery: 500, checkpointEvery: 250, sampleEvery: 0 },
     },
   },
   {

@@ -79,7 +79,10 @@ function pretrainingParts(config: BertConfig, x: Parameters, dropout?: Dropout) 
   return { tokens: mul(tokens, x.weights as Tensor), follows };
 }
 
-/** Mean loss of the masked tokens plus, with that head, of the next-sentence question (section 3.1, task 1 and 2). */
+/**
+ * Mean loss of the masked tokens plus, with that head, of the next-sentence question (section 3.1, task 1 and 2), the
+ * latter `nextWeight` times: 1 is BERT's sum.
+ */
 export function bertPretrainingLoss(config: BertConfig, sizes: PretrainingSizes): LossProgram {
   return {
     specs: bertParameters(config),
@@ -87,7 +90,8 @@ export function bertPretrainingLoss(config: BertConfig, sizes: PretrainingSizes)
     loss: (x, dropout) => {
       const { tokens, follows } = pretrainingParts(config, x, dropout);
       const named = div(sum(tokens), maximum(sum(x.weights as Tensor), 1));
-      return follows === undefined ? named : add(named, mean(crossEntropyRows(follows, x.next as Tensor)));
+      if (follows === undefined) return named;
+      return add(named, mul(mean(crossEntropyRows(follows, x.next as Tensor)), config.nextWeight));
     },
     dropped: drops(config, sizes.batch, sizes.time),
   };

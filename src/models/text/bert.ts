@@ -35,16 +35,15 @@ const sizes = z.object({
   /** Kinds of segments. */
   segments: z.number().int().min(1).max(16).default(2),
   epsilon: z.number().gt(0).default(1e-12),
-  /**
-   * Starts attention at what is alike and near: keys begin as the queries do, and larger (mimetic initialisation,
-   * Trockman and Kolter 2023, section 3), positions as sinusoids, quieter than words, as are segments. False starts as BERT did.
-   */
-  mimetic: z.boolean().default(false),
+  /** Heads of the first layer that begin by looking for the same word (`bert-start.ts`). */
+  matching: z.number().int().min(0).max(256).default(0),
   pooler: z.boolean().default(true),
   /** The head that names masked tokens. */
   masked: z.boolean().default(true),
   /** The head that tells whether the second sentence follows the first. */
   next: z.boolean().default(true),
+  /** What a nat of that question counts beside a nat of a masked token, in training. */
+  nextWeight: z.number().positive().default(1),
   /** Classes of a sentence; 0 for none. */
   classes: z.number().int().min(0).max(100000).default(0),
   /** The head that marks where an answer begins and ends. */
@@ -52,21 +51,18 @@ const sizes = z.object({
 });
 export const bertConfig = sizes
   .refine((c) => c.width % c.heads === 0, { message: 'width must be a multiple of heads' })
+  .refine((c) => c.matching <= c.heads, { message: 'matching must not exceed heads' })
   .refine((c) => c.pooler || (!c.next && c.classes === 0), {
     message: 'next sentence and classes need the pooler',
   });
 export type BertConfig = z.infer<typeof sizes>;
 
-/** Mimetic start: how strongly a token looks at its like, and how quiet places and segments are beside words. */
-const ALIKE = 1.2;
-const QUIET = 0.005;
-
 export function bertParameters(config: BertConfig): ParameterSpec[] {
   const { layers, width, hidden, context, vocabulary, segments, classes } = config;
   const small = { name: 'normal', deviation: 0.02 } as const;
   const specs: ParameterSpec[] = [];
-  const embedding = (name: string, rows: number, initialiser: ParameterSpec['initialiser'] = small): void => {
-    specs.push({ name: `${name}.weight`, shape: [rows, width], initialiser, role: 'embedding' });
+  const embedding = (name: string, rows: number): void => {
+    specs.push({ name: `${name}.weight`, shape: [rows, width], initialiser: small, role: 'embedding' });
   };
   const vector = (name: string, size: number, start: 'ones' | 'zeros'): void => {
     specs.push({ name, shape: [size], initialiser: { name: start }, role: 'vector' });
@@ -75,43 +71,17 @@ export function bertParameters(config: BertConfig): ParameterSpec[] {
     vector(`${name}.weight`, width, 'ones');
     vector(`${name}.bias`, width, 'zeros');
   };
-  const dense = (
-    name: string,
-    out: number,
-    size: number,
-    role: ParameterSpec['role'] = 'matrix',
-    initialiser: ParameterSpec['initialiser'] = small,
-  ): void => {
-    specs.push({ name: `${name}.weight`, shape: [out, size], initialiser, role });
+  const dense = (name: string, out: number, size: number, role: ParameterSpec['role'] = 'matrix'): void => {
+    specs.push({ name: `${name}.weight`, shape: [out, size], initialiser: small, role });
     vector(`${name}.bias`, out, 'zeros');
   };
   embedding('bert.embeddings.word_embeddings', vocabulary);
-  embedding(
-    'bert.embeddings.position_embeddings',
-    context,
-    config.mimetic ? { name: 'sinusoid', deviation: QUIET } : small,
-  );
-  embedding(
-    'bert.embeddings.token_type_embeddings',
-    segments,
-    config.mimetic ? { name: 'normal', deviation: QUIET } : small,
-  );
+  embedding('bert.embeddings.position_embeddings', context);
+  embedding('bert.embeddings.token_type_embeddings', segments);
   normed('bert.embeddings.LayerNorm');
   for (let layer = 0; layer < layers; layer++) {
     const at = `bert.encoder.layer.${layer}`;
-    const alike = {
-      name: 'normal',
-      deviation: ALIKE / Math.sqrt(width),
-      stream: `${at} alike`,
-    } as const;
-    for (const name of ['query', 'key', 'value'])
-      dense(
-        `${at}.attention.self.${name}`,
-        width,
-        width,
-        'matrix',
-        config.mimetic && name !== 'value' ? alike : small,
-      );
+    for (const name of ['query', 'key', 'value']) dense(`${at}.attention.self.${name}`, width, width);
     dense(`${at}.attention.output.dense`, width, width);
     normed(`${at}.attention.output.LayerNorm`);
     dense(`${at}.intermediate.dense`, hidden, width);

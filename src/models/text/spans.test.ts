@@ -16,6 +16,7 @@ import { trainingConfig } from '../../nn/training-config.ts';
 import { type Backend, createBackend } from '../../runtime/index.ts';
 import { bertConfig } from './bert.ts';
 import { bertAnswers, bertSpanLoss } from './bert-programs.ts';
+import { startBert } from './bert-start.ts';
 
 let backend: Backend;
 beforeAll(async () => {
@@ -77,7 +78,7 @@ test('a small BERT learns to find what is asked for', async () => {
       masked: false,
       next: false,
       span: true,
-      mimetic: true,
+      matching: 2,
     },
   });
   const training = trainingConfig.parse({
@@ -88,6 +89,7 @@ test('a small BERT learns to find what is asked for', async () => {
   const trainable = await createTrainable({
     ...{ name: 'span', backend, config: training, model: bertSpanLoss(model, batch, time) },
     evaluate: bertAnswers(model),
+    parameters: startBert(model, training.seed),
   });
   /** Six towns in a row; one is asked for. */
   const example = (
