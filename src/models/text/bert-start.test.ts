@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest';
 import { Random } from '../../base/rng.ts';
 import { type HostTensor, type HostTensors, tensor } from '../../base/tensor.ts';
 import { initialise, parameterTypes } from '../../nn/parameters.ts';
-import { mean, type Tensor, trace } from '../../program/index.ts';
+import { matmul, mean, swapAxes, type Tensor, trace } from '../../program/index.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { type BertConfig, bertConfig, bertHidden, bertParameters } from './bert.ts';
 import { startBert } from './bert-start.ts';
@@ -17,8 +17,8 @@ const configOf = (matching: number): BertConfig =>
     ...{
       architecture: 'bert',
       layers: 1,
-      heads: 2,
-      width: 64,
+      heads: 4,
+      width: 128,
       hidden: 64,
       context: time,
       vocabulary,
@@ -39,7 +39,7 @@ test('the same seed gives the same start, another gives another', () => {
 });
 
 test('more matching heads than heads are refused', () => {
-  expect(() => configOf(3)).toThrow(/matching must not exceed heads/);
+  expect(() => configOf(5)).toThrow(/matching must not exceed heads/);
 });
 
 /** Sixty-four rows of two passages that share `shared` of 32 words. */
@@ -86,7 +86,7 @@ async function parted(config: BertConfig): Promise<number> {
     }),
   );
   const compiled = await backend.compile(program, { constants: startBert(config, 1) });
-  const { pooled } = await compiled.run({ inputs: passages((row) => (row % 2) * 16), fetch: ['pooled'] });
+  const { pooled } = await compiled.run({ inputs: passages((row) => (row % 2) * 24), fetch: ['pooled'] });
   await compiled.free();
   const values = (pooled as HostTensor<'f32'>).data;
   const { width } = config;
@@ -109,7 +109,40 @@ async function parted(config: BertConfig): Promise<number> {
   return right / 32;
 }
 
-test('with them the mean of the tokens tells passages that share half of their words from those that share none', async () => {
+test('with them the mean of the tokens tells passages that share three quarters of their words from those that share none', async () => {
   expect(await parted(configOf(2))).toBeGreaterThan(0.9);
   expect(await parted(configOf(0))).toBeLessThan(0.8);
+});
+
+test('the other heads look at the token before and the token behind', async () => {
+  const config = configOf(2);
+  const i32 = (...shape: number[]) => ({ dtype: 'i32' as const, shape });
+  const inputs = { tokens: i32(64, time), segments: i32(64, time), length: i32(64) };
+  const program = trace('looks', { ...parameterTypes(bertParameters(config)), ...inputs }, (x) => {
+    const found: Record<string, Tensor> = {};
+    bertHidden(
+      config,
+      x,
+      { tokens: x.tokens as Tensor, segments: x.segments as Tensor, length: x.length as Tensor },
+      undefined,
+      (_, q, k) => Object.assign(found, { scores: matmul(q, swapAxes(k)) }),
+    );
+    return found;
+  });
+  const compiled = await backend.compile(program, { constants: startBert(config, 1) });
+  const { scores } = await compiled.run({ inputs: passages(() => 16), fetch: ['scores'] });
+  await compiled.free();
+  const { data } = scores as HostTensor<'f32'>;
+  const best = (row: number, head: number, place: number): number => {
+    const at = ((row * config.heads + head) * time + place) * time;
+    const looks = data.subarray(at, at + time);
+    return looks.indexOf(Math.max(...looks));
+  };
+  const places = Array.from({ length: time - 2 }, (_, i) => i + 1);
+  expect(places.map((place) => best(0, 2, place))).toEqual(places.map((place) => place - 1));
+  expect(places.map((place) => best(5, 3, place))).toEqual(places.map((place) => place + 1));
+  // A shared word is looked for in the second passage by the first head, in the first one by the second.
+  const shared = Array.from({ length: 16 }, (_, i) => i + 1);
+  expect(shared.map((place) => best(3, 0, place))).toEqual(shared.map((place) => place + 33));
+  expect(shared.map((place) => best(3, 1, place + 33))).toEqual(shared);
 });

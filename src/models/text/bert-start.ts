@@ -1,9 +1,10 @@
 /**
- * Where a BERT begins, for small models that have minutes and not days. Some heads of the first layer start as
- * *duplicate-token heads*: each looks for the word that a token is, in one of the two sentences, and copies what it
- * finds, so that how much two passages share can be read off the mean of the tokens at once, and is learned from in
- * place of chance. Keys begin as queries and output as the transpose of value (mimetic initialisation, Trockman and
- * Kolter 2023, sections 3 and 4); duplicate-token heads are named in Wang et al. 2022, section 3.2.
+ * Where a BERT begins, for small models that have minutes and not days. Words and places stand in columns of their own,
+ * and the heads of the first layer start with something to do: *matching heads* look for the word that a token is in one
+ * of the two sentences (duplicate-token heads, Wang et al. 2022, section 3.2), the others look at the neighbour before
+ * or behind (previous-token heads, section 3.3). So how much two passages share can be read off the mean of the tokens,
+ * and a masked word's neighbours off its own place, from the first step on. Keys begin as queries and outputs as the
+ * transpose of values, as in mimetic initialisation (Trockman and Kolter 2023, sections 3 and 4).
  * Knows the network's parameters; everything that is not said here starts as `bertParameters` says.
  */
 import { Random } from '../../base/rng.ts';
@@ -11,98 +12,160 @@ import type { HostTensor, HostTensors } from '../../base/tensor.ts';
 import { initialise } from '../../nn/parameters.ts';
 import { type BertConfig, bertParameters } from './bert.ts';
 
-/** Deviations of words, places and segments: words are loud, so that what is alike is the word. */
-const LOUD = { words: 0.2, places: 0.02, segments: 0.1 } as const;
-/** How strongly a token looks at its like: the score is about `ALIKE² · √(width of a head)`. */
+/** Deviation of a word's and a place's numbers, in their columns, and of a segment's over the whole width. */
+const LOUD = 0.2;
+const SEGMENT = 0.1;
+/** Part of the width that tells the place. */
+const PLACES = 1 / 4;
+/** How strongly a token looks at its like: a score of about `ALIKE² · √(width of a head)`. */
 const ALIKE = 1.6;
-/** How much more a head's own sentence scores than the other, in nats. */
+/** How much more a matching head's own sentence scores than the other, in nats. */
 const LEANING = 4;
+/** How sharply a head looks at a neighbour: the score is `NEAR · √(width of a head)` there and less everywhere else. */
+const NEAR = 4;
+/** Size of a neighbour's word beside a token's own. */
+const HEARD = 0.5;
 /** Deviation of what later layers and the pooler pass on: the first token hears the mean of all at once. */
 const PASSING = 0.08;
 
-function normals(count: number, deviation: number, seed: number, name: string): Float32Array {
-  const random = new Random(seed, `bert start ${name}`);
-  return Float32Array.from({ length: count }, () => random.normal() * deviation);
+interface Start {
+  config: BertConfig;
+  /** Columns of the words; the places' follow. */
+  words: number;
+  /** `[width]`, of length 1, among the words' columns: along it the two sentences differ. */
+  side: Float32Array;
+  /** Deviation of a token's numbers before the first norm. */
+  loudness: number;
+  values(name: string): Float32Array;
+  draw(name: string, count: number, deviation: number): Float32Array;
 }
 
 /** Starting values for every parameter of the network. */
 export function startBert(config: BertConfig, seed: number): HostTensors {
-  const start = initialise(bertParameters(config), seed);
-  if (config.matching === 0) return start;
-  const { width, layers } = config;
-  const values = (name: string): Float32Array => (start[name] as HostTensor<'f32'>).data;
-  const redraw = (name: string, deviation: number): void => {
-    const data = values(name);
-    data.set(normals(data.length, deviation, seed, name));
+  const made = initialise(bertParameters(config), seed);
+  if (config.matching === 0) return made;
+  const { width, layers, heads, matching } = config;
+  const words = width - 2 * Math.round((width * PLACES) / 2);
+  const draw: Start['draw'] = (name, count, deviation) => {
+    const random = new Random(seed, `bert start ${name}`);
+    return Float32Array.from({ length: count }, () => random.normal() * deviation);
   };
-  redraw('bert.embeddings.word_embeddings.weight', LOUD.words);
-  const places = values('bert.embeddings.position_embeddings.weight');
-  for (let i = 0; i < places.length; i++)
-    places[i] = LOUD.places * Math.SQRT2 * sinusoid(Math.floor(i / width), i % width, width);
-  const side = oneDirection(width, seed);
-  const segments = values('bert.embeddings.token_type_embeddings.weight');
-  // Two sentences stand on either side of one direction.
-  for (let i = 0; i < segments.length; i++)
-    segments[i] =
-      (Math.floor(i / width) % 2 === 0 ? 1 : -1) *
-      LOUD.segments *
-      Math.sqrt(width) *
-      (side[i % width] as number);
-  for (let head = 0; head < config.matching; head++) matchingHead(config, seed, { head, side, values });
-  for (let layer = 1; layer < layers; layer++)
-    for (const name of ['self.value', 'output.dense'])
-      redraw(`bert.encoder.layer.${layer}.attention.${name}.weight`, PASSING);
-  if (config.pooler) redraw('bert.pooler.dense.weight', PASSING);
-  return start;
-}
-
-/** Vaswani et al. 2017, section 3.5. */
-function sinusoid(place: number, column: number, width: number): number {
-  const angle = place / 10000 ** ((column - (column % 2)) / width);
-  return column % 2 === 0 ? Math.sin(angle) : Math.cos(angle);
-}
-
-function oneDirection(width: number, seed: number): Float32Array {
-  const drawn = normals(width, 1, seed, 'side');
+  const drawn = draw('side', width, 1).fill(0, words);
   const length = Math.hypot(...drawn);
-  return drawn.map((value) => value / length);
+  const start: Start = {
+    ...{ config, words, draw },
+    side: drawn.map((value) => value / length),
+    loudness: Math.hypot(LOUD, SEGMENT),
+    values: (name) => (made[`${name}.weight`] as HostTensor<'f32'>).data,
+  };
+  startEmbeddings(start);
+  for (let head = 0; head < heads; head++) {
+    if (head >= matching) neighbourHead(start, head, (head - matching) % 2 === 0 ? -1 : 1);
+    else {
+      matchingHead(start, head);
+      const bias = made['bert.encoder.layer.0.attention.self.query.bias'] as HostTensor<'f32'>;
+      bias.data[(head * width) / heads] = (LEANING / 2) * Math.sqrt(width / heads);
+    }
+  }
+  const passed = Array.from(
+    { length: layers - 1 },
+    (_, i) => `bert.encoder.layer.${i + 1}.attention`,
+  ).flatMap((at) => [`${at}.self.value`, `${at}.output.dense`]);
+  for (const name of config.pooler ? [...passed, 'bert.pooler.dense'] : passed) {
+    const data = start.values(name);
+    data.set(draw(name, data.length, PASSING));
+  }
+  return made;
 }
 
-interface HeadCall {
-  head: number;
-  /** `[width]`, of length 1: along it the two sentences differ. */
-  side: Float32Array;
-  values(name: string): Float32Array;
+/** Waves a token of one of the places' pairs of columns: from about three tokens long to three hundred. */
+const wave = (pair: number, pairs: number): number => 2 * 100 ** (-pair / pairs);
+
+function startEmbeddings({ config: { width }, words, side, values, draw }: Start): void {
+  const spoken = values('bert.embeddings.word_embeddings');
+  spoken.set(draw('words', spoken.length, LOUD).map((value, i) => (i % width < words ? value : 0)));
+  const places = values('bert.embeddings.position_embeddings');
+  for (let i = 0; i < places.length; i++) {
+    const column = (i % width) - words;
+    const angle = Math.floor(i / width) * wave(column >> 1, (width - words) / 2);
+    // A sine's mean square is one half.
+    const sinusoid = Math.SQRT2 * (column % 2 === 0 ? Math.sin(angle) : Math.cos(angle));
+    places[i] = column < 0 ? 0 : LOUD * sinusoid;
+  }
+  const segments = values('bert.embeddings.token_type_embeddings');
+  for (let i = 0; i < segments.length; i++) {
+    const sign = Math.floor(i / width) % 2 === 0 ? 1 : -1;
+    segments[i] = sign * SEGMENT * Math.sqrt(width) * (side[i % width] as number);
+  }
+}
+
+/** What the first layer's attention is made of, and where a head's rows begin. */
+function headOf({ config: { width, heads }, values }: Start, head: number) {
+  const at = 'bert.encoder.layer.0.attention';
+  const rows = width / heads;
+  return {
+    rows,
+    first: head * rows,
+    query: values(`${at}.self.query`),
+    key: values(`${at}.self.key`),
+    value: values(`${at}.self.value`),
+    output: values(`${at}.output.dense`),
+  };
 }
 
 /** Even heads look in the second sentence, odd ones in the first. */
-function matchingHead(config: BertConfig, seed: number, { head, side, values }: HeadCall): void {
-  const { width, heads } = config;
-  const inner = width / heads;
-  const at = 'bert.encoder.layer.0.attention';
-  const query = values(`${at}.self.query.weight`);
-  const key = values(`${at}.self.key.weight`);
-  const value = values(`${at}.self.value.weight`);
-  const output = values(`${at}.output.dense.weight`);
-  const alike = normals(inner * width, ALIKE / Math.sqrt(width), seed, `alike ${head}`);
-  const copied = normals(inner * width, 1 / Math.sqrt(width), seed, `copied ${head}`);
-  const { words, places, segments } = LOUD;
-  // Of a token after the first norm, along `side`.
-  const reach = (Math.sqrt(width) * segments) / Math.hypot(words, places, segments);
+function matchingHead(start: Start, head: number): void {
+  const { config, words, side, loudness, draw } = start;
+  const { width } = config;
+  const { rows, first, query, key, value, output } = headOf(start, head);
+  const alike = draw(`alike ${head}`, rows * words, ALIKE / Math.sqrt(words));
+  const copied = draw(`copied ${head}`, rows * words, 1 / Math.sqrt(words));
+  // A token's place along `side` after the first norm is one reach to either side.
+  const reach = (Math.sqrt(width) * SEGMENT) / loudness;
   const leaning = (head % 2 === 0 ? -1 : 1) / reach;
-  for (let row = 0; row < inner; row++) {
+  for (let row = 0; row < rows; row++) {
     let along = 0;
-    for (let i = 0; i < width; i++) along += (alike[row * width + i] as number) * (side[i] as number);
+    for (let i = 0; i < words; i++) along += (alike[row * words + i] as number) * (side[i] as number);
     for (let i = 0; i < width; i++) {
-      const from = row * width + i;
-      const to = (head * inner + row) * width + i;
+      const to = (first + row) * width + i;
+      const out = i * width + first + row;
+      if (i >= words) {
+        query[to] = key[to] = value[to] = output[out] = 0;
+        continue;
+      }
       // The first row tells the sentence; the others the word, whatever the sentence.
-      const word = row === 0 ? 0 : (alike[from] as number) - along * (side[i] as number);
+      const word = row === 0 ? 0 : (alike[row * words + i] as number) - along * (side[i] as number);
       query[to] = word;
       key[to] = row === 0 ? leaning * (side[i] as number) : word;
-      value[to] = copied[from] as number;
-      output[i * width + head * inner + row] = copied[from] as number;
+      value[to] = output[out] = copied[row * words + i] as number;
     }
   }
-  values(`${at}.self.query.bias`)[head * inner] = (LEANING / 2) * Math.sqrt(inner);
+}
+
+/** Looks `shift` places on: the query is the key of that place, which a rotation of each pair of columns makes. */
+function neighbourHead(start: Start, head: number, shift: number): void {
+  const { config, words, loudness, draw } = start;
+  const { width } = config;
+  const { rows, first, query, key, value, output } = headOf(start, head);
+  const spoken = draw(`spoken ${head}`, rows * words, 1 / Math.sqrt(words));
+  const heard = draw(`heard ${head}`, rows * words, HEARD / Math.sqrt(rows));
+  for (let row = 0; row < rows; row++) {
+    for (let i = 0; i < width; i++) {
+      const to = (first + row) * width + i;
+      query[to] = key[to] = 0;
+      value[to] = i < words ? (spoken[row * words + i] as number) : 0;
+      output[i * width + first + row] = i < words ? (heard[row * words + i] as number) : 0;
+    }
+  }
+  const pairs = (width - words) / 2;
+  const gain = Math.sqrt(NEAR) / (LOUD / loudness);
+  for (let pair = 0; pair < Math.min(pairs, rows >> 1); pair++) {
+    const angle = shift * wave(pair, pairs);
+    const [cosine, sine] = [gain * Math.cos(angle), gain * Math.sin(angle)];
+    const at = (first + 2 * pair) * width + words + 2 * pair;
+    query[at] = query[at + width + 1] = cosine;
+    query[at + 1] = sine;
+    query[at + width] = -sine;
+    key[at] = key[at + width + 1] = gain;
+  }
 }
