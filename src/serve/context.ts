@@ -1,12 +1,16 @@
 /** What every route may use, and what a request carries besides its body. Types only. */
 
 import type { Store } from '../base/contracts/store.ts';
+import type { AuditLog } from '../operate/audit-log.ts';
 import type { ReplicaPool } from '../operate/pool.ts';
+import type { Quotas } from '../operate/quota/quotas.ts';
 import type { ModelRegistry } from '../operate/registry.ts';
 import type { Trainings } from '../operate/trainings.ts';
 import type { Watch } from '../operate/watch/watch.ts';
 import type { GenerationServices } from './generation.ts';
-import type { Keys } from './keys.ts';
+import type { KeyRow, Keys } from './keys.ts';
+import type { Owners } from './owners.ts';
+import type { Sessions } from './sessions.ts';
 
 export interface ServerContext {
   home: string;
@@ -17,6 +21,10 @@ export interface ServerContext {
   keys: Keys;
   generation: GenerationServices;
   watch: Watch;
+  quotas: Quotas;
+  sessions: Sessions;
+  owners: Owners;
+  audit: AuditLog;
   /** Set once the server stops taking work. */
   draining: boolean;
   /** All there are, as they were added. */
@@ -27,5 +35,6 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Id of the API key that was used; undefined while the server is open. */
     keyId: string | undefined;
+    key: KeyRow | undefined;
   }
 }

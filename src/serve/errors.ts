@@ -36,6 +36,7 @@ export function answerOf(thrown: unknown): ErrorAnswer {
     headers['retry-after'] = String(Math.max(1, Math.ceil(details.retryAfter)));
     headers['retry-after-ms'] = String(Math.round(details.retryAfter * 1000));
   }
+  if (details.retry === false) headers['x-should-retry'] = 'false';
   // Clients send a conflict again, and it would be one again.
   if (kind === 'conflict') headers['x-should-retry'] = 'false';
   const status =
@@ -44,7 +45,7 @@ export function answerOf(thrown: unknown): ErrorAnswer {
       : kind === 'unsupported'
         ? 400
         : error.httpStatus;
-  const type = status === 403 ? 'permission_error' : TYPE[kind];
+  const type = code === 'insufficient_quota' ? code : status === 403 ? 'permission_error' : TYPE[kind];
   const progress = typeof details.progress === 'number' ? { progress: details.progress } : {};
   return {
     status,

@@ -194,7 +194,7 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
 
   app.get('/v1/fine_tuning/jobs', async (request) => {
     const query = parse(listQuery, request.query);
-    const { rows, more } = page(await trainings.tunings(), query);
+    const { rows, more } = page(await context.owners.own(request, await trainings.tunings()), query);
     return {
       object: 'list',
       data: await Promise.all(rows.map((row) => jobObject(context, row))),

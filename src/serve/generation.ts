@@ -89,13 +89,13 @@ export async function openGeneration(
       checked.push(admitted.choice);
       prompt += admitted.tokens;
     }
-    ticket.expect({
-      prompt,
-      answer: checked.reduce(
-        (sum, { sampling }) => sum + sampling.maxTokens * (sampling.beams?.width ?? 1),
-        0,
-      ),
-    });
+    const answer = checked.reduce(
+      (sum, { sampling }) => sum + sampling.maxTokens * (sampling.beams?.width ?? 1),
+      0,
+    );
+    ticket.expect({ prompt, answer });
+    const meter = services.meter?.(request.id);
+    await meter?.cover?.({ prompt: Math.ceil(prompt / meter.each), completion: answer });
     const events = merge(
       checked.map((choice) => guarded(services, replica, request.id, choice, context, signal)),
     );
@@ -171,6 +171,7 @@ export async function openReplica(
   signal: AbortSignal,
 ): Promise<OpenedReplica> {
   const meter = services.meter?.(request.id);
+  meter?.use?.(request.model);
   const ticket = services.queue.enter({
     id: request.id,
     signal,

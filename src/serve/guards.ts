@@ -2,11 +2,13 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import type { Keys } from './keys.ts';
+import type { Sessions } from './sessions.ts';
 
 export const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1', '[::1]']);
 
 export interface GuardOptions {
   keys: Keys;
+  sessions: Sessions;
   /** Origins that may call from a browser; `*` for all. Default: only the server's own pages. */
   allowedOrigins: readonly string[];
   /** The server listens on loopback only. */
@@ -23,18 +25,26 @@ function isPublic(request: FastifyRequest): boolean {
 
 export function addGuards(app: FastifyInstance, options: GuardOptions): void {
   app.decorateRequest('keyId', undefined);
+  app.decorateRequest('key', undefined);
+  // Answers are data: whatever is in them, no browser runs it. Pages say themselves what they need.
+  app.addHook('onSend', async (_, reply, payload) => {
+    if (!String(reply.getHeader('content-type') ?? '').startsWith('text/html'))
+      reply.header('content-security-policy', DATA_POLICY);
+    return payload;
+  });
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     reply.header('referrer-policy', 'no-referrer');
+    reply.header('x-frame-options', 'DENY');
     if (options.loopbackOnly && !(await options.keys.any())) checkHost(request);
     const allowed = checkOrigin(request, options.allowedOrigins);
     if (allowed !== undefined) {
       reply.header('access-control-allow-origin', allowed);
       reply.header('vary', 'origin');
-      reply.header('access-control-expose-headers', 'x-request-id, retry-after, retry-after-ms');
+      reply.header('access-control-expose-headers', EXPOSED);
       if (request.method === 'OPTIONS') {
-        reply.header('access-control-allow-methods', 'GET, POST, DELETE, OPTIONS');
+        reply.header('access-control-allow-methods', 'GET, POST, PUT, DELETE, OPTIONS');
         // Clients send headers of their own (`x-stainless-…`); none of them decides anything here.
         reply.header(
           'access-control-allow-headers',
@@ -46,7 +56,11 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
       }
     }
     if (isPublic(request)) return;
-    request.keyId = (await options.keys.check(request.headers.authorization))?.id;
+    const { authorization } = request.headers;
+    // A page's cookie counts only where no key is sent.
+    const session = authorization === undefined ? await options.sessions.check(request) : undefined;
+    request.key = session ?? (await options.keys.check(authorization));
+    request.keyId = request.key?.id;
     // The last key may be taken back while the server runs; then it is not open to the world.
     if (request.keyId === undefined && !options.loopbackOnly)
       throw new InkstoneError('invalid_api_key', 'this server has no API key yet, and it is open to others', {
@@ -55,6 +69,15 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
       });
   });
 }
+
+const EXPOSED = [
+  'x-request-id, retry-after, retry-after-ms',
+  ...['limit', 'remaining', 'reset'].flatMap((what) =>
+    ['requests', 'tokens'].map((kind) => `x-ratelimit-${what}-${kind}`),
+  ),
+].join(', ');
+
+const DATA_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 const hostName = (host: string): string => host.replace(/:\d+$/, '').toLowerCase();
 
@@ -71,10 +94,18 @@ function checkHost(request: FastifyRequest): void {
 /** The value for Access-Control-Allow-Origin, where one is due. */
 function checkOrigin(request: FastifyRequest, allowed: readonly string[]): string | undefined {
   const { origin, host } = request.headers;
+  // A form on another site sends no preflight; browsers say where it comes from.
+  const changes = !['GET', 'HEAD', 'OPTIONS'].includes(request.method);
+  if (origin === undefined && changes && request.headers['sec-fetch-site'] === 'cross-site')
+    throw foreign('another site');
   if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return undefined;
   if (allowed.includes('*')) return '*';
   if (allowed.includes(origin)) return origin;
-  throw new InkstoneError('origin_forbidden', `pages of ${origin} may not use this server`, {
+  throw foreign(origin);
+}
+
+function foreign(origin: string): InkstoneError {
+  return new InkstoneError('origin_forbidden', `pages of ${origin} may not use this server`, {
     kind: 'denied',
     hint: 'allow them with --allow-origin',
     details: { httpStatus: 403 },

@@ -91,6 +91,7 @@ async function answer(
     if (source.pictures === undefined)
       throw new InkstoneError('invariant_broken', `${source.model.id} promises pictures and gives none`);
     const files = await source.pictures({ ...asked.request, ...given }, signal);
+    if (request.meter !== undefined) request.meter.pictures = files.length;
     request.meter?.end('stop', 0);
     const data = [];
     for (const file of files) data.push(await imageObject(file, opened, generation.guard));

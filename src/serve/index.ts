@@ -1,3 +1,3 @@
 /** The HTTP server. */
-export { Keys } from './keys.ts';
+export { type KeyRow, type KeySettings, Keys, SCOPES } from './keys.ts';
 export { type RunningServer, type ServerOptions, startServer } from './server.ts';

@@ -1,8 +1,16 @@
-/** API keys: made once, shown once, kept as hashes. While there is none, the server is open on loopback. */
+/**
+ * API keys: made once, shown once, kept as hashes; scoped, expiring, limited, rotated. While there is none, the server is open
+ * on loopback. Knows no routes.
+ */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Row, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { now } from '../base/host.ts';
+import type { KeyLimits } from '../operate/quota/quotas.ts';
+
+/** What a key may do: make content, keep files, train and change models, read metrics, and look after everything. */
+export const SCOPES = ['generate', 'files', 'train', 'metrics', 'admin'] as const;
+export type Scope = (typeof SCOPES)[number];
 
 export interface KeyRow extends Row {
   name: string;
@@ -11,9 +19,44 @@ export interface KeyRow extends Row {
   /** The first characters, to tell keys apart. */
   prefix: string;
   created: number;
+  /** Left out: all of them. */
+  scopes?: readonly Scope[];
+  /** Seconds since 1970. */
+  expires?: number;
+  /** Models that it may use; `name*` for all that begin so. Left out: all. */
+  models?: readonly string[];
+  limits?: KeyLimits;
+  /** The key before a rotation, for as long as it still works. */
+  previous?: { hash: string; prefix: string; until: number };
 }
 
+export type KeySettings = Pick<KeyRow, 'scopes' | 'expires' | 'models' | 'limits'>;
+
 const hashOf = (key: string): string => createHash('sha256').update(key).digest('hex');
+const seconds = (): number => Math.floor(now() / 1000);
+/** `ink-` and six characters; what is behind them is compared in constant time. */
+const PREFIX = 10;
+
+function newKey(): { key: string; hash: string; prefix: string } {
+  const key = `ink-${randomBytes(32).toString('base64url')}`;
+  return { key, hash: hashOf(key), prefix: key.slice(0, PREFIX) };
+}
+
+/** What is not set is left out of the row. */
+function defined(settings: { [Name in keyof KeySettings]: KeySettings[Name] | undefined }): KeySettings {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+}
+
+export function maySee(key: KeyRow | undefined, scope: Scope): boolean {
+  return key?.scopes === undefined || key.scopes.includes('admin') || key.scopes.includes(scope);
+}
+
+export function mayUseModel({ models }: Pick<KeyRow, 'models'>, model: string): boolean {
+  return (
+    models === undefined ||
+    models.some((one) => one === model || (one.endsWith('*') && model.startsWith(one.slice(0, -1))))
+  );
+}
 
 export class Keys {
   private readonly store: Store;
@@ -33,14 +76,14 @@ export class Keys {
     return this.known;
   }
 
-  async create(name: string): Promise<{ key: string; row: KeyRow }> {
-    const key = `ink-${randomBytes(32).toString('base64url')}`;
+  /** The first key may do everything, unless it is told otherwise; those after it everything but look after others. */
+  async create(name: string, settings: KeySettings = {}): Promise<{ key: string; row: KeyRow }> {
+    const first = (await this.list()).length === 0;
+    const scopes = settings.scopes ?? (first ? undefined : SCOPES.filter((scope) => scope !== 'admin'));
+    const { key, hash, prefix } = newKey();
     const row: KeyRow = {
-      id: randomBytes(6).toString('hex'),
-      name,
-      hash: hashOf(key),
-      prefix: key.slice(0, 10),
-      created: Math.floor(now() / 1000),
+      ...{ id: randomBytes(6).toString('hex'), name, hash, prefix, created: seconds() },
+      ...defined({ ...settings, scopes }),
     };
     await this.store.rows.put('keys', row);
     this.known = undefined;
@@ -51,42 +94,89 @@ export class Keys {
     return this.store.rows.list<KeyRow>('keys');
   }
 
-  /** By id or prefix. @throws InkstoneError `key_missing` */
+  async find(id: string): Promise<KeyRow | undefined> {
+    return (await this.rows()).find((row) => row.id === id);
+  }
+
+  /** By id, prefix or name. @throws InkstoneError `key_missing` */
+  private async named(given: string): Promise<KeyRow> {
+    const row = (await this.list()).find((r) => r.id === given || r.prefix === given || r.name === given);
+    if (row !== undefined) return row;
+    throw new InkstoneError('key_missing', `there is no key ${given}`, {
+      kind: 'missing',
+      hint: '`inkstone keys list` shows them',
+    });
+  }
+
   async revoke(idOrPrefix: string): Promise<KeyRow> {
-    const row = (await this.list()).find(
-      (r) => r.id === idOrPrefix || r.prefix === idOrPrefix || r.name === idOrPrefix,
-    );
-    if (row === undefined)
-      throw new InkstoneError('key_missing', `there is no key ${idOrPrefix}`, {
-        kind: 'missing',
-        hint: '`inkstone keys list` shows them',
-      });
+    const row = await this.named(idOrPrefix);
     await this.store.rows.remove('keys', row.id);
     this.known = undefined;
     return row;
+  }
+
+  /** A new key in the place of an old one, with the same id, scopes and limits. @param grace seconds that the old one still works */
+  async rotate(idOrPrefix: string, grace = 0): Promise<{ key: string; row: KeyRow }> {
+    const { previous: _, ...old } = await this.named(idOrPrefix);
+    const { key, hash, prefix } = newKey();
+    const until = seconds() + grace;
+    const row: KeyRow = {
+      ...{ ...old, hash, prefix },
+      ...(grace > 0 ? { previous: { hash: old.hash, prefix: old.prefix, until } } : {}),
+    };
+    await this.store.rows.put('keys', row);
+    this.known = undefined;
+    return { key, row };
   }
 
   async any(): Promise<boolean> {
     return (await this.rows()).length > 0;
   }
 
-  /** The key's row; undefined while the server is open. @throws InkstoneError `invalid_api_key` */
+  /** The key's row; undefined while the server is open. @throws InkstoneError `invalid_api_key`, `key_expired` */
   async check(authorization: string | undefined): Promise<KeyRow | undefined> {
     const rows = await this.rows();
     if (rows.length === 0) return undefined;
-    const key = /^Bearer\s+(.+)$/i.exec(authorization ?? '')?.[1]?.trim();
+    const key = /^Bearer\s+(\S+)$/i.exec((authorization ?? '').slice(0, 500).trim())?.[1];
     if (key === undefined)
       throw new InkstoneError('invalid_api_key', 'an API key is needed', {
         kind: 'denied',
         hint: 'send it as "Authorization: Bearer ink-…"',
       });
-    const given = Buffer.from(hashOf(key), 'hex');
-    const found = rows.find((row) => timingSafeEqual(given, Buffer.from(row.hash, 'hex')));
+    return this.match(key, rows);
+  }
+
+  /** @throws InkstoneError `invalid_api_key`, `key_expired` */
+  async match(key: string, given?: readonly KeyRow[]): Promise<KeyRow> {
+    const rows = given ?? (await this.rows());
+    const hash = Buffer.from(hashOf(key), 'hex');
+    const at = seconds();
+    let found: KeyRow | undefined;
+    // All are looked at: how long it takes tells nothing of which one it was.
+    for (const row of rows) {
+      const { previous } = row;
+      if (timingSafeEqual(hash, Buffer.from(row.hash, 'hex'))) found = row;
+      if (
+        previous !== undefined &&
+        timingSafeEqual(hash, Buffer.from(previous.hash, 'hex')) &&
+        previous.until > at
+      )
+        found = row;
+    }
     if (found === undefined)
       throw new InkstoneError('invalid_api_key', 'this API key is not known', {
         kind: 'denied',
         hint: 'make one with `inkstone keys create NAME`',
       });
-    return found;
+    return valid(found, at);
   }
+}
+
+/** @throws InkstoneError `key_expired` */
+export function valid(row: KeyRow, at = seconds()): KeyRow {
+  if (row.expires === undefined || row.expires > at) return row;
+  throw new InkstoneError('key_expired', 'this API key has expired', {
+    kind: 'denied',
+    hint: 'ask for a new one',
+  });
 }

@@ -2,16 +2,21 @@
 import { randomUUID } from 'node:crypto';
 import Fastify, { type FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
-import { homeFolder } from '../base/host.ts';
+import { homeFolder, monotonic, now } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
+import { AuditLog } from '../operate/audit-log.ts';
 import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
+import { Ledger } from '../operate/quota/ledger.ts';
+import { Prices } from '../operate/quota/prices.ts';
+import { Quotas } from '../operate/quota/quotas.ts';
 import { ModelRegistry } from '../operate/registry.ts';
 import { Scheduler } from '../operate/scheduler/scheduler.ts';
 import { Trainings } from '../operate/trainings.ts';
 import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
 import { openFileStore } from '../store/index.ts';
+import { addAccess } from './access.ts';
 import { chatCompletions } from './chat.ts';
 import { completions } from './completions.ts';
 import type { ServerContext } from './context.ts';
@@ -24,9 +29,12 @@ import { addInspection } from './inspect-routes.ts';
 import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
+import { Owners } from './owners.ts';
 import { addPages } from './pages.ts';
 import { addPromptRoutes } from './prompt-routes.ts';
+import { addQuotas } from './quota-routes.ts';
 import { addResponses } from './responses/routes.ts';
+import { addSessions, Sessions } from './sessions.ts';
 import { addStudioRoutes } from './studio-routes.ts';
 import { keepResults } from './tuning-results.ts';
 import { addUploads } from './uploads.ts';
@@ -66,6 +74,8 @@ export interface ServerOptions {
   log?(message: string, details: Record<string, unknown>): void;
   /** Told of every request when it is over: its id, route, status, times and tokens. */
   logRequest?(message: string, facts: Record<string, unknown>): void;
+  /** What tokens cost, for budgets and bills. */
+  prices?: Prices;
   /** Puts what was asked into that. */
   logPrompts?: boolean;
 }
@@ -151,6 +161,14 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       meter: (id) => watch.meter(id),
     },
     watch,
+    quotas: new Quotas({
+      ledger: new Ledger(store, now),
+      prices: options.prices ?? new Prices(),
+      clock: monotonic,
+    }),
+    sessions: new Sessions(keys),
+    owners: new Owners(store),
+    audit: new AuditLog(home),
   };
   const app = await buildApp(context, options, loopbackOnly);
   const address = await listen(app, host, options.port ?? 4747);
@@ -201,8 +219,12 @@ async function buildApp(
     }
   });
   addWatching(app, { watch: context.watch, log: options.logRequest, logPrompts: options.logPrompts });
-  addGuards(app, { keys: context.keys, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly });
+  const { keys, sessions, audit } = context;
+  addGuards(app, { keys, sessions, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly });
+  addAccess(app, context);
+  addSessions(app, { sessions, keys, audit });
   addMeters(app, context.watch);
+  addQuotas(app, { ...context, defaultMaxTokens: context.generation.defaultMaxTokens });
   addModelRoutes(app, context);
   app.post('/v1/completions', (request, reply) => completions(context.generation, request, reply));
   app.post('/v1/chat/completions', (request, reply) => chatCompletions(context.generation, request, reply));
@@ -249,6 +271,7 @@ async function close(app: FastifyInstance, context: ServerContext): Promise<void
   clearTimeout(grace);
   await context.trainings.close();
   await context.pool.drain();
+  await context.quotas.ledger.flush();
   await context.watch.close();
   await context.store.close();
 }

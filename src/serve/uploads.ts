@@ -51,7 +51,7 @@ export async function addUploads(app: FastifyInstance, context: ServerContext): 
 
   app.get('/v1/files', async (request) => {
     const query = parse(listQuery, request.query);
-    const all = (await store.rows.list<FileRow>('files'))
+    const all = (await context.owners.own(request, await store.rows.list<FileRow>('files')))
       .filter(({ purpose }) => query.purpose === undefined || (purpose ?? 'fine-tune') === query.purpose)
       .sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
     const { rows, more } = page(all, query);

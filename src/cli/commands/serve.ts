@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { homeFolder, writeOut } from '../../base/host.ts';
 import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
+import { Prices } from '../../operate/quota/prices.ts';
 import { startServer } from '../../serve/index.ts';
 import { command } from '../command.ts';
 
@@ -31,6 +32,10 @@ const schema = z.object({
     .min(1024)
     .default(4 * 2 ** 20)
     .describe('Largest JSON body in bytes'),
+  price: z
+    .array(z.string())
+    .default([])
+    .describe('MODEL=INPUT/OUTPUT: what a million tokens cost, for budgets; * for all others (default: 1/1)'),
   logRequests: z.boolean().default(true).describe('Writes a line for each request, without what was asked'),
   logPrompts: z.boolean().default(false).describe('Puts what was asked into these lines'),
   allowOrigin: z
@@ -48,11 +53,12 @@ export default command({
   endsBySignal: true,
   examples: ['serve', 'serve --port 8080 --model my-model', 'serve --host 0.0.0.0'],
   async run(settings, context) {
-    const { allowOrigin, home, model, logRequests, ...rest } = settings;
+    const { allowOrigin, home, model, logRequests, price, ...rest } = settings;
     const server = await startServer({
       ...rest,
       home: home ?? homeFolder(),
       allowedOrigins: allowOrigin,
+      prices: Prices.parse(price),
       ...(model === undefined ? {} : { model }),
       log: (message, details) => context.log.warn(message, details),
       ...(logRequests ? { logRequest: (message, facts) => context.log.info(message, facts) } : {}),

@@ -3,6 +3,7 @@
  * what it ended with. Knows no HTTP; the server opens one for each request and closes it, whatever happened.
  */
 import { monotonic } from '../../base/host.ts';
+import type { Use } from '../quota/prices.ts';
 import type { Metrics } from './metrics.ts';
 import type { Span } from './span.ts';
 
@@ -46,6 +47,11 @@ export class RequestMeter {
   private lastToken = 0;
   /** Answers to each prompt. */
   each = 1;
+  pictures = 0;
+  /** Refuses a model that the key may not use. */
+  use: ((model: string) => void) | undefined;
+  /** Takes from the key's limits what is now known to be needed at most. */
+  cover: ((need: Use) => Promise<void>) | undefined;
   private closed = false;
   private readonly closing: ((meter: RequestMeter) => void)[] = [];
 

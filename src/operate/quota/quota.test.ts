@@ -1,0 +1,260 @@
+/** Limits with a clock that is moved by hand, and budgets against a slow store and many requests at once. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Store } from '../../base/contracts/store.ts';
+import { InkstoneError } from '../../base/errors.ts';
+import { openFileStore } from '../../store/index.ts';
+import { Bucket } from './bucket.ts';
+import { Ledger, periodOf } from './ledger.ts';
+import { Prices } from './prices.ts';
+import { Quotas } from './quotas.ts';
+
+let home: string;
+let store: Store;
+let at = 0;
+const clock = (): number => at;
+beforeEach(async () => {
+  at = Date.UTC(2026, 10, 26, 12);
+  home = await mkdtemp(path.join(tmpdir(), 'inkstone-quota-'));
+  store = await openFileStore(home);
+});
+afterEach(async () => {
+  await store.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+const open = (prices = new Prices()): Quotas =>
+  new Quotas({ ledger: new Ledger(store, clock), prices, clock });
+const codeOf = async (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => 'none',
+    (thrown: unknown) => (InkstoneError.is(thrown) ? thrown.code : String(thrown)),
+  );
+
+describe('a bucket', () => {
+  it('gives a minute’s worth at once, then as time goes by', () => {
+    const bucket = new Bucket(60, 0);
+    for (let i = 0; i < 60; i++) expect(bucket.take(1, 0)).toBe(true);
+    expect(bucket.take(1, 0)).toBe(false);
+    expect(bucket.wait(1, 0)).toBe(1000);
+    expect(bucket.reset(0)).toBe(60_000);
+    expect(bucket.take(1, 999)).toBe(false);
+    expect(bucket.take(1, 1000)).toBe(true);
+    expect(bucket.wait(61, 1000)).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('gives nothing for a clock that goes back, and pays debts first', () => {
+    const bucket = new Bucket(60, 10_000);
+    bucket.force(120, 10_000);
+    expect(bucket.remaining(0)).toBe(0);
+    expect(bucket.wait(1, 10_000)).toBe(61_000);
+    bucket.force(-500, 10_000);
+    expect(bucket.remaining(10_000)).toBe(60);
+  });
+
+  it('never gives more than a minute’s worth and what time brought', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1000 }),
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 5000 }), fc.integer({ min: 1, max: 50 })), {
+          maxLength: 60,
+        }),
+        (limit, steps) => {
+          const bucket = new Bucket(limit, 0);
+          let now = 0;
+          let taken = 0;
+          for (const [pause, units] of steps) {
+            now += pause;
+            if (bucket.take(units, now)) taken += units;
+            expect(taken).toBeLessThanOrEqual(limit + (now * limit) / 60_000 + 1e-3);
+          }
+        },
+      ),
+    );
+  });
+});
+
+describe('prices', () => {
+  it('are read from lines, the most exact name first', () => {
+    const prices = Prices.parse(['small=0.15/0.60', 'a=b=1/2/3', '*=10/20']);
+    expect(prices.cost('small', { prompt: 1e6, completion: 2e6 })).toBeCloseTo(1.35);
+    expect(prices.cost('a=b', { prompt: 0, completion: 0, pictures: 2 })).toBe(6);
+    expect(prices.cost('other', { prompt: 1e5, completion: 0 })).toBe(1);
+    expect(new Prices().cost('m', { prompt: 5e5, completion: 5e5 })).toBe(1);
+  });
+  it.each([
+    'small',
+    '=1/2',
+    'small=1',
+    'small=1/x',
+    'small=1/-2',
+    'small=1/2/3/4',
+    'small=1/',
+    'small=1/NaN',
+  ])('refuse %s', (line) => expect(() => Prices.parse([line])).toThrowError(/is no price/));
+});
+
+describe('quotas', () => {
+  it('count requests and tokens a minute, and give back what was not used', async () => {
+    const quotas = open();
+    const limits = { requestsPerMinute: 2, tokensPerMinute: 100 };
+    const first = await quotas.admit('k', limits, 'm', { prompt: 10, completion: 50 });
+    expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 1, completion: 40 }))).toBe(
+      'tokens_limited',
+    );
+    // What was refused for its tokens took no request.
+    expect(quotas.allowances('k', limits)).toMatchObject({
+      requests: { limit: 2, remaining: 1 },
+      tokens: { limit: 100, remaining: 40, reset: 36_000 },
+    });
+    await first.settle({ prompt: 10, completion: 5 });
+    expect(quotas.allowances('k', limits).tokens?.remaining).toBe(85);
+    await first.settle({ prompt: 99, completion: 99 });
+    expect(quotas.allowances('k', limits).tokens?.remaining).toBe(85);
+    await quotas.admit('k', limits, 'm', { prompt: 1, completion: 1 });
+    expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 1, completion: 1 }))).toBe(
+      'requests_limited',
+    );
+    expect(await codeOf(quotas.admit('other', limits, 'm', { prompt: 1, completion: 1 }))).toBe('none');
+    at += 30_000;
+    expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 1, completion: 1 }))).toBe('none');
+  });
+
+  it('refuse what can never fit without sending the client round again', async () => {
+    const refused = open().admit('k', { tokensPerMinute: 10 }, 'm', { prompt: 11, completion: 0 });
+    await expect(refused).rejects.toMatchObject({ code: 'tokens_limited', details: { retry: false } });
+  });
+
+  it('take the true number of tokens when it is known', async () => {
+    const quotas = open();
+    const limits = { tokensPerMinute: 100 };
+    const lease = await quotas.admit('k', limits, 'm', { prompt: 1, completion: 9 });
+    await lease.cover({ prompt: 30, completion: 9 });
+    expect(quotas.allowances('k', limits).tokens?.remaining).toBe(61);
+    expect(await codeOf(lease.cover({ prompt: 300, completion: 9 }))).toBe('tokens_limited');
+    await lease.cover({ prompt: 1, completion: 0 });
+    expect(quotas.allowances('k', limits).tokens?.remaining).toBe(99);
+  });
+
+  it('keep to so many at once', async () => {
+    const quotas = open();
+    const one = await quotas.admit('k', { concurrency: 1 }, 'm', { prompt: 1, completion: 1 });
+    expect(await codeOf(quotas.admit('k', { concurrency: 1 }, 'm', { prompt: 1, completion: 1 }))).toBe(
+      'concurrency_limited',
+    );
+    await one.settle({ prompt: 1, completion: 1 });
+    expect(await codeOf(quotas.admit('k', { concurrency: 1 }, 'm', { prompt: 1, completion: 1 }))).toBe(
+      'none',
+    );
+  });
+
+  it('admit no more than the budget of requests that come at once, whatever the store takes', async () => {
+    const quotas = open();
+    // Each may cost 1; there is room for four.
+    const limits = { budget: 4 };
+    const leases: Awaited<ReturnType<Quotas['admit']>>[] = [];
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, () =>
+        codeOf(
+          quotas
+            .admit('k', limits, 'm', { prompt: 5e5, completion: 5e5 })
+            .then((lease) => leases.push(lease)),
+        ),
+      ),
+    );
+    expect(answers.filter((code) => code === 'none')).toHaveLength(4);
+    expect(answers.filter((code) => code === 'insufficient_quota')).toHaveLength(36);
+    // Half of what was set aside was used: the rest is there again.
+    await Promise.all(leases.map((lease) => lease.settle({ prompt: 5e5, completion: 0 })));
+    expect((await quotas.ledger.row('k')).spent).toBeCloseTo(2);
+    const more = await Promise.all(
+      Array.from({ length: 10 }, () =>
+        codeOf(quotas.admit('k', limits, 'm', { prompt: 1e6, completion: 0 })),
+      ),
+    );
+    expect(more.filter((code) => code === 'none')).toHaveLength(2);
+  });
+
+  it('never spend more than the budget, in any order of requests and ends', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            ask: fc.integer({ min: 1, max: 40 }),
+            use: fc.double({ min: 0, max: 1, noNaN: true }),
+          }),
+          {
+            minLength: 1,
+            maxLength: 25,
+          },
+        ),
+        async (requests) => {
+          const quotas = open();
+          const key = `k${Math.random().toString(36).slice(2)}`;
+          await Promise.all(
+            requests.map(async ({ ask, use }) => {
+              const lease = await quotas
+                .admit(key, { budget: 100e-6 }, 'm', { prompt: ask, completion: 0 })
+                .catch(() => undefined);
+              await new Promise((resolve) => setImmediate(resolve));
+              await lease?.settle({ prompt: Math.floor(ask * use), completion: 0 });
+            }),
+          );
+          const row = await quotas.ledger.row(key);
+          expect(row.spent).toBeLessThanOrEqual(100e-6 + 1e-12);
+          expect(row.reserved).toEqual({});
+        },
+      ),
+      { numRuns: 15 },
+    );
+  }, 60_000);
+
+  it('keep what was spent over a restart, and forget what a killed server had set aside after an hour', async () => {
+    const quotas = open();
+    const spent = await quotas.admit('k', { budget: 3 }, 'm', { prompt: 1e6, completion: 0 });
+    await spent.settle({ prompt: 1e6, completion: 0 });
+    await quotas.admit('k', { budget: 3 }, 'm', { prompt: 1e6, completion: 0 });
+    const next = open();
+    const two = { prompt: 1e6, completion: 1e6 };
+    expect(await codeOf(next.admit('k', { budget: 3 }, 'm', two))).toBe('insufficient_quota');
+    at += 3_600_001;
+    expect(await codeOf(next.admit('k', { budget: 3 }, 'm', two))).toBe('none');
+  });
+
+  it('begin anew each month', async () => {
+    const quotas = open();
+    const limits = { budget: 1, period: 'month' as const };
+    const lease = await quotas.admit('k', limits, 'm', { prompt: 1e6, completion: 0 });
+    await lease.settle({ prompt: 1e6, completion: 0 });
+    expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 1, completion: 0 }))).toBe(
+      'insufficient_quota',
+    );
+    at = Date.UTC(2026, 11, 1);
+    expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 1, completion: 0 }))).toBe('none');
+    expect((await quotas.ledger.row('k')).cost).toBe(1);
+    expect(['total', 'month', 'day'].map((p) => periodOf(p as 'day', at))).toEqual([
+      'total',
+      '2026-12',
+      '2026-12-01',
+    ]);
+  });
+
+  it('admit nothing where the store cannot keep it', async () => {
+    const broken = {
+      ...store,
+      rows: {
+        ...store.rows,
+        get: async () => undefined,
+        put: async () => Promise.reject(new InkstoneError('disk_full', 'full', { kind: 'resource' })),
+        update: async () => Promise.reject(new InkstoneError('disk_full', 'full', { kind: 'resource' })),
+      },
+    } as unknown as Store;
+    const quotas = new Quotas({ ledger: new Ledger(broken, clock), prices: new Prices(), clock });
+    const limits = { budget: 1, concurrency: 1, tokensPerMinute: 100 };
+    for (let i = 0; i < 3; i++)
+      expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 60, completion: 0 }))).toBe('disk_full');
+  });
+});
