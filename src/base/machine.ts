@@ -58,3 +58,43 @@ export async function diskUse(folder: string): Promise<{ total: number; free: nu
 export async function freeSpace(folder: string): Promise<number> {
   return (await diskUse(folder)).free;
 }
+
+/** What another process uses; undefined where it is gone, or where this system does not tell. */
+export interface ProcessUse {
+  /** Bytes. */
+  resident: number;
+  /** Milliseconds of processor time so far, all threads. */
+  cpu: number;
+  /** False for one that was stopped by a signal. */
+  running: boolean;
+}
+
+/** Linux counts time for others in hundredths of a second, memory in pages of 4 KiB. */
+const TICK = 10;
+const PAGE = 4096;
+
+export function processUse(id: number): ProcessUse | undefined {
+  try {
+    const text = fs.readFileSync(`/proc/${id}/stat`, 'latin1');
+    // The name stands in parentheses and may hold anything; fields are counted from behind it, the state first.
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    const [state, user, system, resident] = [fields[0], fields[11], fields[12], fields[21]];
+    if (state === 'Z' || state === 'X') return undefined;
+    return {
+      resident: Number(resident) * PAGE,
+      cpu: (Number(user) + Number(system)) * TICK,
+      running: state !== 'T' && state !== 't',
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lets everybody else go first; what cannot be lowered stays as it is. */
+export function lowerPriority(id: number): void {
+  try {
+    os.setPriority(id, os.constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // It has ended, or belongs to somebody else.
+  }
+}

@@ -2,6 +2,7 @@
  * A replica in a child process: started, watched, started again after a crash. A crash costs only the
  * requests inside it, and they are told.
  */
+import { type Clock, systemClock } from '../base/clock.ts';
 import type { EmbeddingRequest, TextEmbedding } from '../base/contracts/embedder.ts';
 import type { TextEvent, TextRequest } from '../base/contracts/generator.ts';
 import type { InspectionRequest, TextInspection } from '../base/contracts/inspection.ts';
@@ -14,9 +15,11 @@ import type {
   ReplicaStatus,
 } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { type ChildProcess, forkEntry, monotonic, withLargePages } from '../base/host.ts';
+import { type ChildProcess, forkEntry, withLargePages } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
+import { HostWatch, type WatchSettings } from './hosts/host-watch.ts';
+import { type RestartSettings, Restarts } from './hosts/restarts.ts';
 import { threadsFor } from './threads.ts';
 
 /** Parameters from which speed is worth memory: large pages, and garbage collected less often. */
@@ -34,6 +37,12 @@ export interface ChildReplicaOptions {
   weights?: WeightFormat;
   /** Bytes that the keys and values of its batch may take. */
   cacheBytes?: number;
+  /** The built file that the process runs; for tests. */
+  entry?: string;
+  /** When it counts as hung, late or too large, and when it is started again. */
+  watch?: Partial<WatchSettings>;
+  restarts?: Partial<RestartSettings>;
+  clock?: Clock;
   /** Told of crashes and restarts. */
   log?(message: string, details: Record<string, unknown>): void;
 }
@@ -45,9 +54,6 @@ interface Call {
   /** Of a call that is answered at once. */
   answer(value: unknown): void;
 }
-
-/** Crashes in a row, without a minute of work between, after which it is left alone. */
-const CRASH_LIMIT = 5;
 
 export class ChildReplica implements Replica {
   model: ModelDescription;
@@ -61,28 +67,53 @@ export class ChildReplica implements Replica {
   private failure: InkstoneError | undefined;
   private readonly calls = new Map<number, Call>();
   private nextCall = 1;
-  private crashes = 0;
-  private readySince = 0;
+  private readonly clock: Clock;
+  private readonly pauses: Restarts;
+  private watch: HostWatch | undefined;
+  /** Why the process was ended from here. */
+  private condemned: InkstoneError | undefined;
+  private readySince: number | undefined;
   private readonly waiters: { resolve(): void; reject(reason: unknown): void }[] = [];
   private idle: (() => void)[] = [];
 
   constructor(options: ChildReplicaOptions) {
     this.options = options;
     this.model = options.model;
+    this.clock = options.clock ?? systemClock;
+    this.pauses = new Restarts(options.restarts);
     this.start();
   }
 
   private start(): void {
     this.state = 'starting';
     this.progress = 0;
-    const child = forkEntry('operate/host-process', [], {
+    const child = forkEntry(this.options.entry ?? 'operate/host-process', [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       ...(this.model.parameters < LARGE
         ? { execArgv: ['--max-semi-space-size=4'] }
         : { env: withLargePages() as NodeJS.ProcessEnv }),
     });
     this.child = child;
-    child.on('message', (message) => this.receive(message as FromHost));
+    this.condemned = undefined;
+    this.readySince = undefined;
+    this.watch?.stop();
+    if (child.pid !== undefined)
+      this.watch = new HostWatch({
+        process: child.pid,
+        name: this.model.id,
+        settings: this.options.watch ?? {},
+        clock: this.clock,
+        condemn: (reason) => {
+          this.condemned = reason;
+          this.options.log?.('model host ended from here', { model: this.model.id, why: reason.code });
+          child.kill('SIGKILL');
+        },
+      });
+    child.on('message', (message) => {
+      if (child !== this.child) return;
+      this.watch?.alive();
+      this.receive(message as FromHost);
+    });
     child.on('error', () => undefined);
     child.on('exit', (status, signal) => this.ended(child, status, signal));
     this.send({
@@ -110,7 +141,8 @@ export class ChildReplica implements Replica {
         this.state = 'ready';
         this.progress = 1;
         this.model = message.model;
-        this.readySince = monotonic();
+        this.readySince = this.clock.now();
+        this.watch?.started();
         for (const waiter of this.waiters.splice(0)) waiter.resolve();
         break;
       case 'failed':
@@ -118,6 +150,7 @@ export class ChildReplica implements Replica {
         break;
       case 'alive':
         this.memory = message.memory;
+        this.watch?.reported(message.memory);
         this.decoding = message.decoding;
         break;
       case 'event':
@@ -154,42 +187,28 @@ export class ChildReplica implements Replica {
   private ended(child: ChildProcess, status: number | null, signal: string | null): void {
     if (child !== this.child) return;
     this.child = undefined;
-    const gone = new InkstoneError(
-      'replica_crashed',
-      `the process that runs ${this.model.id} ended unexpectedly`,
-      {
-        kind: 'resource',
-        hint: 'send the request again; the model is being started anew',
-        details: { status, signal },
-      },
-    );
+    this.watch?.stop();
+    const gone = this.condemned ?? crashed(this.model.id, status, signal);
     for (const call of [...this.calls.values()]) call.fail(gone);
     if (this.state === 'stopped' || this.state === 'draining' || this.state === 'failed') {
       if (this.state !== 'failed') this.state = 'stopped';
       return;
     }
-    if (this.readySince > 0 && monotonic() - this.readySince > 60_000) this.crashes = 0;
-    this.crashes++;
-    this.options.log?.('model host ended', { model: this.model.id, status, signal, crashes: this.crashes });
-    if (this.crashes >= CRASH_LIMIT) {
-      this.giveUp(
-        new InkstoneError(
-          'replica_failed',
-          `the process that runs ${this.model.id} ended ${this.crashes} times`,
-          { kind: 'resource', hint: 'look at the log; memory may be short' },
-        ),
-      );
+    const now = this.clock.now();
+    const pause = this.pauses.ended(now, this.readySince === undefined ? 0 : now - this.readySince);
+    const facts = { model: this.model.id, status, signal, why: gone.code };
+    if (pause === undefined) {
+      this.options.log?.('model host ends again and again', facts);
+      this.giveUp(looping(this.model.id, gone, this.pauses.coolDown));
       return;
     }
+    this.options.log?.('model host ended', { ...facts, startsIn: pause / 1000 });
     this.state = 'starting';
-    setTimeout(
-      () => {
-        if (this.state !== 'starting') return;
-        this.restarts++;
-        this.start();
-      },
-      100 * 2 ** (this.crashes - 1),
-    ).unref();
+    this.clock.after(pause, () => {
+      if (this.state !== 'starting') return;
+      this.restarts++;
+      this.start();
+    });
   }
 
   status(): ReplicaStatus {
@@ -328,6 +347,7 @@ export class ChildReplica implements Replica {
 
   async stop(): Promise<void> {
     const { child } = this;
+    this.watch?.stop();
     if (this.state !== 'failed') this.state = 'stopped';
     for (const waiter of this.waiters.splice(0)) waiter.reject(this.unloaded());
     if (child === undefined || child.exitCode !== null) return;
@@ -335,6 +355,26 @@ export class ChildReplica implements Replica {
     child.kill('SIGKILL');
     await gone;
   }
+}
+
+function crashed(name: string, status: number | null, signal: string | null): InkstoneError {
+  return new InkstoneError('replica_crashed', `the process that runs ${name} ended unexpectedly`, {
+    kind: 'resource',
+    hint: 'send the request again; the model is being started anew',
+    details: { status, signal, retryAfter: 1 },
+  });
+}
+
+function looping(name: string, last: InkstoneError, coolDown: number): InkstoneError {
+  return new InkstoneError(
+    'replica_failed',
+    `the process that runs ${name} ends again and again; the last time: ${last.message}`,
+    {
+      kind: 'resource',
+      hint: 'look at the log; memory may be short',
+      details: { retryAfter: coolDown / 1000 },
+    },
+  );
 }
 
 function restored({ code, message, kind, hint, details }: SentError): InkstoneError {

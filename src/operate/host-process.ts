@@ -204,4 +204,4 @@ channel?.onClose(() => exit(0));
 setInterval(() => {
   const decoding = decodingStatus(generator?.status());
   send({ type: 'alive', memory: memoryUse().resident, ...(decoding === undefined ? {} : { decoding }) });
-}, 2000).unref();
+}, 1000).unref();

@@ -1,5 +1,6 @@
 /** Replicas, queues, models by name, trainings. */
 export * from './child-replica.ts';
+export * from './hosts/replica-set.ts';
 export * from './model-info.ts';
 export * from './pool.ts';
 export * from './registry.ts';

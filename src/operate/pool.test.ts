@@ -3,9 +3,10 @@ import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ManualClock } from '../base/clock.ts';
 import type { ModelDescription, Replica, ReplicaState } from '../base/contracts/replica.ts';
 import { openFileStore } from '../store/index.ts';
-import { ReplicaPool } from './pool.ts';
+import { type PoolOptions, ReplicaPool } from './pool.ts';
 import { ModelRegistry } from './registry.ts';
 
 let home: string;
@@ -17,12 +18,15 @@ class Idle implements Replica {
   readonly model: ModelDescription;
   state: ReplicaState = 'ready';
   running = 0;
+  memory = 10;
+  error: { code: string; message: string } | undefined;
   constructor(id: string) {
     const kinds = { consumes: ['text'], produces: ['text'], chat: false };
     this.model = { id, family: 'text', created: 0, parameters: 0, context: 8, ...kinds };
   }
   status() {
-    return { state: this.state, progress: 1, running: this.running, waiting: 0, memory: 10 };
+    const { state, running, memory, error } = this;
+    return { state, progress: 1, running, waiting: 0, memory, ...(error === undefined ? {} : { error }) };
   }
   async ready(): Promise<void> {}
   async countTokens(): Promise<number> {
@@ -56,13 +60,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(home, { recursive: true, force: true }));
 
-function pool(limit = 2): ReplicaPool {
+function pool(limit = 2, more: Partial<PoolOptions> = {}): ReplicaPool {
   const start = ({ id }: { id: string }): Replica => {
     const replica = new Idle(id);
     started.push(replica);
     return replica;
   };
-  return new ReplicaPool({ registry, limit, start });
+  return new ReplicaPool({ registry, limit, start, ...more });
 }
 
 describe('the registry', () => {
@@ -127,8 +131,9 @@ describe('the pool', () => {
   it('puts down the one that idled longest where there are too many, never one at work', async () => {
     for (const name of ['a', 'b', 'c']) await run(name);
     const replicas = pool(2);
-    const a = (await replicas.get('a')) as Idle;
-    const b = (await replicas.get('b')) as Idle;
+    await replicas.get('a');
+    await replicas.get('b');
+    const [a, b] = started as [Idle, Idle];
     a.running = 1;
     await replicas.get('c');
     expect([a.state, b.state, replicas.state('c')]).toEqual(['ready', 'stopped', 'ready']);
@@ -139,23 +144,79 @@ describe('the pool', () => {
   it('starts anew what failed, and what has newer weights', async () => {
     const folder = await run('a');
     const replicas = pool();
-    const first = (await replicas.get('a')) as Idle;
-    first.state = 'failed';
+    const first = await replicas.get('a');
+    (started[0] as Idle).state = 'failed';
     const second = await replicas.get('a');
     expect(second).not.toBe(first);
     await utimes(path.join(folder, 'model.safetensors'), 1, 2e9);
     const third = await replicas.get('a');
     expect(third).not.toBe(second);
-    expect((second as Idle).state).toBe('stopped');
+    expect((started[1] as Idle).state).toBe('stopped');
     await replicas.forget('a');
     expect(await replicas.get('a')).not.toBe(third);
     await expect(replicas.get('none')).rejects.toMatchObject({ code: 'model_not_found' });
   });
 
+  it('shares the memory: puts down who idles, refuses what does not fit beside who works', async () => {
+    for (const name of ['a', 'b']) await run(name);
+    const replicas = pool(9, { memoryBytes: 200 * 2 ** 20 });
+    await replicas.get('a');
+    const a = started[0] as Idle;
+    a.memory = 180 * 2 ** 20;
+    a.running = 1;
+    await expect(replicas.get('b')).rejects.toMatchObject({
+      code: 'memory_short',
+      kind: 'resource',
+      details: { retryAfter: 2 },
+    });
+    a.running = 0;
+    await replicas.get('b');
+    expect([a.state, replicas.state('b')]).toEqual(['stopped', 'ready']);
+    expect(replicas.snapshot()).toMatchObject({ evicted: 1, refused: 1, models: { b: { wanted: 1 } } });
+  });
+
+  it('puts a model down that nobody asks for, and starts it again when somebody does', async () => {
+    await run('a');
+    const clock = new ManualClock();
+    const replicas = pool(2, { idleAfter: 60_000, clock });
+    await replicas.get('a');
+    const a = started[0] as Idle;
+    a.running = 1;
+    clock.advance(100_000);
+    expect(a.state).toBe('ready');
+    a.running = 0;
+    clock.advance(10_000);
+    await replicas.get('a');
+    clock.advance(59_000);
+    expect(a.state).toBe('ready');
+    clock.advance(20_000);
+    expect([a.state, replicas.state('a'), replicas.snapshot().idled]).toEqual(['stopped', 'unloaded', 1]);
+    await replicas.get('a');
+    expect([started.length, replicas.state('a')]).toEqual([2, 'ready']);
+    await replicas.stop();
+  });
+
+  it('says for a while that a model ends again and again, before it tries anew', async () => {
+    await run('a');
+    const clock = new ManualClock();
+    const replicas = pool(2, { clock });
+    const first = await replicas.get('a');
+    const a = started[0] as Idle;
+    a.state = 'failed';
+    a.error = { code: 'replica_failed', message: 'ends again and again' };
+    expect(await replicas.get('a')).toBe(first);
+    clock.advance(29_000);
+    expect(await replicas.get('a')).toBe(first);
+    clock.advance(1_000);
+    expect(await replicas.get('a')).not.toBe(first);
+    expect(started).toHaveLength(2);
+  });
+
   it('says which model is on its way', async () => {
     await run('a');
     const replicas = pool();
-    const a = (await replicas.get('a')) as Idle;
+    await replicas.get('a');
+    const a = started[0] as Idle;
     expect(replicas.loading()).toBeUndefined();
     a.state = 'starting';
     expect(replicas.loading()).toEqual({ id: 'a', state: 'starting', progress: 1 });

@@ -1,5 +1,12 @@
 /** The child process of one training: `inkstone train text … --json`, its last words, its orderly end. Knows no rows. */
-import { type ChildProcess, isAlive, machine, sendSignal, spawnCommand } from '../base/host.ts';
+import {
+  type ChildProcess,
+  isAlive,
+  lowerPriority,
+  machine,
+  sendSignal,
+  spawnCommand,
+} from '../base/host.ts';
 
 export interface TrainingOrder {
   /** Becomes the model's name and the run folder's. */
@@ -66,6 +73,8 @@ export class TrainingProcess {
     if (resume) args.push('--resume');
     // In a group of its own: Ctrl+C in the server's terminal is for the server, which ends its trainings in order.
     this.child = spawnCommand(args, { detached: machine().platform !== 'win32' });
+    // Whoever waits for an answer goes first.
+    if (this.child.pid !== undefined) lowerPriority(this.child.pid);
     let output = '';
     this.child.stdout?.on('data', (piece) => {
       output = (output + String(piece)).slice(-TAIL);

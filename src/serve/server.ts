@@ -60,6 +60,13 @@ export interface ServerOptions {
   allowedOrigins?: readonly string[];
   /** Models kept loaded. */
   maxModels?: number;
+  /** Replicas of a model, each a process. */
+  replicas?: number;
+  /** Memory for all models together, and for one process of them, in MB. */
+  memoryMegabytes?: number | undefined;
+  hostMegabytes?: number | undefined;
+  /** Minutes after which a model that nobody asks for is put down; default never. */
+  idleMinutes?: number | undefined;
   /** Seconds to wait for a model that is being loaded. */
   loadWait?: number;
   /** Loaded at the start; default: the first there is. */
@@ -107,6 +114,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const pool = new ReplicaPool({
     registry,
     ...(options.maxModels === undefined ? {} : { limit: options.maxModels }),
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+    ...(options.memoryMegabytes === undefined ? {} : { memoryBytes: options.memoryMegabytes * 2 ** 20 }),
+    ...(options.hostMegabytes === undefined ? {} : { hostBytes: options.hostMegabytes * 2 ** 20 }),
+    ...(options.idleMinutes === undefined ? {} : { idleAfter: options.idleMinutes * 60_000 }),
     slots: options.concurrency ?? CONCURRENCY,
     ...(options.weights === undefined ? {} : { weights: options.weights }),
     ...(options.cacheMegabytes === undefined ? {} : { cacheBytes: options.cacheMegabytes * 2 ** 20 }),
@@ -148,7 +159,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     routes: [],
     generation: {
       queue: new Scheduler({
-        concurrency: options.concurrency ?? CONCURRENCY,
+        concurrency: (options.concurrency ?? CONCURRENCY) * (options.replicas ?? 1),
         capacity: options.queue ?? 64,
         deadline: 1000 * (options.maxWait ?? 300),
         ...(options.policy === undefined ? {} : { policy: options.policy }),

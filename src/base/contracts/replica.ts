@@ -62,18 +62,25 @@ export interface ChatTemplate {
   eos?: string;
 }
 
+/** What only some models can. */
+type Able<T> = { [K in keyof T]?: T[K] | undefined };
+
+interface Inspector {
+  /** Looks inside; only replicas whose weights are at hand can. @throws InkstoneError `text_empty`, `text_too_long` */
+  inspect(request: InspectionRequest, signal: AbortSignal): Promise<TextInspection>;
+}
+
 export interface Replica
   extends Generator<TextRequest, TextEvent>,
-    Partial<Embedder>,
-    Partial<PictureSource> {
+    Able<Embedder>,
+    Able<PictureSource>,
+    Able<Inspector> {
   readonly model: ModelDescription;
   status(): ReplicaStatus;
   /** Resolves when ready. @throws InkstoneError `replica_failed` */
   ready(): Promise<void>;
   /** How many tokens a text has, in this model's tokens. */
   countTokens(text: string): Promise<number>;
-  /** Looks inside; only replicas whose weights are at hand can. @throws InkstoneError `text_empty`, `text_too_long` */
-  inspect?(request: InspectionRequest, signal: AbortSignal): Promise<TextInspection>;
   /** Finishes what runs, takes nothing new, then ends. */
   drain(): Promise<void>;
   /** Ends now; running requests fail. */

@@ -15,7 +15,27 @@ const schema = z.object({
   home: z.string().optional().describe('Folder for all state (default: .inkstone)'),
   model: z.string().optional().describe('Model to load at the start (default: the first there is)'),
   maxModels: z.int().min(1).default(2).describe('Models kept loaded at once'),
-  concurrency: z.int().min(1).default(16).describe('Requests that run at once'),
+  replicas: z.int().min(1).default(1).describe('Processes for each model; requests are spread over them'),
+  memoryMegabytes: z
+    .int()
+    .min(64)
+    .optional()
+    .describe(
+      'Memory for all models together (default: four fifths of the machine); the least used is put down',
+    ),
+  hostMegabytes: z
+    .int()
+    .min(64)
+    .optional()
+    .describe(
+      'Memory above which one process of a model is ended and started anew (default: as for all together)',
+    ),
+  idleMinutes: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe('Minutes after which a model that nobody asks for is put down (default: never)'),
+  concurrency: z.int().min(1).default(16).describe('Requests that one replica runs at once'),
   weights: z
     .enum(WEIGHT_FORMATS)
     .default('float32')
