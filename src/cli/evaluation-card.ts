@@ -1,22 +1,14 @@
 /** Writes the two files of an evaluation's card. Knows commands' surroundings; measures nothing. */
 import path from 'node:path';
-import { commandArguments, exists, machine, makeFolder, timestamp, writeFile } from '../base/host.ts';
+import { commandArguments, machine, makeFolder, timestamp, writeFile } from '../base/host.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import { codeVersion, commitOf } from '../base/version.ts';
 import { type EvaluationCard, evaluationMarkdown, fingerprintWeights } from '../evaluate/report.ts';
 import type { AnyTextConfig } from '../models/text/any.ts';
 import type { TextModel } from '../models/text/load.ts';
+import { freeFolder } from './free-folder.ts';
 
 export type CardFacts = Pick<EvaluationCard, 'data' | 'protocol' | 'results' | 'limits'>;
-
-/** `runs-out/evaluate-NAME-N`, with the first number that is free. */
-async function freeFolder(name: string): Promise<string> {
-  const plain = name.replaceAll(/[^\p{L}\p{N}._-]/gu, '-');
-  for (let n = 1; ; n++) {
-    const folder = path.join('runs-out', `evaluate-${plain}-${n}`);
-    if (!(await exists(folder))) return folder;
-  }
-}
 
 /** @returns paths of `card.md` and `card.json` */
 export async function writeEvaluationCard(
@@ -24,7 +16,7 @@ export async function writeEvaluationCard(
   facts: CardFacts,
   out?: string,
 ): Promise<{ card: string; card_json: string }> {
-  const folder = out ?? (await freeFolder(model.name));
+  const folder = out ?? (await freeFolder(`evaluate-${model.name}`));
   const { cpu, cores, platform, architecture, node } = machine();
   const weights: HostTensors = model.weights;
   const card: EvaluationCard = {

@@ -1,7 +1,7 @@
 /** What `prompt evaluate` and `few-shot` share: the questions, the model, the folder, the table. */
 import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
-import { commandArguments, exists, readText } from '../base/host.ts';
+import { commandArguments, readText } from '../base/host.ts';
 import { z } from '../base/schema.ts';
 import { codeVersion } from '../base/version.ts';
 import {
@@ -23,6 +23,7 @@ import type { Embed } from '../prompt/index.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
+import { freeFolder } from './free-folder.ts';
 import { homeSetting, own, unescaped } from './prompt-settings.ts';
 
 const whole = z.number().int();
@@ -105,13 +106,6 @@ export async function openEmbedder(
   };
 }
 
-async function freeFolder(): Promise<string> {
-  for (let n = 1; ; n++) {
-    const folder = path.join('runs-out', `prompts-${n}`);
-    if (!(await exists(folder))) return folder;
-  }
-}
-
 /** @throws InkstoneError `task_invalid`, `data_empty`, `file_missing` */
 export async function readTaskSet(settings: ComparisonSettings): Promise<TaskSet> {
   const { data, answer, choicesField, limit } = settings;
@@ -150,7 +144,7 @@ export async function compareInFolder(
       kind: 'usage',
       hint: 'name the folder of the evaluation to go on with',
     });
-  const out = settings.out ?? (await freeFolder());
+  const out = settings.out ?? (await freeFolder('prompts'));
   const loaded = await loadTextModel(folder);
   const backend = await createBackend(
     settings.device,

@@ -4,7 +4,6 @@
  */
 import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
-import { exists } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
 import { z } from '../base/schema.ts';
 import type { TextConfig } from '../models/text/architectures.ts';
@@ -120,15 +119,6 @@ export function presetOf(id: string): TextPreset {
     kind: 'usage',
     hint: `did you mean ${close}?`,
   });
-}
-
-/** `runs-out/PRESET-N`, with the first number that no run has. */
-export async function freeFolder(preset: string): Promise<string> {
-  for (let n = 1; ; n++) {
-    const folder = path.join('runs-out', `${preset}-${n}`);
-    if (!(await exists(path.join(folder, 'config.json'))) && !(await exists(path.join(folder, 'lock'))))
-      return folder;
-  }
 }
 
 /** The run that `--resume` goes on with. @throws InkstoneError `out_missing`, `run_missing` */

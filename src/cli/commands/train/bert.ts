@@ -19,7 +19,8 @@ import { type BertData, prepareBert } from '../../../train/bert-data.ts';
 import { type BertRunResult, trainBert } from '../../../train/bert-run.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import { type CommandContext, command } from '../../command.ts';
-import { defined, freeFolder } from '../../train-text-plan.ts';
+import { freeRunFolder } from '../../free-folder.ts';
+import { defined } from '../../train-text-plan.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -169,7 +170,7 @@ async function planned(settings: TrainBertSettings): Promise<Plan> {
   return {
     preset: preset.id,
     data,
-    out: settings.out ?? (await freeFolder(preset.id)),
+    out: settings.out ?? (await freeRunFolder(preset.id)),
     ...defined({ field, origin }),
     model: (vocabulary) =>
       origin?.config ??

@@ -10,7 +10,8 @@ import { findModel } from '../../../operate/registry.ts';
 import { createBackend } from '../../../runtime/index.ts';
 import { trainInstructions } from '../../../train/instruct-run.ts';
 import { command } from '../../command.ts';
-import { defined, freeFolder, startingModel } from '../../train-text-plan.ts';
+import { freeRunFolder } from '../../free-folder.ts';
+import { defined, startingModel } from '../../train-text-plan.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -76,7 +77,7 @@ export const trainChatCommand = command({
         hint: 'name the model to tune',
       });
     const { folder } = await findModel(from);
-    const out = settings.out ?? (await freeFolder('chat'));
+    const out = settings.out ?? (await freeRunFolder('chat'));
     if (path.resolve(out) === path.resolve(folder))
       throw new InkstoneError('out_invalid', 'a model cannot be tuned into its own folder', {
         kind: 'usage',

@@ -13,7 +13,8 @@ import { trainClassifier } from '../../../train/classify-run.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import { type ClassifierScore, classifierScoreLines, scoreClassifier } from '../../classifier-score.ts';
 import { command } from '../../command.ts';
-import { defined, freeFolder } from '../../train-text-plan.ts';
+import { freeRunFolder } from '../../free-folder.ts';
+import { defined } from '../../train-text-plan.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -95,7 +96,7 @@ export const trainClassifyCommand = command({
   async run(settings, { progress, signal, json }): Promise<TrainClassifyResult> {
     const { base, data } = settings;
     const { folder } = await findModel(base);
-    const out = settings.out ?? (await freeFolder('classify'));
+    const out = settings.out ?? (await freeRunFolder('classify'));
     if (path.resolve(out) === path.resolve(folder))
       throw new InkstoneError('out_invalid', 'a model cannot be tuned into its own folder', {
         kind: 'usage',

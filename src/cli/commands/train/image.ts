@@ -23,8 +23,9 @@ import { RunFolder } from '../../../train/run-folder.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
 import { scoreFolder } from '../../evaluate-image.ts';
+import { freeRunFolder } from '../../free-folder.ts';
 import { featureNetwork } from '../../image-features.ts';
-import { defined, freeFolder } from '../../train-text-plan.ts';
+import { defined } from '../../train-text-plan.ts';
 
 const whole = z.number().int();
 const own = { environment: false } as const;
@@ -123,7 +124,7 @@ async function plan(settings: Settings): Promise<Plan> {
     return {
       preset,
       data: settings.data,
-      out: settings.out ?? (await freeFolder(preset.id)),
+      out: settings.out ?? (await freeRunFolder(preset.id)),
       before: undefined,
     };
   }

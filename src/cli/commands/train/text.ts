@@ -21,9 +21,9 @@ import {
 } from '../../../train/text-run.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
+import { freeRunFolder } from '../../free-folder.ts';
 import {
   defined,
-  freeFolder,
   planned,
   resumed,
   startingModel,
@@ -123,7 +123,7 @@ async function run(settings: TrainTextSettings, context: CommandContext): Promis
   const before = await resumed(settings);
   const plan = await planned(settings, before);
   const preset = plan.preset.id;
-  const out = settings.out ?? (await freeFolder(preset));
+  const out = settings.out ?? (await freeRunFolder(preset));
   const backend = await createBackend(settings.device, defined({ threads: settings.threads }));
   const seed = plan.training?.seed ?? before?.training.seed ?? plan.preset.training.seed ?? 1;
   try {
