@@ -24,8 +24,8 @@ export const LAYERS: readonly (readonly string[])[] = [
 
 export const LONGEST = 500;
 const HOST = 'src/base/host.ts';
-/** The host, and the part of it that has a file of its own. */
-const HOSTS = new Set([HOST, 'src/base/machine.ts']);
+/** The host, and the parts of it that have files of their own. */
+const HOSTS = new Set([HOST, 'src/base/machine.ts', 'src/base/host-disk.ts', 'src/base/host-process.ts']);
 /** Only the host may import these; their types are free. */
 const HOST_MODULES = /^(node:)?(fs|fs\/promises|process|child_process|worker_threads|os|cluster)$/;
 /** What else belongs to the host, as it appears in code without strings. */

@@ -11,7 +11,7 @@ import {
   type Variables,
   valueOfText,
 } from '../prompt/index.ts';
-import { openFileStore } from '../store/index.ts';
+import { openStore } from '../store/index.ts';
 
 export const own = { environment: false } as const;
 export const homeSetting = z.string().optional().describe('folder for all state (default: .inkstone)');
@@ -21,7 +21,7 @@ export const referenceSetting = z.string().min(1).describe('NAME, NAME@VERSION o
 export const unescaped = (text: string): string => text.replaceAll('\\n', '\n').replaceAll('\\t', '\t');
 
 export async function openPrompts(home: string | undefined): Promise<PromptRegistry> {
-  return new PromptRegistry(await openFileStore(path.join(home ?? homeFolder(), 'store')));
+  return new PromptRegistry(await openStore(home ?? homeFolder()));
 }
 
 /** A definition from a file: JSON, or a text as it stands. `-` reads standard input. */

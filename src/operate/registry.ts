@@ -9,7 +9,7 @@ import { exists, facts, homeFolder, listFiles, packageFolder } from '../base/hos
 import { nearest } from '../base/nearest.ts';
 import { describeImageModel, familyOf, type ImageModelInfo } from '../models/image/load.ts';
 import { WEIGHT_FORMATS, type WeightFormat } from '../nn/quantise.ts';
-import { openFileStore } from '../store/index.ts';
+import { openStore } from '../store/index.ts';
 import { type AnyModelInfo, describeModel, isOpen, refusePickle } from './model-info.ts';
 
 export interface RegisteredModel {
@@ -46,7 +46,7 @@ export class ModelRegistry {
   }
 
   static async open(home: string = homeFolder()): Promise<ModelRegistry> {
-    return new ModelRegistry(home, await openFileStore(path.join(home, 'store')));
+    return new ModelRegistry(home, await openStore(home));
   }
 
   /** Where models may be, the starter first; a name that stands twice counts where it stands first. */

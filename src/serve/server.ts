@@ -15,7 +15,7 @@ import { Scheduler } from '../operate/scheduler/scheduler.ts';
 import { Trainings } from '../operate/trainings.ts';
 import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
-import { openFileStore } from '../store/index.ts';
+import { openStore } from '../store/index.ts';
 import { addAccess } from './access.ts';
 import { chatCompletions } from './chat.ts';
 import { completions } from './completions.ts';
@@ -108,7 +108,7 @@ const CLOSE_GRACE = 500;
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
   const home = options.home ?? homeFolder();
   const host = options.host ?? '127.0.0.1';
-  const store = await openFileStore(`${home}/store`);
+  const store = await openStore(home);
   const registry = options.registry ?? new ModelRegistry(home, store);
   if (options.model !== undefined) await registry.get(options.model);
   const pool = new ReplicaPool({

@@ -1,3 +1,7 @@
-/** Rows and objects behind one interface. */
+/** Rows and objects behind one interface: in a folder, an embedded database, a cluster. */
+export * from './collect.ts';
 export * from './conformance.ts';
 export { openFileStore } from './file-store.ts';
+export * from './move.ts';
+export * from './open.ts';
+export { migrate } from './sql/migrations.ts';

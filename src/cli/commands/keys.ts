@@ -6,7 +6,7 @@ import { AuditLog } from '../../operate/audit-log.ts';
 import { Ledger } from '../../operate/quota/ledger.ts';
 import type { KeyLimits } from '../../operate/quota/quotas.ts';
 import { type KeyRow, type KeySettings, Keys, SCOPES } from '../../serve/index.ts';
-import { openFileStore } from '../../store/index.ts';
+import { openStore } from '../../store/index.ts';
 import { command } from '../command.ts';
 
 const schema = z.object({
@@ -98,7 +98,7 @@ export default command({
   async run(given) {
     const { action, name, grace } = given;
     const home = given.home ?? homeFolder();
-    const store = await openFileStore(`${home}/store`);
+    const store = await openStore(home);
     const keys = new Keys(store);
     const audit = new AuditLog(home);
     try {
