@@ -2,6 +2,7 @@
 
 import type { Store } from '../base/contracts/store.ts';
 import type { AuditLog } from '../operate/audit-log.ts';
+import type { Jobs } from '../operate/jobs/jobs.ts';
 import type { ReplicaPool } from '../operate/pool.ts';
 import type { Quotas } from '../operate/quota/quotas.ts';
 import type { ModelRegistry } from '../operate/registry.ts';
@@ -18,6 +19,7 @@ export interface ServerContext {
   registry: ModelRegistry;
   pool: ReplicaPool;
   trainings: Trainings;
+  jobs: Jobs;
   keys: Keys;
   generation: GenerationServices;
   watch: Watch;

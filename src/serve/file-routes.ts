@@ -4,7 +4,17 @@ import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { Row } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { exists, freeSpace, makeFolder, now, openFile, removeFile, renameFile } from '../base/host.ts';
+import {
+  exists,
+  freeSpace,
+  makeFolder,
+  now,
+  openFile,
+  readStream,
+  removeFile,
+  renameFile,
+  writeAtomically,
+} from '../base/host.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { fileQuery } from './schemas.ts';
@@ -15,6 +25,8 @@ export interface FileRow extends Row {
   created: number;
   /** What an OpenAI client uploaded it for. */
   purpose?: string;
+  /** Its bytes in the object store, where several machines share one. */
+  object?: string;
 }
 
 /** Bytes of an uploaded file. */
@@ -35,13 +47,13 @@ export function addFileRoutes(app: FastifyInstance, { home, store }: ServerConte
 /** Receives a file in pieces; what is cut short leaves nothing. @throws InkstoneError `body_too_large`, `file_empty`, `disk_full` */
 export async function keepFile(
   { home, store }: Pick<ServerContext, 'home' | 'store'>,
-  given: { name: string; pieces: AsyncIterable<Uint8Array>; length: number; purpose?: string },
+  given: { name: string; pieces: AsyncIterable<Uint8Array>; length: number; purpose?: string; id?: string },
 ): Promise<FileRow> {
   const folder = path.join(home, 'files');
   const name = safeName(given.name);
   await makeFolder(folder);
   await requireSpace(folder, given.length);
-  const id = `file-${now().toString(36)}-${randomUUID().slice(0, 8)}`;
+  const id = given.id ?? `file-${now().toString(36)}-${randomUUID().slice(0, 8)}`;
   const own = path.join(folder, id);
   await makeFolder(own);
   const target = path.join(own, name);
@@ -74,9 +86,13 @@ export async function keepFile(
     });
   }
   await renameFile(`${target}.part`, target);
+  // Where several machines share a store, the others fetch it from there.
+  const object =
+    store.kind.objects === 'folder' ? undefined : (await store.objects.put(readStream(target))).hash;
   const row: FileRow = {
     ...{ id, name, bytes, created: Math.floor(now() / 1000) },
     ...(given.purpose === undefined ? {} : { purpose: given.purpose }),
+    ...(object === undefined ? {} : { object }),
   };
   await store.rows.put('files', row);
   return row;
@@ -118,6 +134,13 @@ export async function pathOfFile(
 ): Promise<string> {
   const row = await store.rows.get<FileRow>('files', id);
   const file = row === undefined ? undefined : path.join(home, 'files', row.id, row.name);
+  if (row?.object !== undefined && file !== undefined && !(await exists(file))) {
+    const { object } = row;
+    await makeFolder(path.dirname(file));
+    await writeAtomically(file, async (write) => {
+      for await (const piece of store.objects.get(object)) await write(piece);
+    });
+  }
   if (file === undefined || !(await exists(file)))
     throw new InkstoneError('file_missing', `there is no file ${id}`, {
       kind: 'missing',

@@ -1,7 +1,7 @@
 /** Who may ask: API keys, the Host header against DNS rebinding, the Origin header against foreign pages. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
-import type { Keys } from './keys.ts';
+import { type KeyRow, type Keys, valid } from './keys.ts';
 import type { Sessions } from './sessions.ts';
 
 export const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1', '[::1]']);
@@ -13,6 +13,8 @@ export interface GuardOptions {
   allowedOrigins: readonly string[];
   /** The server listens on loopback only. */
   loopbackOnly: boolean;
+  /** On whose behalf the server asks itself; undefined for everybody else. */
+  inside?(request: FastifyRequest): { owner: string | undefined } | undefined;
 }
 
 /** By the route that answers, not by the address: a route has many spellings (`/%761/models`). */
@@ -57,6 +59,12 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
     }
     if (isPublic(request)) return;
     const { authorization } = request.headers;
+    const own = options.inside?.(request);
+    if (own !== undefined) {
+      request.key = await ownKey(options.keys, own.owner);
+      request.keyId = request.key?.id;
+      return;
+    }
     // A page's cookie counts only where no key is sent.
     const session = authorization === undefined ? await options.sessions.check(request) : undefined;
     request.key = session ?? (await options.keys.check(authorization));
@@ -78,6 +86,14 @@ const EXPOSED = [
 ].join(', ');
 
 const DATA_POLICY = "default-src 'none'; frame-ancestors 'none'";
+
+/** The key of a request that the server makes for its owner. @throws InkstoneError `invalid_api_key`, `key_expired` */
+async function ownKey(keys: Keys, owner: string | undefined): Promise<KeyRow | undefined> {
+  if (owner === undefined) return undefined;
+  const row = await keys.find(owner);
+  if (row !== undefined) return valid(row);
+  throw new InkstoneError('invalid_api_key', 'the API key was taken back', { kind: 'denied' });
+}
 
 const hostName = (host: string): string => host.replace(/:\d+$/, '').toLowerCase();
 

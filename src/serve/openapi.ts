@@ -1,5 +1,6 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
+import { batchBody } from './batches.ts';
 import { imageBody } from './images.ts';
 import { promptBody, promptEvaluationBody, promptRenderBody } from './prompt-routes.ts';
 import { responsesBody } from './responses/request.ts';
@@ -98,6 +99,12 @@ export function openApi(version: string): object {
         delete: operation('Deletes a file', byId),
       },
       '/v1/files/{id}/content': { get: operation('What a file holds', byId) },
+      '/v1/batches': {
+        get: operation('Batches, the newest first'),
+        post: operation('Answers a file of requests', { requestBody: body(batchBody) }),
+      },
+      '/v1/batches/{id}': { get: operation('One batch', byId) },
+      '/v1/batches/{id}/cancel': { post: operation('Ends it with what is answered', byId) },
       '/v1/fine_tuning/jobs': {
         get: operation('Tuning jobs, the newest first'),
         post: operation('Tunes a model on a file', { requestBody: body(fineTuningBody) }),

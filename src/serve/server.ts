@@ -6,6 +6,8 @@ import { homeFolder, monotonic, now } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import { AuditLog } from '../operate/audit-log.ts';
+import { forgetLines } from '../operate/jobs/batch.ts';
+import { Jobs } from '../operate/jobs/jobs.ts';
 import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
 import { Ledger } from '../operate/quota/ledger.ts';
 import { Prices } from '../operate/quota/prices.ts';
@@ -17,6 +19,7 @@ import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
 import { openStore } from '../store/index.ts';
 import { addAccess } from './access.ts';
+import { addBatches, InsideRequests } from './batches.ts';
 import { chatCompletions } from './chat.ts';
 import { completions } from './completions.ts';
 import type { ServerContext } from './context.ts';
@@ -154,6 +157,13 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     registry,
     pool,
     trainings,
+    jobs: new Jobs({
+      store,
+      ended: async (job) => {
+        if (job.kind === 'batch') await forgetLines(store, job.id);
+      },
+      ...(options.log === undefined ? {} : { log: options.log }),
+    }),
     keys,
     draining: false,
     routes: [],
@@ -184,6 +194,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const app = await buildApp(context, options, loopbackOnly);
   const address = await listen(app, host, options.port ?? 4747);
   await trainings.recover();
+  context.jobs.start();
   void warm(context, options.model);
   return { address, context, app, close: () => close(app, context) };
 }
@@ -231,7 +242,11 @@ async function buildApp(
   });
   addWatching(app, { watch: context.watch, log: options.logRequest, logPrompts: options.logPrompts });
   const { keys, sessions, audit } = context;
-  addGuards(app, { keys, sessions, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly });
+  const inside = new InsideRequests();
+  addGuards(app, {
+    ...{ keys, sessions, allowedOrigins: options.allowedOrigins ?? [], loopbackOnly },
+    inside: (request) => inside.of(request),
+  });
   addAccess(app, context);
   addSessions(app, { sessions, keys, audit });
   addMeters(app, context.watch);
@@ -246,6 +261,7 @@ async function buildApp(
   app.get('/openapi.json', async () => openApi(version));
   await addUploads(app, context);
   addFineTuning(app, context);
+  addBatches(app, context, inside);
   addStudioRoutes(app, context);
   addInspection(app, context);
   addPromptRoutes(app, context);
@@ -275,6 +291,7 @@ async function warm(context: ServerContext, model: string | undefined): Promise<
 
 async function close(app: FastifyInstance, context: ServerContext): Promise<void> {
   context.draining = true;
+  await context.jobs.close();
   await context.generation.queue.drain();
   // Answers are complete; what still hangs on are kept-alive connections and ends of event streams.
   const grace = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE);

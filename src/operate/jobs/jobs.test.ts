@@ -1,0 +1,223 @@
+/** Durable jobs: ends, retries, cancelling, leases that run out, fences, keys. Processes are killed in test/chaos. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Job, JobWork } from '../../base/contracts/jobs.ts';
+import type { Store } from '../../base/contracts/store.ts';
+import { InkstoneError } from '../../base/errors.ts';
+import { openFileStore } from '../../store/index.ts';
+import { Jobs } from './jobs.ts';
+
+let folder: string;
+let store: Store;
+let open: Jobs[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'inkstone-jobs-'));
+  store = await openFileStore(folder);
+});
+afterEach(async () => {
+  await Promise.all(open.map((jobs) => jobs.close()));
+  open = [];
+  await rm(folder, { recursive: true, force: true });
+});
+
+type Work = JobWork<number, number>;
+
+/** One process among those on the store. */
+function process(run: (work: Work) => Promise<unknown>, over: Store = store, concurrency = 1): Jobs {
+  const jobs = new Jobs({ store: over, lease: 300, look: 50 });
+  jobs.register<number, number, unknown>({ kind: 'count', concurrency, retries: 3, run });
+  open.push(jobs);
+  jobs.start();
+  return jobs;
+}
+
+async function end(jobs: Jobs, id: string): Promise<Job> {
+  for (;;) {
+    const job = await jobs.get(id);
+    if (job.ended !== undefined) return job;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+const wait = (work: Pick<Work, 'signal'>): Promise<void> =>
+  new Promise((resolve) => {
+    if (work.signal.aborted) resolve();
+    work.signal.addEventListener('abort', () => resolve());
+  });
+
+/** The same store, behind a line that can be cut. */
+function behindLine(): { store: Store; cut(): void } {
+  let cut = false;
+  const update: Store['rows']['update'] = (...given) => {
+    if (cut) return Promise.reject(new InkstoneError('database_unreachable', 'cut', { kind: 'resource' }));
+    return store.rows.update(...given);
+  };
+  const rows = new Proxy(store.rows, {
+    get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+  });
+  return {
+    store: { ...store, rows },
+    cut: () => {
+      cut = true;
+    },
+  };
+}
+
+describe('a job', () => {
+  it('is done once by one of many, and tells its result', async () => {
+    const done: number[] = [];
+    const run = async (work: Work): Promise<number> => {
+      await work.save(1, 0.5);
+      done.push(work.input);
+      return work.input * 2;
+    };
+    const all = [process(run), process(run), process(run)];
+    const ids = await Promise.all(
+      Array.from(
+        { length: 12 },
+        async (_, i) => (await (all[i % 3] as Jobs).create({ kind: 'count', input: i })).id,
+      ),
+    );
+    const jobs = await Promise.all(ids.map((id) => end(all[0] as Jobs, id)));
+    expect(jobs.map(({ result }) => result)).toEqual(ids.map((_, i) => i * 2));
+    expect(done.sort((a, b) => a - b)).toEqual(ids.map((_, i) => i));
+    expect(jobs[0]).toMatchObject({ state: 'succeeded', progress: 1, step: 1, fence: 1 });
+    await expect.poll(() => store.rows.count('jobs-open')).toBe(0);
+    expect((await (all[0] as Jobs).list('count')).map(({ id }) => id).sort()).toEqual([...ids].sort());
+  });
+
+  it('is tried again after what may pass, from its last step, and no more often than that', async () => {
+    const steps: (number | undefined)[] = [];
+    const jobs = process(async (work) => {
+      steps.push(work.step);
+      await work.save((work.step ?? 0) + 1, 0.1);
+      if (work.input === 0 || (work.step ?? 0) < 1)
+        throw new InkstoneError('disk_full', 'full', { kind: 'resource', hint: 'free some' });
+      return 'done';
+    });
+    const { id } = await jobs.create({ kind: 'count', input: 1 });
+    expect(await end(jobs, id)).toMatchObject({ state: 'succeeded', result: 'done', failures: 1 });
+    expect(steps).toEqual([undefined, 1]);
+    const other = await jobs.create({ kind: 'count', input: 0 });
+    expect(await end(jobs, other.id)).toMatchObject({
+      state: 'failed',
+      failures: 3,
+      error: { code: 'disk_full', message: 'full', hint: 'free some' },
+    });
+  });
+
+  it('fails at once where trying again cannot help', async () => {
+    let tries = 0;
+    const jobs = process(async () => {
+      tries++;
+      throw new InkstoneError('data_bad', 'no', { kind: 'data' });
+    });
+    const { id } = await jobs.create({ kind: 'count', input: 1 });
+    expect(await end(jobs, id)).toMatchObject({ state: 'failed', error: { code: 'data_bad' } });
+    expect(tries).toBe(1);
+  });
+
+  it('ends when it is told to: waiting, running here, running elsewhere', async () => {
+    const run = async (work: Work): Promise<string> => {
+      await wait(work);
+      return work.cancelled() ? 'tidied' : 'not asked';
+    };
+    const [here, elsewhere] = [process(run), new Jobs({ store })];
+    open.push(elsewhere);
+    const first = await here.create({ kind: 'count', input: 1 });
+    const second = await here.create({ kind: 'count', input: 2 });
+    while ((await here.get(first.id)).state !== 'running') await new Promise((r) => setTimeout(r, 5));
+    await elsewhere.cancel(second.id);
+    await elsewhere.cancel(first.id);
+    expect(await end(here, first.id)).toMatchObject({ state: 'cancelled', result: 'tidied' });
+    expect(await end(here, second.id)).toMatchObject({ state: 'cancelled' });
+    expect((await here.cancel(first.id)).state).toBe('cancelled');
+    await expect(here.cancel('nobody')).rejects.toMatchObject({ code: 'job_missing' });
+  });
+
+  it('goes on with another when its process is cut off, and what the first says then no longer counts', async () => {
+    const line = behindLine();
+    let release = (): void => undefined;
+    const blocked = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const first = process(async (work) => {
+      await work.save(7, 0.7);
+      line.cut();
+      // Hangs, hears nothing, and says in the end that it is done.
+      await blocked;
+      return 'of the first';
+    }, line.store);
+    const { id } = await first.create({ kind: 'count', input: 1 });
+    while ((await first.get(id)).step !== 7) await new Promise((resolve) => setTimeout(resolve, 5));
+    const second = process(async (work) => `of the second, from ${work.step}`);
+    expect(await end(second, id)).toMatchObject({
+      result: 'of the second, from 7',
+      fence: 2,
+      state: 'succeeded',
+    });
+    release();
+    await first.close();
+    expect(await second.get(id)).toMatchObject({ result: 'of the second, from 7' });
+  });
+
+  it('is given back at once by a process that ends in order', async () => {
+    const first = process(async (work) => {
+      await work.save(3, 0.3);
+      await wait(work);
+      return 'cut';
+    });
+    const { id } = await first.create({ kind: 'count', input: 1 });
+    while ((await first.get(id)).step !== 3) await new Promise((resolve) => setTimeout(resolve, 5));
+    await first.close();
+    expect(await first.get(id)).toMatchObject({ state: 'queued', failures: 0 });
+    expect((await first.get(id)).leaseUntil).toBeUndefined();
+    const second = process(async (work) => work.step);
+    expect(await end(second, id)).toMatchObject({ result: 3 });
+  });
+
+  it('of a clock that was set back is not held for ever', async () => {
+    const far = { id: 'far', kind: 'count', input: 1, state: 'running', created: 1, progress: 0, fence: 4 };
+    await store.rows.put('jobs-open', {
+      ...far,
+      failures: 0,
+      holder: 'gone',
+      leaseUntil: Date.now() + 86_400_000,
+    });
+    expect(
+      await end(
+        process(async () => 'back'),
+        'far',
+      ),
+    ).toMatchObject({ result: 'back', fence: 5 });
+  });
+});
+
+describe('a key', () => {
+  it('makes one job of many requests, also after it has ended', async () => {
+    let runs = 0;
+    const jobs = process(async () => ++runs);
+    const made = await Promise.all(
+      Array.from({ length: 5 }, () => jobs.create({ kind: 'count', input: 1, key: 'once' })),
+    );
+    expect(new Set(made.map(({ id }) => id)).size).toBe(1);
+    const [{ id = '' } = {}] = made;
+    await end(jobs, id);
+    expect(await jobs.create({ kind: 'count', input: 1, key: 'once' })).toMatchObject({
+      id,
+      state: 'succeeded',
+    });
+    expect(runs).toBe(1);
+  });
+
+  it('for something else is refused', async () => {
+    const jobs = process(async () => 1);
+    await jobs.create({ kind: 'count', input: 1, key: 'k' });
+    await expect(jobs.create({ kind: 'count', input: 2, key: 'k' })).rejects.toMatchObject({
+      code: 'idempotency_conflict',
+    });
+  });
+});
