@@ -238,17 +238,3 @@ export function rotaryAngles(
   const angles = mul(cast(column, 'f32'), rates);
   return { cos: cos(angles), sin: sin(angles) };
 }
-
-/** Turns each pair (i, i + D/2) of `x` `[B, H, T, D]` by its angle, the order Hugging Face keeps. */
-export function rotate(x: Tensor, angles: { cos: Tensor; sin: Tensor }): Tensor {
-  const half = (x.shape[3] as number) / 2;
-  const first = slice(x, { axis: 3, start: 0, end: half });
-  const second = slice(x, { axis: 3, start: half, end: 2 * half });
-  return concat(
-    [
-      sub(mul(first, angles.cos), mul(second, angles.sin)),
-      add(mul(second, angles.cos), mul(first, angles.sin)),
-    ],
-    3,
-  );
-}

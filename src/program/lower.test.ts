@@ -112,6 +112,18 @@ const fused: Fused[] = [
       return P.gradients(loss, [t(x)])[0] as P.Tensor;
     },
   },
+  ...[
+    [2, 1, 5, 4],
+    [1, 5, 4],
+    [1, 1, 5, 4],
+  ].map((shape) => ({
+    op: 'rotate',
+    inputs: { q },
+    fn: (x: Tensors) => {
+      const angle = P.constant(floats(shape, 3));
+      return P.rotate(t(x.q), { cos: P.cos(angle), sin: P.sin(angle) });
+    },
+  })),
   { op: 'attention', inputs: { q, k, v }, fn: ({ q, k, v }) => P.attention(t(q), t(k), t(v)) },
   {
     op: 'attention',

@@ -4,8 +4,8 @@
  */
 import { InkstoneError } from '../../base/errors.ts';
 import { BpeTokenizer, byteTokens } from './bpe.ts';
-import { pairKey } from './bpe-merge.ts';
 import { ownCopy, WORDS } from './byte-alphabet.ts';
+import { PairTable } from './pair-table.ts';
 
 /** Counts words as text arrives. */
 export class WordCounter {
@@ -34,14 +34,7 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
   tokens.forEach((bytes, id) => {
     byteId[bytes[0] as number] = id;
   });
-  const encoder = new TextEncoder();
-  const sequences: number[][] = [];
-  const counts: number[] = [];
-  for (const [word, count] of words) {
-    sequences.push(Array.from(encoder.encode(word), (byte) => byteId[byte] as number));
-    counts.push(count);
-  }
-  const merges = learnMerges(sequences, counts, {
+  const merges = learnMerges(byteWords(words, byteId), {
     more: () => tokens.length < size - 1,
     add: (left, right) => {
       tokens.push(Uint8Array.from([...(tokens[left] as Uint8Array), ...(tokens[right] as Uint8Array)]));
@@ -53,213 +46,178 @@ export function trainBpe(words: ReadonlyMap<string, number>, size: number): BpeT
   return new BpeTokenizer({ tokens, merges, endOfText });
 }
 
-/**
- * Merges the most frequent pair again and again. All words stand in one flat list with links to the neighbours; a pair
- * knows its places, so a merge touches only these.
- * @param sequences the words, as ids @param counts how often each word comes
- * @param vocabulary says whether there is room for `more`, and takes a pair up as a new id
- */
-export function learnMerges(
-  sequences: readonly (readonly number[])[],
-  counts: readonly number[],
-  vocabulary: { more(): boolean; add(left: number, right: number): number },
-): [left: number, right: number, merged: number][] {
-  const text = new LinkedWords(sequences, counts);
-  const pairs = new PairTable();
-  text.eachPair((left, right, place) => pairs.add(left, right, text.countAt(place), place));
-  const merges: [number, number, number][] = [];
-  while (vocabulary.more()) {
-    const best = pairs.takeBest();
-    if (best === undefined) break;
-    const { left, right } = best;
-    const id = vocabulary.add(left, right);
-    merges.push([left, right, id]);
-    for (const place of best.places.sorted()) {
-      const after = text.next[place] as number;
-      if (text.ids[place] !== left || after < 0 || text.ids[after] !== right) continue;
-      const before = text.previous[place] as number;
-      const beyond = text.next[after] as number;
-      const count = text.countAt(place);
-      const old = before < 0 ? -1 : (text.ids[before] as number);
-      const following = beyond < 0 ? -1 : (text.ids[beyond] as number);
-      // The pair itself has been taken out of the table; overlapping places of it go without a trace.
-      if (before >= 0 && !(old === left && left === right)) pairs.lessen(old, left, count);
-      if (beyond >= 0 && !(following === right && left === right)) pairs.lessen(right, following, count);
-      text.merge(place, after, id);
-      if (before >= 0) pairs.add(old, id, count, before);
-      if (beyond >= 0) pairs.add(id, following, count, place);
+/** Words one after another, as ids. */
+export interface WordList {
+  ids: Int32Array;
+  /** Where each word ends. */
+  ends: Int32Array;
+  /** How often each comes. */
+  counts: Float64Array;
+}
+
+export function wordList(sequences: readonly (readonly number[])[], counts: readonly number[]): WordList {
+  let end = 0;
+  const ends = Int32Array.from(sequences, ({ length }) => {
+    end += length;
+    return end;
+  });
+  const ids = new Int32Array(end);
+  sequences.forEach((sequence, i) => {
+    ids.set(sequence, (ends[i] as number) - sequence.length);
+  });
+  return { ids, ends, counts: Float64Array.from(counts) };
+}
+
+function byteWords(words: ReadonlyMap<string, number>, byteId: Int32Array): WordList {
+  let most = 0;
+  for (const word of words.keys()) most += 3 * word.length;
+  const bytes = new Uint8Array(most);
+  const ends = new Int32Array(words.size);
+  const counts = new Float64Array(words.size);
+  const encoder = new TextEncoder();
+  let [at, i] = [0, 0];
+  for (const [word, count] of words) {
+    at += encoder.encodeInto(word, bytes.subarray(at)).written;
+    ends[i] = at;
+    counts[i++] = count;
+  }
+  const ids = new Int32Array(at);
+  for (let place = 0; place < at; place++) ids[place] = byteId[bytes[place] as number] as number;
+  return { ids, ends, counts };
+}
+
+/** Up to this many ids the first pairs are looked up in a square table. */
+const SQUARE = 1024;
+
+/** The pairs that stand in the words, entered place by place. */
+function firstPairs({ ids, ends, counts }: WordList, alphabet: number): PairTable {
+  const pairs = new PairTable(ids.length);
+  const square = alphabet <= SQUARE ? new Int32Array(alphabet * alphabet).fill(-1) : undefined;
+  const others = new Map<number, number>();
+  const pairOf = (left: number, right: number): number => {
+    const key = left * alphabet + right;
+    const known = square === undefined ? (others.get(key) ?? -1) : (square[key] as number);
+    if (known >= 0) return known;
+    const made = pairs.make(left, right);
+    if (square === undefined) others.set(key, made);
+    else square[key] = made;
+    return made;
+  };
+  let place = 0;
+  for (let word = 0; word < ends.length; word++) {
+    const end = ends[word] as number;
+    const count = counts[word] as number;
+    for (; place + 1 < end; place++)
+      pairs.add(pairOf(ids[place] as number, ids[place + 1] as number), place, count);
+    place = end;
+  }
+  for (let pair = 0; pair < pairs.size; pair++) pairs.offer(pair);
+  return pairs;
+}
+
+/** Pairs that hold the id that has just been made: each is looked up by its other side. */
+class NewPairs {
+  private readonly pairs: PairTable;
+  private before = new Int32Array(0);
+  private after = new Int32Array(0);
+  private readonly touched: number[] = [];
+  private id = 0;
+
+  constructor(pairs: PairTable) {
+    this.pairs = pairs;
+  }
+
+  /** @param known whether the id stood in the words before: then its pairs are found first */
+  begin(id: number, ids: number, known: boolean): void {
+    this.id = id;
+    if (this.before.length < ids) {
+      this.before = new Int32Array(2 * ids).fill(-1);
+      this.after = new Int32Array(2 * ids).fill(-1);
     }
-    pairs.flush();
-  }
-  return merges;
-}
-
-class LinkedWords {
-  readonly ids: Int32Array;
-  readonly next: Int32Array;
-  readonly previous: Int32Array;
-  private readonly word: Int32Array;
-  private readonly counts: readonly number[];
-
-  constructor(sequences: readonly (readonly number[])[], counts: readonly number[]) {
-    const size = sequences.reduce((total, { length }) => total + length, 0);
-    this.ids = new Int32Array(size);
-    this.next = new Int32Array(size).fill(-1);
-    this.previous = new Int32Array(size).fill(-1);
-    this.word = new Int32Array(size);
-    this.counts = counts;
-    let at = 0;
-    for (const [word, ids] of sequences.entries()) {
-      for (const [i, id] of ids.entries()) {
-        this.ids[at] = id;
-        this.word[at] = word;
-        if (i > 0) {
-          this.previous[at] = at - 1;
-          this.next[at - 1] = at;
-        }
-        at++;
-      }
-    }
+    const { pairs } = this;
+    for (let pair = 0; known && pair < pairs.size; pair++)
+      if (pairs.left[pair] === id || pairs.right[pair] === id) this.enter(pair);
   }
 
-  countAt(place: number): number {
-    return this.counts[this.word[place] as number] as number;
-  }
-
-  eachPair(visit: (left: number, right: number, place: number) => void): void {
-    for (let place = 0; place < this.ids.length; place++)
-      if ((this.next[place] as number) >= 0)
-        visit(this.ids[place] as number, this.ids[place + 1] as number, place);
-  }
-
-  /** `place` becomes the merged token, `after` goes. */
-  merge(place: number, after: number, id: number): void {
-    const beyond = this.next[after] as number;
-    this.ids[place] = id;
-    this.ids[after] = -1;
-    this.next[place] = beyond;
-    if (beyond >= 0) this.previous[beyond] = place;
-  }
-}
-
-/** Whole numbers that come mostly in order. */
-class Places {
-  private readonly all: number[] = [];
-  private ordered = true;
-
-  push(place: number): void {
-    const { all } = this;
-    if (all.length > 0 && (all[all.length - 1] as number) > place) this.ordered = false;
-    all.push(place);
-  }
-
-  sorted(): readonly number[] {
-    return this.ordered ? this.all : this.all.sort((a, b) => a - b);
-  }
-}
-
-interface Pair {
-  left: number;
-  right: number;
-  count: number;
-  /** Places of its left side, now or once. */
-  places: Places;
-  touched: boolean;
-}
-
-/** Pairs by count; ties go to the smaller ids, so that the result depends on the counts alone. */
-class PairTable {
-  private readonly pairs = new Map<number, Pair>();
-  /** Entries may be stale: an entry counts only while its pair still has that count. */
-  private readonly heap: { count: number; pair: Pair }[] = [];
-  private touched: Pair[] = [];
-  private started = false;
-
-  add(left: number, right: number, count: number, place: number): void {
-    const key = pairKey(left, right);
-    let pair = this.pairs.get(key);
-    if (pair === undefined) {
-      pair = { left, right, count: 0, places: new Places(), touched: false };
-      this.pairs.set(key, pair);
-    }
-    pair.count += count;
-    pair.places.push(place);
-    this.touch(pair);
-  }
-
-  lessen(left: number, right: number, count: number): void {
-    const pair = this.pairs.get(pairKey(left, right));
-    if (pair === undefined) return;
-    pair.count -= count;
-    this.touch(pair);
-  }
-
-  private touch(pair: Pair): void {
-    if (pair.touched) return;
-    pair.touched = true;
+  private enter(pair: number): void {
+    const [left, right] = [this.pairs.left[pair] as number, this.pairs.right[pair] as number];
+    if (left === this.id) this.after[right] = pair;
+    else this.before[left] = pair;
     this.touched.push(pair);
   }
 
-  /** Enters what changed. */
-  flush(): void {
+  of(left: number, right: number): number {
+    const known = left === this.id ? (this.after[right] as number) : (this.before[left] as number);
+    if (known >= 0) return known;
+    const made = this.pairs.make(left, right);
+    this.enter(made);
+    return made;
+  }
+
+  end(): void {
     for (const pair of this.touched) {
-      pair.touched = false;
-      if (pair.count > 0) this.push({ count: pair.count, pair });
-      // Most pairs come once or twice and go: their places would fill the memory.
-      else this.pairs.delete(pairKey(pair.left, pair.right));
+      this.pairs.offer(pair);
+      this.before[this.pairs.left[pair] as number] = -1;
+      this.after[this.pairs.right[pair] as number] = -1;
     }
-    this.touched = [];
+    this.touched.length = 0;
   }
+}
 
-  /** The most frequent pair that stands at least twice; it is taken out. */
-  takeBest(): Pair | undefined {
-    if (!this.started) this.flush();
-    this.started = true;
-    for (let top = this.pop(); top !== undefined; top = this.pop()) {
-      const { count, pair } = top;
-      if (pair.count !== count) continue;
-      if (count < 2) return undefined;
-      this.pairs.delete(pairKey(pair.left, pair.right));
-      pair.count = 0;
-      return pair;
+/**
+ * Merges the most frequent pair again and again. All words stand in one flat list with links to the neighbours; a pair
+ * knows its places, so a merge touches only these.
+ * @param words changed on the way
+ * @param vocabulary says whether there is room for `more`, and takes a pair up as a new id, or one that it has
+ */
+export function learnMerges(
+  words: WordList,
+  vocabulary: { more(): boolean; add(left: number, right: number): number },
+): [left: number, right: number, merged: number][] {
+  const { ids, ends, counts } = words;
+  const next = new Int32Array(ids.length).fill(-1);
+  const previous = new Int32Array(ids.length).fill(-1);
+  const word = new Int32Array(ids.length);
+  let highest = ids.reduce((most, id) => Math.max(most, id), 0);
+  for (let w = 0, place = 0; w < ends.length; w++)
+    for (const start = place; place < (ends[w] as number); place++) {
+      word[place] = w;
+      if (place === start) continue;
+      previous[place] = place - 1;
+      next[place - 1] = place;
     }
-    return undefined;
-  }
-
-  private before(a: { count: number; pair: Pair }, b: { count: number; pair: Pair }): boolean {
-    if (a.count !== b.count) return a.count > b.count;
-    return a.pair.left < b.pair.left || (a.pair.left === b.pair.left && a.pair.right < b.pair.right);
-  }
-
-  private push(entry: { count: number; pair: Pair }): void {
-    const { heap } = this;
-    heap.push(entry);
-    let at = heap.length - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (!this.before(entry, heap[parent] as typeof entry)) break;
-      heap[at] = heap[parent] as typeof entry;
-      at = parent;
+  const pairs = firstPairs(words, highest + 1);
+  const fresh = new NewPairs(pairs);
+  const merges: [number, number, number][] = [];
+  while (vocabulary.more()) {
+    const best = pairs.best();
+    if (best === undefined) break;
+    const [left, right] = [pairs.left[best] as number, pairs.right[best] as number];
+    const id = vocabulary.add(left, right);
+    merges.push([left, right, id]);
+    fresh.begin(id, Math.max(highest, id) + 1, id <= highest);
+    highest = Math.max(highest, id);
+    for (const place of pairs.placesOf(best)) {
+      // Of places that overlap the first ones are merged: the others begin another pair by then.
+      if (pairs.pairAt[place] !== best) continue;
+      const count = counts[word[place] as number] as number;
+      const after = next[place] as number;
+      const before = previous[place] as number;
+      const beyond = next[after] as number;
+      pairs.remove(place, count);
+      pairs.remove(after, count);
+      ids[place] = id;
+      next[place] = beyond;
+      if (before >= 0) {
+        pairs.remove(before, count);
+        pairs.add(fresh.of(ids[before] as number, id), before, count);
+      }
+      if (beyond >= 0) {
+        previous[beyond] = place;
+        pairs.add(fresh.of(id, ids[beyond] as number), place, count);
+      }
     }
-    heap[at] = entry;
+    fresh.end();
   }
-
-  private pop(): { count: number; pair: Pair } | undefined {
-    const { heap } = this;
-    const top = heap[0];
-    const last = heap.pop();
-    if (top === undefined || last === undefined || heap.length === 0) return top;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && this.before(heap[child + 1] as typeof last, heap[child] as typeof last))
-        child++;
-      if (!this.before(heap[child] as typeof last, last)) break;
-      heap[at] = heap[child] as typeof last;
-      at = child;
-    }
-    heap[at] = last;
-    return top;
-  }
+  return merges;
 }

@@ -4,7 +4,7 @@
  * frequent pair, as Hugging Face's trainer does. Text is not kept exactly: spaces and case are lost.
  */
 import { InkstoneError } from '../../base/errors.ts';
-import { learnMerges } from './bpe-train.ts';
+import { learnMerges, wordList } from './bpe-train.ts';
 import { AddedTokens, addedToken } from './pipeline/added-tokens.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -246,7 +246,7 @@ export function trainWordPiece(words: ReadonlyMap<string, number>, size: number)
     sequences.push(parts as number[]);
     counts.push(count);
   }
-  learnMerges(sequences, counts, {
+  learnMerges(wordList(sequences, counts), {
     more: () => pieces.length < size,
     add: (left, right) => enter((pieces[left] as string) + (pieces[right] as string).replace(/^##/, '')),
   });

@@ -4,9 +4,19 @@
  * queries and keys). Says which parameters there are and what the network computes; names are Hugging Face's.
  */
 import { z } from 'zod';
-import { type AttentionMask, joinHeads, rotaryAngles, rotate, splitHeads } from '../../nn/attention.ts';
+import { type AttentionMask, joinHeads, rotaryAngles, splitHeads } from '../../nn/attention.ts';
 import type { ParameterSpec } from '../../nn/parameters.ts';
-import { add, gather, matmul, mul, rmsNorm, silu, swapAxes, type Tensor } from '../../program/index.ts';
+import {
+  add,
+  gather,
+  matmul,
+  mul,
+  rmsNorm,
+  rotate,
+  silu,
+  swapAxes,
+  type Tensor,
+} from '../../program/index.ts';
 import type { NetworkCall, Parameters, TextArchitecture } from './architecture.ts';
 import { linearTransposed as linear, parameter } from './layers.ts';
 

@@ -107,6 +107,11 @@ const cases: Case[] = [
     fn: ({ x, a }) => P.rmsNorm(x, a),
   },
   {
+    name: 'rotate of no rows',
+    shapes: { x: [0, 2, 3, 4], a: [1, 3, 2] },
+    fn: ({ x, a }) => P.rotate(x, { cos: P.stopGradient(a), sin: P.stopGradient(a) }),
+  },
+  {
     name: 'crossEntropy of no rows',
     shapes: { x: [0, 3] },
     fn: ({ x }) => P.crossEntropyRows(x, ids([], [0])),
@@ -212,6 +217,14 @@ const refused: [string, Case][] = [
   ['max', one('logSumExp', (x) => P.logSumExp(x))],
   ['layerNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.layerNorm(x, a) }],
   ['rmsNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.rmsNorm(x, a) }],
+  [
+    'rotate',
+    {
+      name: '',
+      shapes: { x: [1, 2, 3, 0], a: [1, 1, 3, 0] },
+      fn: ({ x, a }) => P.rotate(x, { cos: a, sin: a }),
+    },
+  ],
   ['topK', one('', (x) => P.topK(x, 1, { axis: 1 }).values)],
   ['conv', two('', P.conv, [1, 2, 0], [4, 2, 1])],
   ['conv', two('no taps', P.conv, [1, 2, 3], [4, 2, 0])],

@@ -180,6 +180,28 @@ const cases: Case[] = [
     fn: ({ q, k, v }) => P.attention(q as P.Tensor, k as P.Tensor, v as P.Tensor),
   },
   {
+    name: 'rotate',
+    shapes: { x: [2, 2, 3, 4], z: [2, 1, 1, 2] },
+    fn: ({ x, z }) => {
+      const { dtype } = x as P.Tensor;
+      const angles = (shape: number[]): { cos: P.Tensor; sin: P.Tensor } => {
+        const values = tensor(
+          'f32',
+          shape,
+          Array.from({ length: sizeOf(shape) }, (_, i) => 0.3 + 0.7 * i),
+        );
+        const turned = P.cast(P.constant(values), dtype);
+        return { cos: P.cos(turned), sin: P.sin(turned) };
+      };
+      const shared = P.rotate(x as P.Tensor, angles([1, 3, 2]));
+      const own = P.rotate(P.mul(x as P.Tensor, shared), angles([2, 1, 3, 2]));
+      return P.add(
+        P.sum(own, { axes: [1, 2], keep: true }),
+        P.sum(P.rotate(z as P.Tensor, angles([2, 1, 1, 1]))),
+      );
+    },
+  },
+  {
     name: 'conv',
     shapes: { x: [2, 4, 5, 4], w: [4, 2, 3, 2] },
     fn: ({ x, w }) =>
