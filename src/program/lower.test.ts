@@ -112,15 +112,11 @@ const fused: Fused[] = [
       return P.gradients(loss, [t(x)])[0] as P.Tensor;
     },
   },
-  ...[
-    [2, 1, 5, 4],
-    [1, 5, 4],
-    [1, 1, 5, 4],
-  ].map((shape) => ({
+  ...[floats([2, 1, 5, 4], 3), floats([1, 5, 4], 3), floats([1, 1, 5, 4], 3)].map((angles) => ({
     op: 'rotate',
     inputs: { q },
     fn: (x: Tensors) => {
-      const angle = P.constant(floats(shape, 3));
+      const angle = P.constant(angles);
       return P.rotate(t(x.q), { cos: P.cos(angle), sin: P.sin(angle) });
     },
   })),
