@@ -7,6 +7,8 @@ import type { ReplicaPool } from '../operate/pool.ts';
 import type { Quotas } from '../operate/quota/quotas.ts';
 import type { ModelRegistry } from '../operate/registry.ts';
 import type { Trainings } from '../operate/trainings.ts';
+import type { Alerter } from '../operate/watch/alerts/alerter.ts';
+import type { AlertConfig } from '../operate/watch/alerts/config.ts';
 import type { Watch } from '../operate/watch/watch.ts';
 import type { GenerationServices } from './generation.ts';
 import type { KeyRow, Keys } from './keys.ts';
@@ -23,6 +25,8 @@ export interface ServerContext {
   keys: Keys;
   generation: GenerationServices;
   watch: Watch;
+  alerter: Alerter;
+  alertConfig: AlertConfig;
   quotas: Quotas;
   sessions: Sessions;
   owners: Owners;

@@ -13,6 +13,8 @@ import {
   trainingBody,
   voteBody,
 } from './schemas.ts';
+import { sessionBody } from './sessions.ts';
+import { silenceBody } from './watch-routes.ts';
 
 const json = (schema: object): object => ({ content: { 'application/json': { schema } } });
 const body = (schema: z.ZodType): object => ({
@@ -148,6 +150,18 @@ export function openApi(version: string): object {
       '/api/prompt-evaluations/{id}': { get: operation('One comparison with its result', byId) },
       '/api/prompt-evaluations/{id}/stop': { post: operation('Stops it; answers are kept', byId) },
       '/api/prompt-evaluations/{id}/resume': { post: operation('Goes on with it', byId) },
+      '/metrics': { get: operation('Numbers for Prometheus, as text') },
+      '/session': {
+        get: operation('Whether a key is needed, and whose session this is'),
+        post: operation('Logs a browser in with a key', { requestBody: body(sessionBody) }),
+        delete: operation('Logs it out'),
+      },
+      '/api/watch': { get: operation('Load, replicas, alerts and cost by key, now and a while back') },
+      '/api/alerts': { get: operation('Rules, alerts and silences') },
+      '/api/alerts/silences': {
+        post: operation('Silences a rule for a while', { requestBody: body(silenceBody) }),
+      },
+      '/api/alerts/silences/{id}': { delete: operation('Ends a silence', byId) },
       '/api/votes': {
         get: operation('Which of two answers was preferred, by pair, with an interval'),
         post: operation('Keeps one vote', { requestBody: body(voteBody) }),

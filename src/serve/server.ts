@@ -15,6 +15,8 @@ import { Quotas } from '../operate/quota/quotas.ts';
 import { ModelRegistry } from '../operate/registry.ts';
 import { Scheduler } from '../operate/scheduler/scheduler.ts';
 import { Trainings } from '../operate/trainings.ts';
+import { Alerter } from '../operate/watch/alerts/alerter.ts';
+import { readAlertConfig } from '../operate/watch/alerts/config.ts';
 import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
 import { openStore } from '../store/index.ts';
@@ -42,6 +44,7 @@ import { addStudioRoutes } from './studio-routes.ts';
 import { keepResults } from './tuning-results.ts';
 import { addUploads } from './uploads.ts';
 import { addVotes } from './vote-routes.ts';
+import { addWatchRoutes } from './watch-routes.ts';
 import { addMeters, addWatching } from './watching.ts';
 
 export interface ServerOptions {
@@ -151,6 +154,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const watch = new Watch({
     sources: { home, version: await codeVersion(), replicas: () => pool.statuses() },
   });
+  const alertConfig = await readAlertConfig(home);
+  const alerter = new Alerter({ home, store, metrics: watch.metrics, config: alertConfig, log: options.log });
   const context: ServerContext = {
     home,
     store,
@@ -182,6 +187,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       meter: (id) => watch.meter(id),
     },
     watch,
+    alerter,
+    alertConfig,
     quotas: new Quotas({
       ledger: new Ledger(store, now),
       prices: options.prices ?? new Prices(),
@@ -195,6 +202,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const address = await listen(app, host, options.port ?? 4747);
   await trainings.recover();
   context.jobs.start();
+  await alerter.start();
   void warm(context, options.model);
   return { address, context, app, close: () => close(app, context) };
 }
@@ -266,6 +274,7 @@ async function buildApp(
   addInspection(app, context);
   addPromptRoutes(app, context);
   addVotes(app, context);
+  addWatchRoutes(app, context);
   await addPages(app);
   return app;
 }
@@ -299,6 +308,7 @@ async function close(app: FastifyInstance, context: ServerContext): Promise<void
   clearTimeout(grace);
   await context.trainings.close();
   await context.pool.drain();
+  await context.alerter.close();
   await context.quotas.ledger.flush();
   await context.watch.close();
   await context.store.close();

@@ -5,6 +5,7 @@
 
 import type { ReplicaStatus } from '../../base/contracts/replica.ts';
 import { diskUse, memoryUse, now } from '../../base/host.ts';
+import { Drift } from './drift.ts';
 import { Metrics } from './metrics.ts';
 import { type SpanExporter, tracerFromEnvironment } from './otlp.ts';
 import { type MeterStart, RequestMeter } from './request-meter.ts';
@@ -29,6 +30,7 @@ export class Watch {
   readonly metrics = new Metrics();
   readonly tracer: Tracer | undefined;
   private readonly exporter: SpanExporter | undefined;
+  readonly drift = new Drift();
   private readonly open = new Map<string, RequestMeter>();
   private readonly sources: WatchSources;
 
@@ -40,13 +42,17 @@ export class Watch {
     this.metrics.collect(() => this.lookAtRequests());
     this.metrics.collect(() => this.lookAtReplicas());
     this.metrics.collect(() => this.lookAtMachine());
+    this.metrics.collect((metrics) => this.drift.publish(metrics));
   }
 
   /** The meter of a request; it is forgotten when it closes. */
   begin(start: MeterStart): RequestMeter {
     const meter = new RequestMeter(this.metrics, start);
     this.open.set(start.id, meter);
-    meter.onClose(() => this.open.delete(start.id));
+    meter.onClose(({ id, model, tokens: { prompt, completion }, finish: [finish] }) => {
+      this.open.delete(id);
+      if (model !== undefined && finish !== undefined) this.drift.add(model, { prompt, completion, finish });
+    });
     return meter;
   }
 
