@@ -8,7 +8,7 @@ import { tell } from '../../operate/watch/alerts/receivers.ts';
 import { ruleFile } from '../../operate/watch/alerts/rule-file.ts';
 import { rulesFor } from '../../operate/watch/alerts/rules.ts';
 import type { AlertState } from '../../operate/watch/alerts/state.ts';
-import { openFileStore } from '../../store/index.ts';
+import { openStore } from '../../store/index.ts';
 import { command } from '../command.ts';
 
 const schema = z.object({
@@ -67,7 +67,7 @@ export default command({
         );
       return { told: config.receivers.map(({ type }) => type) };
     }
-    const store = await openFileStore(`${home}/store`);
+    const store = await openStore(home);
     try {
       const silences = new Silences(store);
       if (action === 'list')

@@ -50,25 +50,6 @@ const empty = (id: string): SpendRow => ({
   ...{ id, period: 'total', spent: 0, cost: 0, prompt: 0, completion: 0, requests: 0, reserved: {} },
 });
 
-type Change<T> = (row: T | undefined) => T | undefined;
-interface Updating {
-  update?<T extends Row>(collection: string, id: string, change: Change<T>): Promise<T | undefined>;
-}
-
-/** Where a store has no change of one row, nobody else may write it: the ledger writes one change after another. */
-async function updateRow<T extends Row>(
-  { rows }: Store,
-  collection: string,
-  id: string,
-  change: Change<T>,
-): Promise<void> {
-  const { update } = rows as Updating;
-  if (update !== undefined)
-    return void (await update.call(rows, collection, id, change as unknown as Change<Row>));
-  const next = change(await rows.get<T>(collection, id));
-  if (next !== undefined) await rows.put(collection, next);
-}
-
 export class Ledger {
   private readonly store: Store;
   private readonly clock: () => number;
@@ -177,7 +158,7 @@ export class Ledger {
       const change = randomUUID();
       let refused = new Map<Pending, InkstoneError>();
       try {
-        await updateRow<SpendRow>(this.store, COLLECTION, key, (found) => {
+        await this.store.rows.update<SpendRow>(COLLECTION, key, (found) => {
           if (found?.change === change) return undefined;
           refused = new Map();
           let row = found ?? empty(key);
