@@ -16,17 +16,9 @@ import {
   type PictureFormat,
 } from '../generate/image/encode.ts';
 import { denoisingOf, type Given } from '../generate/image/given.ts';
-import {
-  between,
-  latentOf,
-  type MakePictures,
-  type PictureMaker,
-  type Pictures,
-} from '../generate/image/maker.ts';
-import type { ImageConfig } from '../models/image/any.ts';
-import { imageGenerator } from '../models/image/architectures.ts';
+import type { MakePictures, PictureMaker, Pictures } from '../generate/image/maker.ts';
+import { wayBetween } from '../generate/image/way.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
-import { vaeGenerator } from '../models/image/vae.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
 
@@ -139,10 +131,15 @@ export async function generateImages(
     const out = settings.out ?? path.join('runs-out', `${id.replaceAll('/', '-')}-pictures`);
     const done = { model: id, count: settings.count, seed, out };
     if (settings.between !== undefined) {
-      const frames = await way(maker, model.config, request, settings.between);
+      const frames = await maker.make(wayBetween(model.config, request, settings.between));
       const file = /\.(webp|gif)$/i.test(out) ? out : `${out}.webp`;
       await makeFolder(path.dirname(file));
-      await writeFile(file, await encodeAnimation(frames, { gif: /\.gif$/i.test(file), ...sized(settings) }));
+      const parameters = {
+        ...{ model: id, architecture: model.architecture, seeds, frames: settings.between },
+        ...{ truncation: settings.truncation, version: await codeVersion() },
+      };
+      const gif = /\.gif$/i.test(file);
+      await writeFile(file, await encodeAnimation(frames, { gif, parameters, ...sized(settings) }));
       return { ...done, out: file, count: frames.count, pictures_per_second: rate(frames.count, begun) };
     }
     const pictures = await inParts(maker, request, context);
@@ -292,36 +289,4 @@ async function writePictures(
     files.push(file);
   }
   return files;
-}
-
-/** Frames on the way from each seed's picture to the next one's, and back to the first. */
-async function way(
-  maker: PictureMaker,
-  config: ImageConfig,
-  request: MakePictures,
-  frames: number,
-): Promise<Pictures> {
-  if (config.architecture === 'ddpm')
-    throw new InkstoneError('unsupported_setting', 'a diffusion model has no latent to go along', {
-      kind: 'unsupported',
-      hint: 'use a GAN, a StyleGAN or an autoencoder',
-    });
-  const generator = config.architecture === 'vae' ? vaeGenerator(config) : imageGenerator(config);
-  const seeds =
-    request.seeds.length > 1 ? request.seeds : [request.seeds[0] as number, (request.seeds[0] as number) + 1];
-  const ends = seeds.map((seed) => latentOf(generator, seed));
-  const latents = ends.flatMap((from, i) => {
-    const to = ends[(i + 1) % ends.length] as Float32Array;
-    return Array.from({ length: frames }, (_, frame) => between(from, to, frame / frames));
-  });
-  const labels = request.labels;
-  return maker.make({
-    ...request,
-    // One noise for all frames: only the latent moves.
-    seeds: latents.map(() => seeds[0] as number),
-    latents,
-    ...(labels === undefined
-      ? {}
-      : { labels: latents.map((_, i) => labels[Math.floor(i / frames) % labels.length] as number) }),
-  });
 }

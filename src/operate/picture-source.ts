@@ -1,13 +1,22 @@
 /** An image model ready to answer: requests in, pictures' files out. Knows neither HTTP nor processes. */
-import type { PictureFile, PictureRequest, PictureSource } from '../base/contracts/pictures.ts';
+import type {
+  PictureFile,
+  PictureRequest,
+  PictureSource,
+  PictureTraits,
+} from '../base/contracts/pictures.ts';
 import type { ModelDescription } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
+import { codeVersion } from '../base/version.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import type { MakeByDenoising } from '../generate/image/diffusion.ts';
-import { encodePicture } from '../generate/image/encode.ts';
+import { encodeAnimation, encodePicture, type Parameters } from '../generate/image/encode.ts';
 import { denoisingOf } from '../generate/image/given.ts';
-import type { PictureMaker } from '../generate/image/maker.ts';
+import type { PictureMaker, Pictures } from '../generate/image/maker.ts';
+import { wayBetween } from '../generate/image/way.ts';
+import type { ImageConfig } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
+import { styleLayers } from '../models/image/stylegan.ts';
 import type { Backend } from '../runtime/contract.ts';
 
 export function describePictures(info: ImageModelInfo, id: string): ModelDescription {
@@ -23,6 +32,21 @@ export function describePictures(info: ImageModelInfo, id: string): ModelDescrip
     classes: info.classes,
   };
 }
+
+export function traitsOf({ config, classes }: ImageModelInfo): PictureTraits {
+  const { architecture, size, channels } = config;
+  const known = knownClasses(config);
+  return {
+    ...{ architecture, size, channels },
+    classes: Array.from({ length: known }, (_, i) => classes[i] ?? String(i)),
+    styles: architecture === 'stylegan1' || architecture === 'stylegan2' ? styleLayers(config) : 0,
+    between: architecture !== 'ddpm',
+    edits: architecture === 'ddpm',
+    steps: architecture === 'ddpm' ? config.steps : 0,
+  };
+}
+
+const knownClasses = (config: ImageConfig): number => (config.architecture === 'vae' ? 0 : config.classes);
 
 /** Pictures between two looks at whether somebody still waits. */
 const PART = 16;
@@ -44,50 +68,150 @@ export class LocalPictures implements PictureSource {
   }
 
   async pictures(request: PictureRequest, signal?: AbortSignal): Promise<PictureFile[]> {
-    const { config, classes } = this.info;
-    const { count, seed, format, mix } = request;
-    const known = config.architecture === 'vae' ? 0 : config.classes;
-    const decode = (file: string | undefined): Uint8Array | undefined =>
-      file === undefined ? undefined : Buffer.from(file, 'base64');
-    const files: PictureFile[] = [];
+    if (request.way !== undefined) return this.along({ ...request, way: request.way }, signal);
+    const { count, seed, mix } = request;
+    const seeds = Array.from({ length: count }, (_, i) => seed + i);
+    const labels = this.labels(request.labels, count);
+    const made = await this.parts(signal, count, async (from, to) => ({
+      seeds: seeds.slice(from, to),
+      ...(labels === undefined ? {} : { labels: labels.slice(from, to) }),
+      ...(request.truncation === undefined ? {} : { truncation: request.truncation }),
+      ...(mix === undefined
+        ? {}
+        : { mixWith: { seeds: seeds.slice(from, to).map(() => mix.seed), crossover: mix.layer } }),
+      ...(await this.denoising(request, to - from)),
+    }));
+    const about = await this.about(request);
+    return this.files(made, request, (i) => ({
+      ...about,
+      seed: seeds[i] as number,
+      ...this.named(labels?.[i]),
+    }));
+  }
+
+  /** Frames of the way, or one file that shows them. */
+  private async along(
+    request: PictureRequest & Required<Pick<PictureRequest, 'way'>>,
+    signal: AbortSignal | undefined,
+  ): Promise<PictureFile[]> {
+    const { way, truncation, size } = request;
+    const labels = this.labels(request.labels, way.seeds.length);
+    const plan = wayBetween(
+      this.info.config,
+      {
+        seeds: way.seeds,
+        ...(labels === undefined ? {} : { labels }),
+        ...(truncation === undefined ? {} : { truncation }),
+      },
+      way.frames,
+    );
+    const { seeds, latents = [], labels: each } = plan;
+    const made = await this.parts(signal, seeds.length, (from, to) =>
+      Promise.resolve({
+        ...plan,
+        seeds: seeds.slice(from, to),
+        latents: latents.slice(from, to),
+        ...(each === undefined ? {} : { labels: each.slice(from, to) }),
+      }),
+    );
+    const classes = labels === undefined ? {} : { classes: labels.map((label) => this.named(label).class) };
+    const about = {
+      ...(await this.about(request)),
+      ...{ seeds: way.seeds, frames: way.frames },
+      ...classes,
+    };
+    const first = way.seeds[0] as number;
+    if (way.animation === undefined)
+      return this.files(made, request, (frame) => ({ ...about, seed: first, frame }));
+    const bytes = await encodeAnimation(made, {
+      gif: way.animation === 'gif',
+      parameters: about,
+      ...(way.delay === undefined ? {} : { delay: way.delay }),
+      ...(size === undefined ? {} : { size }),
+    });
+    return [
+      { data: Buffer.from(bytes).toString('base64'), mediaType: `image/${way.animation}`, seed: first },
+    ];
+  }
+
+  /** All pictures, made in parts. @throws InkstoneError `cancelled` once nobody waits any more */
+  private async parts(
+    signal: AbortSignal | undefined,
+    count: number,
+    request: (from: number, to: number) => Promise<MakeByDenoising>,
+  ): Promise<Pictures> {
+    const { channels, size } = this.info.config;
+    const stride = channels * size * size;
+    const pixels = new Uint8Array(count * stride);
     for (let at = 0; at < count; at += PART) {
       if (signal?.aborted === true)
         throw new InkstoneError('cancelled', 'nobody waits for these pictures any more', {
           kind: 'conflict',
         });
-      const rows = Math.min(PART, count - at);
-      const seeds = Array.from({ length: rows }, (_, i) => seed + at + i);
-      const labels = known === 0 ? request.labels : turns(request.labels, known, at, rows);
-      const made: MakeByDenoising = {
-        seeds,
-        ...(labels === undefined ? {} : { labels }),
-        ...(request.truncation === undefined ? {} : { truncation: request.truncation }),
-        ...(mix === undefined ? {} : { mixWith: { seeds: seeds.map(() => mix.seed), crossover: mix.layer } }),
-        ...(await denoisingOf(config, rows, {
-          guidance: request.guidance,
-          steps: request.steps,
-          strength: request.strength,
-          from: decode(request.from),
-          mask: decode(request.mask),
-        })),
-      };
-      const pictures = await this.maker.make(made);
-      for (let i = 0; i < rows; i++) {
-        const label = labels?.[i];
-        const own = label === undefined || known === 0 ? undefined : (classes[label] ?? String(label));
-        const about = { model: this.name, architecture: config.architecture, seed: seeds[i] };
-        const bytes = await encodePicture(pictures, i, {
-          format,
-          parameters: own === undefined ? about : { ...about, class: own },
-          ...(request.size === undefined ? {} : { size: request.size }),
-        });
-        files.push({
-          data: Buffer.from(bytes).toString('base64'),
-          mediaType: `image/${format}`,
-          seed: seeds[i] as number,
-          ...(own === undefined ? {} : { label: own }),
-        });
-      }
+      const made = await this.maker.make(await request(at, Math.min(count, at + PART)));
+      pixels.set(made.pixels, at * stride);
+    }
+    return { count, channels, size, pixels };
+  }
+
+  private denoising(request: PictureRequest, rows: number): Promise<Partial<MakeByDenoising>> {
+    const decode = (file: string | undefined): Uint8Array | undefined =>
+      file === undefined ? undefined : Buffer.from(file, 'base64');
+    return denoisingOf(this.info.config, rows, {
+      guidance: request.guidance,
+      steps: request.steps,
+      strength: request.strength,
+      from: decode(request.from),
+      mask: decode(request.mask),
+    });
+  }
+
+  /** What was asked for in turn; nothing asked for, all classes in turn. */
+  private labels(wanted: readonly number[] | undefined, count: number): readonly number[] | undefined {
+    const known = knownClasses(this.info.config);
+    if (known === 0) return wanted;
+    const all =
+      wanted === undefined || wanted.length === 0 ? Array.from({ length: known }, (_, i) => i) : wanted;
+    return Array.from({ length: count }, (_, i) => all[i % all.length] as number);
+  }
+
+  private named(label: number | undefined): { class?: string } {
+    if (label === undefined || knownClasses(this.info.config) === 0) return {};
+    return { class: this.info.classes[label] ?? String(label) };
+  }
+
+  /** What made a picture, beside its seed and class: enough to make it again. */
+  private async about(request: PictureRequest): Promise<Parameters> {
+    const { truncation, mix, guidance, steps, strength } = request;
+    const { from, mask } = request;
+    return Object.fromEntries(
+      Object.entries({
+        ...{ model: this.name, architecture: this.info.config.architecture },
+        ...{ truncation, mix, guidance, steps, strength },
+        ...(from === undefined ? {} : { from: 'a given picture', masked: mask !== undefined }),
+        version: await codeVersion(),
+      }).filter(([, value]) => value !== undefined),
+    );
+  }
+
+  private async files(
+    made: Pictures,
+    { format, size }: PictureRequest,
+    about: (i: number) => Parameters & { seed: number; class?: string },
+  ): Promise<PictureFile[]> {
+    const files: PictureFile[] = [];
+    for (let i = 0; i < made.count; i++) {
+      const parameters = about(i);
+      const bytes = await encodePicture(made, i, {
+        ...{ format, parameters },
+        ...(size === undefined ? {} : { size }),
+      });
+      files.push({
+        data: Buffer.from(bytes).toString('base64'),
+        mediaType: `image/${format}`,
+        seed: parameters.seed,
+        ...(parameters.class === undefined ? {} : { label: parameters.class }),
+      });
     }
     return files;
   }
@@ -95,11 +219,4 @@ export class LocalPictures implements PictureSource {
   close(): Promise<void> {
     return this.maker.close();
   }
-}
-
-/** What was asked for in turn; nothing asked for, all classes in turn. */
-function turns(labels: readonly number[] | undefined, known: number, from: number, count: number): number[] {
-  const all =
-    labels === undefined || labels.length === 0 ? Array.from({ length: known }, (_, i) => i) : labels;
-  return Array.from({ length: count }, (_, i) => all[(from + i) % all.length] as number);
 }

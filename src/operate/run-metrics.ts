@@ -10,10 +10,20 @@ export interface MetricLine {
   tokens_per_second?: number;
   remaining?: number;
   text?: string;
+  /** Of a sample that is a file: its place in the run's folder. */
+  file?: string;
   /** Of a `state` line: succeeded, stopped, failed. */
   state?: string;
   /** Code of what made it fail. */
   error?: string;
+}
+
+/** The score of an `evaluate` line that is no validation loss: `fid_lenet`, … */
+export function scoreOf(line: MetricLine): { name: string; value: number } | undefined {
+  if (line.type !== 'evaluate') return undefined;
+  for (const [name, value] of Object.entries(line))
+    if (name !== 'val_loss' && typeof value === 'number' && `best_${name}` in line) return { name, value };
+  return undefined;
 }
 
 interface Known {

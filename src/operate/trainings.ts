@@ -7,7 +7,7 @@ import type { Row, Store } from '../base/contracts/store.ts';
 import type { JobState, JobStatus } from '../base/contracts/trainable.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, isAlive, now } from '../base/host.ts';
-import { lockHolder, type MetricLine, plannedSteps, RunMetrics } from './run-metrics.ts';
+import { lockHolder, type MetricLine, plannedSteps, RunMetrics, scoreOf } from './run-metrics.ts';
 import { AdoptedProcess, type TrainingEnd, type TrainingOrder, TrainingProcess } from './training-process.ts';
 
 export interface TrainingRow extends Row, TrainingOrder {
@@ -28,6 +28,10 @@ export interface TrainingStatus extends JobStatus {
   model: string;
   /** The model that it went on from. */
   base?: string;
+  /** What its model makes; left out: text. */
+  family?: 'image';
+  /** The newest judgement of a model of pictures. */
+  score?: { name: string; value: number };
 }
 
 export interface TrainingsOptions {
@@ -247,11 +251,13 @@ export class Trainings {
     const lines = await this.metrics(row);
     const last = lines.findLast((line) => line.type === 'train');
     const validation = lines.findLast((line) => line.type === 'evaluate' && line.val_loss !== undefined);
+    const judged = row.family === undefined ? undefined : lines.findLast((line) => line.type === 'evaluate');
+    const score = judged === undefined ? undefined : scoreOf(judged);
     const steps = row.steps ?? (await plannedSteps(row.folder));
     const part = steps === undefined ? 0 : Math.min(1, (last?.step ?? 0) / steps);
     return {
       id: row.id,
-      kind: 'train text',
+      kind: row.family === undefined ? 'train text' : 'train image',
       state: row.state,
       progress: row.state === 'succeeded' ? 1 : part,
       created: row.created,
@@ -268,6 +274,8 @@ export class Trainings {
       preset: row.preset,
       model: row.tune?.model ?? row.name,
       ...baseOf(row),
+      ...(row.family === undefined ? {} : { family: row.family }),
+      ...(score === undefined ? {} : { score }),
       ...(steps === undefined ? {} : { steps }),
     };
   }

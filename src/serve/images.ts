@@ -1,6 +1,7 @@
 /**
- * `/v1/images/generations` and `/v1/images/edits`: pictures from models that make them, as base64. What the prompt says is
- * searched for the model's classes; nothing else of it can be followed, and the answer says what was.
+ * `/v1/images/generations`, `/v1/images/edits` and, beyond OpenAI's, `/v1/images/interpolations`: pictures from models that
+ * make them, as base64. What the prompt says is searched for the model's classes; nothing else of it can be followed, and
+ * the answer says what was.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -41,6 +42,30 @@ export const imageBody = z.looseObject({
 });
 type ImageBody = z.infer<typeof imageBody>;
 
+/** Pictures of one way; more would be a film. */
+const LONGEST_WAY = 480;
+
+export const wayBody = z
+  .looseObject({
+    ...imageBody.pick({ model: true, prompt: true, size: true, label: true, truncation: true, user: true })
+      .shape,
+    /** Two or more, in their order, and back to the first. */
+    seeds: z
+      .array(whole.min(0).max(2 ** 31 - 1))
+      .min(2)
+      .max(16),
+    /** Pictures a stretch. */
+    frames: whole.min(2).max(120).default(24),
+    /** Milliseconds a picture, of an animation. */
+    delay: whole.min(20).max(2000).default(60),
+    /** An animation in one file, or all its pictures. */
+    output_format: z.enum(['webp', 'gif', 'png']).default('webp'),
+  })
+  .refine(({ seeds, frames }) => seeds.length * frames <= LONGEST_WAY, {
+    path: ['frames'],
+    error: `there may be ${LONGEST_WAY} pictures on the whole way`,
+  });
+
 /** Bytes of the pictures that an edit may bring. */
 const LARGEST = 16 * 2 ** 20;
 
@@ -48,6 +73,13 @@ export function addImages(app: FastifyInstance, context: ServerContext): void {
   app.post('/v1/images/generations', (request, reply) =>
     answer(context, parse(imageBody, request.body), {}, request, reply),
   );
+
+  app.post('/v1/images/interpolations', (request, reply) => {
+    const { seeds, frames, delay, output_format: format, ...body } = parse(wayBody, request.body);
+    const way = { seeds, frames, ...(format === 'png' ? {} : { animation: format, delay }) };
+    const asked = parse(imageBody, { ...body, seed: seeds[0] });
+    return answer(context, asked, { way }, request, reply);
+  });
 
   app.post('/v1/images/edits', { bodyLimit: 2 * LARGEST }, async (request, reply) => {
     const { fields, files } = await parts(request);
@@ -73,7 +105,7 @@ export function addImages(app: FastifyInstance, context: ServerContext): void {
 async function answer(
   { generation }: ServerContext,
   body: ImageBody,
-  given: Pick<PictureRequest, 'from' | 'mask'>,
+  given: Pick<PictureRequest, 'from' | 'mask' | 'way'>,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<object> {
@@ -95,7 +127,8 @@ async function answer(
     request.meter?.end('stop', 0);
     const data = [];
     for (const file of files) data.push(await imageObject(file, opened, generation.guard));
-    return { created: Math.floor(now() / 1000), output_format: asked.request.format, data };
+    const format = given.way?.animation ?? asked.request.format;
+    return { created: Math.floor(now() / 1000), output_format: format, data };
   } finally {
     opened.release();
   }

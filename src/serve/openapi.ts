@@ -1,7 +1,7 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
 import { batchBody } from './batches.ts';
-import { imageBody } from './images.ts';
+import { imageBody, wayBody } from './images.ts';
 import { promptBody, promptEvaluationBody, promptRenderBody } from './prompt-routes.ts';
 import { responsesBody } from './responses/request.ts';
 import {
@@ -87,6 +87,9 @@ export function openApi(version: string): object {
       '/v1/images/generations': {
         post: operation('Makes pictures', { requestBody: body(imageBody) }),
       },
+      '/v1/images/interpolations': {
+        post: operation('Goes from picture to picture', { requestBody: body(wayBody) }),
+      },
       '/v1/images/edits': {
         post: operation('Changes a picture', {
           requestBody: form(imageBody.extend({ image: file, mask: file.optional() })),
@@ -121,6 +124,9 @@ export function openApi(version: string): object {
       '/health/ready': { get: operation('Whether the server takes work') },
       '/api/system': { get: operation('Version, machine, memory') },
       '/api/models': { get: operation('Models with their cards') },
+      '/api/trainings/{id}/samples/{step}': {
+        get: operation('The sample sheet of a step', named('id', 'step')),
+      },
       '/api/presets': { get: operation('Trainings that can be started') },
       '/api/inspect': {
         post: operation('How each token surprises a model, and where its heads look', {

@@ -8,13 +8,20 @@ import { requireWriting } from '../models/text/any.ts';
 import { textParameterCount } from '../models/text/architectures.ts';
 import { presetConfig, textPreset, textPresets } from '../models/text/presets.ts';
 import { contextOf, describe, requireOwn } from '../operate/model-info.ts';
-import type { MetricLine } from '../operate/run-metrics.ts';
+import { type MetricLine, scoreOf } from '../operate/run-metrics.ts';
 import type { TrainingOrder } from '../operate/training-process.ts';
 import { isFinal } from '../operate/trainings.ts';
 import { addFileCheck } from './check-routes.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { addFileRoutes, pathOfFile } from './file-routes.ts';
+import {
+  addSampleSheets,
+  imagePresetList,
+  isImagePreset,
+  pictureModels,
+  sampleOf,
+} from './picture-routes.ts';
 import { type TrainingBody, trainingBody } from './schemas.ts';
 import { EventStream, hangUp } from './sse.ts';
 
@@ -32,39 +39,47 @@ export function addStudioRoutes(app: FastifyInstance, context: ServerContext): v
   }));
 
   app.get('/api/models', async () => ({
-    data: (await context.registry.list()).map(({ id, source, info }) => ({
-      id,
-      family: info.family,
-      parameters: info.parameters,
-      context: contextOf(info),
-      created: info.created,
-      chat: info.chat,
-      produces: describe(info, id).produces,
-      state: context.pool.state(id),
-      source,
-      card: info.card,
-    })),
+    data: [
+      ...(await context.registry.list()).map(({ id, source, info }) => ({
+        id,
+        family: info.family,
+        parameters: info.parameters,
+        context: contextOf(info),
+        created: info.created,
+        chat: info.chat,
+        produces: describe(info, id).produces,
+        state: context.pool.state(id),
+        source,
+        card: info.card,
+      })),
+      ...(await pictureModels(context)),
+    ],
   }));
 
   app.get('/api/presets', async () => ({
-    data: textPresets.map((preset) => ({
-      id: preset.id,
-      title: preset.title,
-      description: preset.description,
-      // The vocabulary of characters depends on the text; 96 stands for English.
-      parameters: textParameterCount(
-        presetConfig(preset, preset.tokenizer.name === 'bpe' ? preset.tokenizer.vocabulary : 96),
-      ),
-      context: preset.model.context,
-      steps: preset.training.steps,
-      tokenizer: preset.tokenizer.name,
-    })),
+    data: [...textPresetList(), ...imagePresetList()],
   }));
 
   addFileRoutes(app, context);
   addFileCheck(app, context);
   addTrainings(app, context);
+  addSampleSheets(app, context);
 }
+
+const textPresetList = (): object[] =>
+  textPresets.map((preset) => ({
+    id: preset.id,
+    family: 'text',
+    title: preset.title,
+    description: preset.description,
+    // The vocabulary of characters depends on the text; 96 stands for English.
+    parameters: textParameterCount(
+      presetConfig(preset, preset.tokenizer.name === 'bpe' ? preset.tokenizer.vocabulary : 96),
+    ),
+    context: preset.model.context,
+    steps: preset.training.steps,
+    tokenizer: preset.tokenizer.name,
+  }));
 
 /** Steps of a training that goes on from a model, where the request does not say. */
 const TUNING_STEPS = 100;
@@ -75,8 +90,9 @@ const TUNING_RATE = 3e-4;
 async function methodOf(
   { registry }: ServerContext,
   { preset, from, steps, learning_rate: learningRate, batch_size: batch }: TrainingBody,
-): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base'>> {
+): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family'>> {
   if (from === undefined) {
+    if (preset !== undefined && isImagePreset(preset)) return { preset, steps, family: 'image' };
     if (preset !== undefined) return { preset: textPreset(preset).id, steps };
     throw new InkstoneError('parameter_invalid', "one of 'preset' and 'from' is needed", {
       kind: 'usage',
@@ -123,7 +139,7 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
     const row = await trainings.row(request.params.id);
     const lines = await trainings.metrics(row);
     const history = lines.filter((line) => line.type === 'train' || line.type === 'evaluate').map(pointOf);
-    const samples = lines.filter((line) => line.type === 'sample').map(({ step, text }) => ({ step, text }));
+    const samples = lines.filter((line) => line.type === 'sample').map((line) => sampleOf(row.id, line));
     return { ...(await trainings.status(row)), history, samples };
   });
 
@@ -147,7 +163,7 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
       const row = await trainings.row(id);
       const lines = await trainings.metrics(row);
       if (lines.length < sent) sent = 0;
-      for (const line of lines.slice(sent)) await sendLine(out, line);
+      for (const line of lines.slice(sent)) await sendLine(out, id, line);
       sent = lines.length;
       if (row.state !== state)
         await out.send({
@@ -164,17 +180,20 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
   });
 }
 
-function pointOf({ step, loss, val_loss, tokens_per_second }: MetricLine): object {
+function pointOf(line: MetricLine): object {
+  const { step, loss, val_loss, tokens_per_second } = line;
+  const score = scoreOf(line);
   return {
     step,
+    ...(score === undefined ? {} : { score: score.value, score_name: score.name }),
     ...(loss === undefined ? {} : { loss }),
     ...(val_loss === undefined ? {} : { val_loss }),
     ...(tokens_per_second === undefined ? {} : { tokens_per_second }),
   };
 }
 
-async function sendLine(out: EventStream, line: MetricLine): Promise<void> {
-  if (line.type === 'sample') await out.send({ type: 'sample', step: line.step, text: line.text });
+async function sendLine(out: EventStream, id: string, line: MetricLine): Promise<void> {
+  if (line.type === 'sample') await out.send({ type: 'sample', ...sampleOf(id, line) });
   else if (line.type === 'train' || line.type === 'evaluate')
     await out.send({
       type: 'metrics',

@@ -6,6 +6,7 @@ import { Inspect } from './inspect/room.tsx';
 import { catalogue, refreshCatalogue } from './models/catalogue.ts';
 import { Models } from './models/room.tsx';
 import { HalfDisc, Moon, Seal, Sun } from './parts/icons.tsx';
+import { Pictures } from './pictures/room.tsx';
 import { Playground } from './playground/room.tsx';
 import { preferences, type Theme } from './state/preferences.ts';
 import { address, ROOMS, route } from './state/route.ts';
@@ -16,6 +17,7 @@ const VIEWS = {
   playground: Playground,
   compare: Compare,
   inspect: Inspect,
+  images: Pictures,
   models: Models,
   train: Train,
 };

@@ -9,6 +9,7 @@ import { extname, join, normalize } from 'node:path';
 import { tallyVotes } from '../../src/evaluate/votes.ts';
 import type { Ballot } from '../../src/studio/api/types.ts';
 import { inspection } from './fixture-inspect.ts';
+import { IMAGE_PRESETS, PICTURE_MODELS, pictured, sheetOf } from './fixture-pictures.ts';
 import { CARD, CHAT_CARD, PRESETS, TEXT } from './fixture-texts.ts';
 import { FixtureTraining } from './fixture-training.ts';
 import { checkOf, eventsOf } from './fixture-tuning.ts';
@@ -39,6 +40,7 @@ export interface Behaviour {
   /** Demand this bearer key. */
   key?: string | undefined;
   noModels?: boolean;
+  noPictures?: boolean;
 }
 
 const MODELS = [
@@ -132,7 +134,9 @@ async function handle(
   if (path === '/api/models') {
     const trained = state.trainings.filter((each) => each.ended).map((each) => each.asModel());
     const models = MODELS.map((model) => ({ ...model, family: 'text', created: 1_763_900_000 }));
-    return json(response, { data: state.behaviour.noModels === true ? [] : [...models, ...trained] });
+    const pictures = state.behaviour.noPictures === true ? [] : PICTURE_MODELS;
+    const all = state.behaviour.noModels === true ? [] : [...models, ...trained];
+    return json(response, { data: [...all, ...pictures] });
   }
   if (path === '/api/inspect') return inspect(state, request, response);
   if (path === '/api/prompts')
@@ -152,7 +156,15 @@ async function handle(
     const table = tallyVotes(state.votes.map(({ a, b, ...vote }) => ({ ...vote, a: a.name, b: b.name })));
     return json(response, { data: [], total: state.votes.length, table });
   }
-  if (path === '/api/presets') return json(response, { data: PRESETS });
+  if (path === '/api/presets') return json(response, { data: [...PRESETS, ...IMAGE_PRESETS] });
+  const image = /^\/v1\/images\/(\w+)$/.exec(path);
+  if (image !== null) return pictures(state, image[1] as string, request, response);
+  const sheet = /^\/api\/trainings\/[^/]+\/samples\/(\d+)$/.exec(path);
+  if (sheet !== null) {
+    response.writeHead(200, { 'content-type': 'image/png' });
+    response.end(await sheetOf(Number(sheet[1])));
+    return;
+  }
   if (path === '/api/files' && request.method === 'POST') {
     const bytes = (await read(request)).length;
     const name = url.searchParams.get('name') ?? 'file';
@@ -187,6 +199,7 @@ async function handle(
       body.preset,
       body.steps ?? 400,
       body.from === undefined ? undefined : { base: body.from, model: body.name },
+      IMAGE_PRESETS.some(({ id }) => id === body.preset) ? 'image' : undefined,
     );
     state.trainings.push(job);
     return json(response, job.status());
@@ -229,6 +242,38 @@ async function handleTuning(
   return { object: 'list', data: eventsOf(job.id, job.state, metrics), has_more: false };
 }
 
+async function pictures(
+  state: FixtureServer,
+  route: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+) {
+  const { body, answer } = await pictured(route, await read(request), request);
+  state.requests.push(body);
+  const refused = refusal(state.behaviour, response);
+  if (!refused) json(response, answer);
+}
+
+/** Answers as the behaviour says where it says so: still loading, or an error. */
+function refusal(behaviour: Behaviour, response: ServerResponse): boolean {
+  if (behaviour.loadingFor > 0) {
+    behaviour.loadingFor -= 1;
+    response.setHeader('retry-after', '0.3');
+    const error = {
+      message: 'starter is being loaded.',
+      type: 'server_error',
+      param: null,
+      code: 'model_loading',
+    };
+    json(response, { error: { ...error, progress: 1 / (behaviour.loadingFor + 2) } }, 503);
+    return true;
+  }
+  if (behaviour.error === undefined) return false;
+  const { status, code, message, hint } = behaviour.error;
+  fail(response, status, code, message, hint);
+  return true;
+}
+
 async function inspect(state: FixtureServer, request: IncomingMessage, response: ServerResponse) {
   const body = JSON.parse((await read(request)).toString()) as Parameters<typeof inspection>[0];
   state.requests.push(body as unknown as Record<string, unknown>);
@@ -248,21 +293,7 @@ async function generation(
   const body = JSON.parse((await read(request)).toString()) as Record<string, unknown>;
   state.requests.push(body);
   const { behaviour } = state;
-  if (behaviour.loadingFor > 0) {
-    behaviour.loadingFor -= 1;
-    response.setHeader('retry-after', '0.3');
-    const error = {
-      message: 'starter is being loaded.',
-      type: 'server_error',
-      param: null,
-      code: 'model_loading',
-    };
-    return json(response, { error: { ...error, progress: 1 / (behaviour.loadingFor + 2) } }, 503);
-  }
-  if (behaviour.error !== undefined) {
-    const { status, code, message, hint } = behaviour.error;
-    return fail(response, status, code, message, hint);
-  }
+  if (refusal(behaviour, response)) return;
   const chat = path.includes('chat');
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   const chunk = (choice: object | undefined, rest: object = {}) =>

@@ -1,5 +1,6 @@
 /** A training that only pretends: a loss curve by formula, one point every few milliseconds. For the tests. */
 import type { ServerResponse } from 'node:http';
+import { PICTURE_MODELS } from './fixture-pictures.ts';
 
 type State = 'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled';
 type Event = Record<string, unknown> & { type: string };
@@ -13,6 +14,7 @@ export class FixtureTraining {
   readonly steps: number;
   /** Of one that goes on from a model: which, and the name of what comes of it. */
   readonly tune: { base: string; model: string } | undefined;
+  readonly family: 'image' | undefined;
   state: State = 'running';
   step = 0;
   error: { code: string; message: string; hint: string } | undefined;
@@ -26,8 +28,10 @@ export class FixtureTraining {
     preset: string,
     steps: number,
     tune?: { base: string; model: string },
+    family?: 'image',
   ) {
     this.tune = tune;
+    this.family = family;
     this.id = id;
     this.name = name;
     this.preset = preset;
@@ -49,6 +53,7 @@ export class FixtureTraining {
       preset: this.preset,
       model: this.tune?.model ?? this.name,
       ...(this.tune === undefined ? {} : { base: this.tune.base }),
+      ...(this.family === undefined ? {} : { family: this.family }),
       state: this.state,
       progress: this.step / this.steps,
       created: 1_763_900_200,
@@ -59,6 +64,7 @@ export class FixtureTraining {
   }
 
   asModel() {
+    if (this.family === 'image') return { ...PICTURE_MODELS[1], id: this.name, source: 'run' };
     const rest = { source: 'run', chat: false, state: 'ready', parameters: 804_096, context: 64, card: '' };
     return { id: this.tune?.model ?? this.name, family: 'text', created: 1_763_900_300, ...rest };
   }
@@ -95,8 +101,33 @@ export class FixtureTraining {
     this.cutLines();
   }
 
+  /** A judgement and a sheet every hundred steps. */
+  #advancePictures(): void {
+    const judged = this.step % 100 === 0;
+    this.#emit({
+      type: 'metrics',
+      step: this.step,
+      loss: 0.7 + 0.2 * Math.sin(this.step),
+      tokens_per_second: 900,
+      remaining: ((this.steps - this.step) / EVERY) * 0.015,
+      ...(judged ? { score: 12 + 300 * Math.exp(-this.step / 150), score_name: 'fid_pixels' } : {}),
+    });
+    if (judged)
+      this.#emit({
+        type: 'sample',
+        step: this.step,
+        picture: `/api/trainings/${this.id}/samples/${this.step}`,
+      });
+    if (this.step >= this.steps) this.end('succeeded');
+  }
+
   #advance(): void {
     this.step += EVERY;
+    if (this.family === 'image') this.#advancePictures();
+    else this.#advanceText();
+  }
+
+  #advanceText(): void {
     const x = this.step / 120;
     const loss = 1.45 + 2.7 * Math.exp(-x) + 0.06 * Math.sin(this.step * 1.7);
     const validation =

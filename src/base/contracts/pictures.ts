@@ -22,6 +22,36 @@ export interface PictureRequest {
   format: 'png' | 'webp' | 'jpeg' | 'avif';
   /** Pixels a side; left out, as made. */
   size?: number;
+  /** In place of `count` pictures: the way from each seed's picture to the next one's, and back to the first. */
+  way?: PictureWay;
+}
+
+export interface PictureWay {
+  seeds: readonly number[];
+  /** Pictures a stretch. */
+  frames: number;
+  /** One file with all of them; left out, every picture is a file of its own. */
+  animation?: 'webp' | 'gif';
+  /** Of an animation: milliseconds a picture. */
+  delay?: number;
+}
+
+/** What can be asked of a model of pictures. */
+export interface PictureTraits {
+  architecture: string;
+  /** Pixels a side, as made. */
+  size: number;
+  /** 1 for grey, 3 for colour. */
+  channels: number;
+  /** Names of its classes, in order; empty for a model without. */
+  classes: readonly string[];
+  /** Layers that take styles; 0 where there is nothing to mix. */
+  styles: number;
+  /** Whether there is a way between two pictures. */
+  between: boolean;
+  /** Whether it can start from a picture; and the most denoising steps, 0 where it makes none. */
+  edits: boolean;
+  steps: number;
 }
 
 export interface PictureFile {

@@ -79,10 +79,16 @@ export async function encodeSheet(
   );
 }
 
-/** All pictures one after another, as WebP or GIF, without end. `delay` in milliseconds. */
+export interface AnimationOptions extends Omit<EncodeOptions, 'format'> {
+  gif?: boolean;
+  /** Milliseconds a picture. */
+  delay?: number;
+}
+
+/** All pictures one after another, as WebP or GIF, without end. */
 export async function encodeAnimation(
   pictures: Pictures,
-  { gif = false, delay = 60, size }: { gif?: boolean; delay?: number; size?: number } = {},
+  { gif = false, delay = 60, size, parameters }: AnimationOptions = {},
 ): Promise<Uint8Array> {
   const { count, size: side } = pictures;
   const shown = size ?? side;
@@ -91,7 +97,24 @@ export async function encodeAnimation(
     frames.push(Buffer.from(await encodePicture(pictures, i, { format: 'png', size: shown })));
   const animated = sharp(frames, { join: { animated: true } });
   const options = { loop: 0, delay: new Array<number>(count).fill(delay) };
-  return new Uint8Array(
-    await (gif ? animated.gif(options) : animated.webp({ ...options, quality: 90 })).toBuffer(),
-  );
+  if (gif) {
+    const bytes = new Uint8Array(await animated.gif(options).toBuffer());
+    return parameters === undefined ? bytes : withComment(bytes, JSON.stringify(parameters));
+  }
+  const told = parameters === undefined ? animated : animated.withXmp(xmpOf(parameters));
+  return new Uint8Array(await told.webp({ ...options, quality: 90 }).toBuffer());
+}
+
+/** A GIF with a comment extension (GIF89a, section 24) before its first picture: the format has no other place for words. */
+function withComment(gif: Uint8Array, text: string): Uint8Array {
+  const flags = gif[10] as number;
+  const palette = (flags & 0x80) === 0 ? 0 : 3 * 2 ** ((flags & 7) + 1);
+  const at = 13 + palette;
+  const words = new TextEncoder().encode(text);
+  const parts = [gif.subarray(0, at), Uint8Array.of(0x21, 0xfe)];
+  for (let from = 0; from < words.length; from += 255) {
+    const part = words.subarray(from, from + 255);
+    parts.push(Uint8Array.of(part.length), part);
+  }
+  return Uint8Array.from(Buffer.concat([...parts, Uint8Array.of(0), gif.subarray(at)]));
 }

@@ -62,7 +62,7 @@ export function serverAddress(path: string): string {
 
 interface Options {
   method?: 'GET' | 'POST' | 'DELETE';
-  /** Sent as JSON, or as bytes when it is a Blob. */
+  /** Sent as JSON, as bytes when it is a Blob, as a form when it is FormData. */
   body?: unknown;
   signal?: AbortSignal;
 }
@@ -74,13 +74,16 @@ export async function send(path: string, options: Options = {}): Promise<Respons
   const headers: Record<string, string> = {};
   if (key !== '') headers.authorization = `Bearer ${key}`;
   if (body instanceof Blob) headers['content-type'] = 'application/octet-stream';
-  else if (body !== undefined) headers['content-type'] = 'application/json';
+  // A form says its own type, with the line between its parts.
+  else if (body !== undefined && !(body instanceof FormData)) headers['content-type'] = 'application/json';
   let response: Response;
   try {
     response = await fetch(serverAddress(path), {
       method,
       headers,
-      ...(body === undefined ? {} : { body: body instanceof Blob ? body : JSON.stringify(body) }),
+      ...(body === undefined
+        ? {}
+        : { body: isPlain(body) ? JSON.stringify(body) : (body as Blob | FormData) }),
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (thrown) {
@@ -95,6 +98,8 @@ export async function send(path: string, options: Options = {}): Promise<Respons
   if (!response.ok) throw new RequestFailure(await readProblem(response));
   return response;
 }
+
+const isPlain = (body: unknown): boolean => !(body instanceof Blob || body instanceof FormData);
 
 /** Sends one request and reads JSON. @throws RequestFailure */
 export async function sendForJson<T>(path: string, options: Options = {}): Promise<T> {

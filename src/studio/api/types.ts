@@ -1,4 +1,5 @@
 /** The shapes of the studio's own API, as the server sends them. Types only. */
+import type { PictureTraits } from '../../base/contracts/pictures.ts';
 import type { JobStatus } from '../../base/contracts/trainable.ts';
 
 export type { JobState, JobStatus } from '../../base/contracts/trainable.ts';
@@ -27,16 +28,26 @@ export interface ModelInfo {
   source: 'starter' | 'run' | 'folder';
   /** Markdown. */
   card: string;
+  /** Of a model that makes pictures. */
+  pictures?: PictureTraits;
 }
+
+export type PictureModel = ModelInfo & { pictures: PictureTraits };
 
 export interface PresetInfo {
   id: string;
   title: string;
   description: string;
+  /** Left out by older servers: text. */
+  family?: 'text' | 'image';
   parameters: number;
-  context: number;
   steps: number;
-  tokenizer: string;
+  /** Of a text model. */
+  context?: number;
+  tokenizer?: string;
+  /** Of a model of pictures: pixels a side, and 1 for grey. */
+  size?: number;
+  channels?: number;
 }
 
 export interface FileInfo {
@@ -51,12 +62,18 @@ export interface MetricPoint {
   step: number;
   loss?: number;
   val_loss?: number;
+  /** Pictures a second, where pictures are trained. */
   tokens_per_second?: number;
+  /** The judgement of a model of pictures, and on which features: `fid_lenet`. */
+  score?: number;
+  score_name?: string;
 }
 
+/** A text, or the address of a sheet of pictures. */
 export interface Sample {
   step: number;
-  text: string;
+  text?: string;
+  picture?: string;
 }
 
 export interface TrainingInfo extends JobStatus {
@@ -67,6 +84,8 @@ export interface TrainingInfo extends JobStatus {
   model?: string;
   /** The model that it went on from. */
   base?: string;
+  /** What its model makes; left out: text. */
+  family?: 'image';
   history?: MetricPoint[];
   samples?: Sample[];
 }

@@ -2,6 +2,7 @@
 
 import { compareEnglish } from './compare.ts';
 import { inspectEnglish } from './inspect.ts';
+import { picturesEnglish } from './pictures.ts';
 import { tuneEnglish } from './tune.ts';
 
 export const english = {
@@ -24,6 +25,7 @@ export const english = {
     playground: 'Playground',
     compare: 'Compare',
     inspect: 'Inspect',
+    images: 'Images',
     models: 'Models',
     train: 'Train',
     language: 'Switch to Chinese',
@@ -129,6 +131,7 @@ export const english = {
   },
   compare: compareEnglish,
   inspect: inspectEnglish,
+  pictures: picturesEnglish,
   tune: tuneEnglish,
   models: {
     title: 'Models',

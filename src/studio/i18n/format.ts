@@ -5,6 +5,8 @@ export const LOCALES: Record<Language, string> = { en: 'en', zh: 'zh-CN' };
 
 export interface Format {
   integer(value: number): string;
+  /** A seed is a name: no marks between its thousands. */
+  seed(value: number): string;
   decimal(value: number, digits: number): string;
   /** 804096 → `804K`, `80万`. */
   compact(value: number): string;
@@ -42,6 +44,7 @@ export function createFormat(language: Language): Format {
   return {
     decimal,
     integer: (value) => integer.format(value),
+    seed: String,
     compact: (value) => compact.format(value),
     percent(share) {
       const value = share * 100;

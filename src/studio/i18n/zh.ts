@@ -2,6 +2,7 @@
 import { compareChinese } from './compare.ts';
 import type { Texts } from './en.ts';
 import { inspectChinese } from './inspect.ts';
+import { picturesChinese } from './pictures.ts';
 import { tuneChinese } from './tune.ts';
 
 export const chinese: Texts = {
@@ -24,6 +25,7 @@ export const chinese: Texts = {
     playground: '试写',
     compare: '对比',
     inspect: '透视',
+    images: '图像',
     models: '模型',
     train: '训练',
     language: '切换到英文',
@@ -129,6 +131,7 @@ export const chinese: Texts = {
   },
   compare: compareChinese,
   inspect: inspectChinese,
+  pictures: picturesChinese,
   tune: tuneChinese,
   models: {
     title: '模型',

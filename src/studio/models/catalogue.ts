@@ -1,11 +1,13 @@
 /** The models the server has, asked again while one is loading. Knows the API; does not draw. */
 import { type Problem, sendForJson, toProblem } from '../api/client.ts';
-import type { ModelInfo, SystemInfo } from '../api/types.ts';
+import type { ModelInfo, PictureModel, SystemInfo } from '../api/types.ts';
 import { createStore } from '../state/store.ts';
 
 interface Catalogue {
   /** Undefined until the first answer. */
   models: readonly ModelInfo[] | undefined;
+  /** Those that make pictures; `models` are the others. */
+  pictures: readonly PictureModel[] | undefined;
   system: SystemInfo | undefined;
   problem: Problem | undefined;
   busy: boolean;
@@ -13,6 +15,7 @@ interface Catalogue {
 
 export const catalogue = createStore<Catalogue>({
   models: undefined,
+  pictures: undefined,
   system: undefined,
   problem: undefined,
   busy: false,
@@ -31,7 +34,8 @@ export async function refreshCatalogue(): Promise<void> {
       sendForJson<SystemInfo>('/api/system').catch(() => catalogue.get().system),
     ]);
     catalogue.set({
-      models: order(data),
+      models: order(data.filter((model) => !makesPictures(model))),
+      pictures: order(data).filter(makesPictures),
       system,
       problem: undefined,
       busy: false,
@@ -56,14 +60,16 @@ function order(models: readonly ModelInfo[]): ModelInfo[] {
 }
 
 /** The model with this name, else the first that can answer, else the first. */
-export function pickModel(
-  models: readonly ModelInfo[] | undefined,
+export function pickModel<Model extends ModelInfo>(
+  models: readonly Model[] | undefined,
   wanted: string | undefined,
-): ModelInfo | undefined {
+): Model | undefined {
   if (models === undefined) return undefined;
   const alive = models.find((model) => model.state !== 'failed' && model.state !== 'stopped');
   return models.find((model) => model.id === wanted) ?? alive ?? models[0];
 }
+
+const makesPictures = (model: ModelInfo): model is PictureModel => model.pictures !== undefined;
 
 /** Whether a model writes text; a BERT only reads. */
 export const writes = ({ produces }: ModelInfo): boolean => produces?.includes('text') ?? true;

@@ -2,7 +2,7 @@
 import type { ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Markdown } from '../markdown/view.tsx';
-import { ArrowLeft, Brush, Lens, Sheet, Tune } from '../parts/icons.tsx';
+import { ArrowLeft, Brush, Frame, Lens, Sheet, Tune } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
 import { address, route } from '../state/route.ts';
@@ -11,7 +11,9 @@ import { catalogue, refreshCatalogue, writes } from './catalogue.ts';
 
 export function Models() {
   const { t } = useTexts();
-  const models = useStore(catalogue, (state) => state.models);
+  const texts = useStore(catalogue, (state) => state.models);
+  const pictures = useStore(catalogue, (state) => state.pictures);
+  const models = texts === undefined ? undefined : [...texts, ...(pictures ?? [])];
   const problem = useStore(catalogue, (state) => state.problem);
   const id = useStore(route, (state) => state.now.id);
   const shown = id === undefined ? undefined : models?.find((model) => model.id === id);
@@ -80,13 +82,31 @@ function ModelRow({ model, current }: { model: ModelInfo; current: boolean }) {
   );
 }
 
+/** The first few by name. */
+function classesOf(classes: readonly string[]): string {
+  const shown = classes.slice(0, 12).join(', ');
+  return classes.length > 12 ? `${shown}, …` : shown;
+}
+
 function ModelDetail({ model }: { model: ModelInfo }) {
   const { t, format } = useTexts();
+  const { pictures } = model;
+  const own: [string, string][] =
+    pictures === undefined
+      ? [
+          [t.common.context, t.common.tokens(format.integer(model.context))],
+          [t.models.family, model.family],
+          [t.models.kind, model.chat ? t.models.chat : writes(model) ? t.models.base : t.models.reads],
+        ]
+      : [
+          [t.pictures.models.pictures, t.pictures.models.size(String(pictures.size), pictures.channels > 1)],
+          [t.pictures.models.classes, classesOf(pictures.classes) || t.pictures.models.noClasses],
+          [t.models.family, pictures.architecture],
+          [t.models.kind, t.pictures.models.kind],
+        ];
   const facts: [string, string][] = [
     [t.common.parameters, format.integer(model.parameters)],
-    [t.common.context, t.common.tokens(format.integer(model.context))],
-    [t.models.family, model.family],
-    [t.models.kind, model.chat ? t.models.chat : writes(model) ? t.models.base : t.models.reads],
+    ...own,
     [t.models.source, t.models.sources[model.source] ?? model.source],
     [t.models.created, format.date(model.created)],
   ];
@@ -113,10 +133,17 @@ function ModelDetail({ model }: { model: ModelInfo }) {
             {t.models.use}
           </a>
         )}
-        <a class="button" href={address('inspect', undefined, { model: model.id })}>
-          <Lens />
-          {t.models.inspect}
-        </a>
+        {pictures === undefined ? (
+          <a class="button" href={address('inspect', undefined, { model: model.id })}>
+            <Lens />
+            {t.models.inspect}
+          </a>
+        ) : (
+          <a class="button primary" href={address('images', undefined, { model: model.id })}>
+            <Frame />
+            {t.pictures.models.use}
+          </a>
+        )}
         {writes(model) && (
           <a class="button" href={address('train', undefined, { mode: 'tune', model: model.id })}>
             <Tune />

@@ -88,6 +88,34 @@ export const Lens = () => (
     <path d="m15.5 15.5 5 5" />
   </Icon>
 );
+export const Frame = () => (
+  <Icon>
+    <rect x="3.5" y="4.5" width="17" height="15" rx="2" />
+    <path d="m4 17 5-5 4 4 3-3 4.5 4.5" />
+    <circle cx="15.5" cy="9" r="1.5" />
+  </Icon>
+);
+export const Dice = () => (
+  <Icon>
+    <rect x="4" y="4" width="16" height="16" rx="3.5" />
+    <path d="M8.5 8.5v.1M15.5 8.5v.1M12 12v.1M8.5 15.5v.1M15.5 15.5v.1" />
+  </Icon>
+);
+export const DownMark = () => (
+  <Icon>
+    <path d="M12 4v11M7 10.5l5 5 5-5M5 20h14" />
+  </Icon>
+);
+export const PlayMark = () => (
+  <Icon>
+    <path d="M7 4.5v15l12-7.5z" fill="currentColor" />
+  </Icon>
+);
+export const PauseMark = () => (
+  <Icon>
+    <path d="M8 5v14M16 5v14" />
+  </Icon>
+);
 export const Tune = () => (
   <Icon>
     <path d="M4 7h9M17 7h3M4 17h3M11 17h9" />

@@ -1,5 +1,5 @@
 /** The playground: a model, a text, its continuation or a conversation, and the settings beside it. */
-import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import type { ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { catalogue, pickModel, refreshCatalogue, writes } from '../models/catalogue.ts';
@@ -8,6 +8,7 @@ import { ModelSelect } from '../parts/model-select.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { Segmented } from '../parts/segmented.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
+import { useWide } from '../parts/wide.ts';
 import { preferences } from '../state/preferences.ts';
 import { address, route } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
@@ -16,8 +17,6 @@ import { CompletePanel } from './complete-panel.tsx';
 import { clearSession, type Mode, modeFor, session } from './session.ts';
 import { SettingsPanel } from './settings-panel.tsx';
 import { Welcome } from './welcome.tsx';
-
-const WIDE = '(min-width: 62rem)';
 
 export function Playground() {
   const { t } = useTexts();
@@ -29,14 +28,8 @@ export function Playground() {
   const chosenMode = useStore(session, (state) => state.mode);
   const welcomed = useStore(preferences, (state) => state.welcomed);
   const begun = useStore(session, (state) => state.run !== undefined);
-  const [wide, setWide] = useState(() => matchMedia(WIDE).matches);
+  const wide = useWide();
 
-  useEffect(() => {
-    const query = matchMedia(WIDE);
-    const look = () => setWide(query.matches);
-    query.addEventListener('change', look);
-    return () => query.removeEventListener('change', look);
-  }, []);
   useEffect(() => {
     if (asked !== undefined) session.set({ model: asked });
   }, [asked]);

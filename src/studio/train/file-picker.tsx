@@ -15,10 +15,12 @@ interface Properties {
   accept: string;
   file: { id: string; name: string } | undefined;
   wrong: boolean;
+  /** Said where there is none, and where it is empty; else what is said of a text. */
+  words?: { needed: string; empty: string };
   choose: (file: FileInfo | undefined) => void;
 }
 
-export function FilePicker({ label, help, accept, file, wrong, choose }: Properties) {
+export function FilePicker({ label, help, accept, file, wrong, words, choose }: Properties) {
   const { t, format } = useTexts();
   const [over, setOver] = useState(false);
   const [sending, setSending] = useState<File>();
@@ -37,7 +39,7 @@ export function FilePicker({ label, help, accept, file, wrong, choose }: Propert
     setProblem(undefined);
     setNote(undefined);
     choose(undefined);
-    if (given.size === 0) return setNote(t.train.fileEmpty);
+    if (given.size === 0) return setNote(words?.empty ?? t.train.fileEmpty);
     setSending(given);
     try {
       const sent = await upload(given);
@@ -54,7 +56,8 @@ export function FilePicker({ label, help, accept, file, wrong, choose }: Propert
     setOver(false);
     void take(event.dataTransfer?.files[0]);
   };
-  const message = note ?? (wrong && sending === undefined ? t.train.fileNeeded : undefined);
+  const message =
+    note ?? (wrong && sending === undefined ? (words?.needed ?? t.train.fileNeeded) : undefined);
   const chosen = earlier.find((other) => other.id === file?.id);
   return (
     <div class="field">

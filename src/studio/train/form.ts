@@ -37,7 +37,7 @@ export function toRequest(form: TrainingForm): TrainingRequest {
 
 /** A model name out of a file's: `My novel (2).txt` → `my-novel-2`. */
 export function suggestedName(file: string, taken: readonly string[]): string {
-  const stem = file.replace(/(\.(txt|md|jsonl|json|gz|tar|tgz|csv))+$/i, '');
+  const stem = file.replace(/(\.(txt|md|jsonl|json|gz|tar|tgz|csv|zip))+$/i, '');
   const plain = stem
     .normalize('NFKD')
     .replace(/[\u0300-\u036f]/g, '')

@@ -97,8 +97,10 @@ export function absorb(known: Watched, events: readonly TrainingEvent[]): Watche
       const { type: _, remaining: left, ...point } = event;
       points.set(point.step, { ...points.get(point.step), ...point });
       remaining = left ?? remaining;
-    } else if (event.type === 'sample') samples.set(event.step, { step: event.step, text: event.text });
-    else if (event.type === 'state' && job !== undefined) {
+    } else if (event.type === 'sample') {
+      const { type: _, ...sample } = event;
+      samples.set(sample.step, sample);
+    } else if (event.type === 'state' && job !== undefined) {
       job = {
         ...job,
         state: event.state,

@@ -14,10 +14,18 @@ import { start } from './jobs.ts';
 interface Properties {
   presets: readonly PresetInfo[];
   taken: readonly string[];
+  /** What is learned from: a text, or an archive of pictures. */
+  kind?: 'text' | 'image';
 }
 
-export function NewTraining({ presets, taken }: Properties) {
+const ACCEPTED = {
+  text: '.txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain',
+  image: '.zip,.tgz,.tar.gz,.tar,application/zip',
+};
+
+export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
   const { t, format } = useTexts();
+  const own = kind === 'image' ? t.pictures.train : t.train;
   const [form, setForm] = useState<TrainingForm>({
     file: undefined,
     preset: presets[0]?.id ?? '',
@@ -56,13 +64,20 @@ export function NewTraining({ presets, taken }: Properties) {
       setBusy(false);
     }
   };
+  const factsOf = ({ parameters, steps, context = 0, size = 0, channels = 1 }: PresetInfo) => {
+    const [many, long] = [format.compact(parameters), format.integer(steps)];
+    return kind === 'image'
+      ? t.pictures.train.presetFacts(many, String(size), channels > 1, long)
+      : t.train.presetFacts(many, format.integer(context), long);
+  };
   const chosen = presets.find((preset) => preset.id === form.preset);
   return (
     <form class="train-form" onSubmit={(event) => void submit(event)} noValidate>
       <FilePicker
-        label={t.train.file}
-        help={t.train.fileHelp}
-        accept=".txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain"
+        label={own.file}
+        help={own.fileHelp}
+        accept={ACCEPTED[kind]}
+        words={{ needed: own.fileNeeded, empty: own.fileEmpty }}
         file={form.file}
         wrong={wrong.includes('file')}
         choose={(file) =>
@@ -73,7 +88,7 @@ export function NewTraining({ presets, taken }: Properties) {
         }
       />
       <fieldset class="presets" id="train-preset" tabIndex={-1}>
-        <legend>{t.train.preset}</legend>
+        <legend>{own.preset}</legend>
         {presets.length === 0 && <p class="field-note">{t.train.noPresets}</p>}
         {presets.map((preset) => (
           <label key={preset.id} class="preset">
@@ -86,13 +101,7 @@ export function NewTraining({ presets, taken }: Properties) {
             <span class="preset-body">
               <span class="preset-title">{preset.title}</span>
               <span class="help">{preset.description}</span>
-              <span class="help preset-facts">
-                {t.train.presetFacts(
-                  format.compact(preset.parameters),
-                  format.integer(preset.context),
-                  format.integer(preset.steps),
-                )}
-              </span>
+              <span class="help preset-facts">{factsOf(preset)}</span>
             </span>
           </label>
         ))}

@@ -15,6 +15,9 @@ import { TrainingView } from './training-view.tsx';
 
 const AGAIN_MS = 3000;
 
+const MODES = ['new', 'pictures', 'tune'] as const;
+type Mode = (typeof MODES)[number];
+
 export function Train() {
   const id = useStore(route, (state) => state.now.id);
   return id === undefined ? <Overview /> : <TrainingView key={id} id={id} />;
@@ -25,9 +28,13 @@ function Overview() {
   const { presets, trainings, problem } = useStore(jobs, (state) => state);
   const models = useStore(catalogue, (state) => state.models);
   const { query } = useStore(route, (state) => state.now);
-  const mode = query.mode === 'tune' ? 'tune' : 'new';
+  const mode = MODES.find((known) => known === query.mode) ?? 'new';
+  const kind = mode === 'pictures' ? 'image' : 'text';
+  const own = presets?.filter(({ family = 'text' }) => family === kind) ?? [];
   const writers = models?.filter(writes);
   const taken = (trainings ?? []).map((training) => training.name);
+  const words = { new: t.train, pictures: t.pictures.train, tune: t.tune }[mode];
+  const title = mode === 'tune' ? t.tune.title : (mode === 'new' ? t.train : t.pictures.train).newTitle;
   const busy = trainings?.some((training) => !isFinal(training.state)) ?? false;
   useEffect(() => {
     void refreshJobs();
@@ -41,14 +48,17 @@ function Overview() {
     <>
       <div class="room-head">
         <h1 tabIndex={-1}>{t.train.title}</h1>
-        <Segmented<'new' | 'tune'>
+        <Segmented<Mode>
           label={t.tune.mode}
           name="mode"
           value={mode}
-          options={(['new', 'tune'] as const).map((value) => ({ value, text: t.tune.modes[value] }))}
-          choose={(next) => setQuery(next === 'tune' ? { mode: 'tune' } : {})}
+          options={MODES.map((value) => ({
+            value,
+            text: value === 'pictures' ? t.pictures.train.mode : t.tune.modes[value],
+          }))}
+          choose={(next) => setQuery(next === 'new' ? {} : { mode: next })}
         />
-        <p class="room-lead">{mode === 'tune' ? t.tune.lead : t.train.lead}</p>
+        <p class="room-lead">{words.lead}</p>
       </div>
       {problem !== undefined && <ProblemNote problem={problem} retry={() => void refreshJobs()} />}
       {presets === undefined && problem === undefined && <p class="quiet-note">{t.common.loading}</p>}
@@ -56,9 +66,9 @@ function Overview() {
         <div class="desk">
           <section class="desk-main sheet" aria-labelledby="new-title">
             <h2 id="new-title" class="section-title">
-              {mode === 'tune' ? t.tune.title : t.train.newTitle}
+              {title}
             </h2>
-            {mode === 'new' && <NewTraining presets={presets} taken={taken} />}
+            {mode !== 'tune' && <NewTraining key={kind} kind={kind} presets={own} taken={taken} />}
             {mode === 'tune' &&
               (writers === undefined || writers.length === 0 ? (
                 <p class="quiet-note">{writers === undefined ? t.common.loading : t.tune.noModels}</p>

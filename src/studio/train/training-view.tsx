@@ -2,6 +2,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { type Problem, toProblem } from '../api/client.ts';
 import { LossChart } from '../chart/loss-chart.tsx';
+import { ScoreChart } from '../chart/score-chart.tsx';
 import { useTexts } from '../i18n/index.ts';
 import { refreshCatalogue } from '../models/catalogue.ts';
 import { ArrowLeft, Brush, StopMark } from '../parts/icons.tsx';
@@ -12,6 +13,7 @@ import { address } from '../state/route.ts';
 import { Events } from '../tune/events.tsx';
 import { isFinal, stop, UNKNOWN, type Watched, watch } from './jobs.ts';
 import { Samples } from './samples.tsx';
+import { Sheets } from './sheets.tsx';
 
 export function TrainingView({ id }: { id: string }) {
   const { t, format } = useTexts();
@@ -65,6 +67,7 @@ export function TrainingView({ id }: { id: string }) {
   const running = !ended;
   // A job of the wire: its model answers only when it has ended well.
   const tuned = job.model !== undefined && job.model !== job.name;
+  const pictures = job.family === 'image';
   const usable =
     job.state === 'succeeded' || (!tuned && job.state === 'cancelled' && known.points.length > 0);
   return (
@@ -84,7 +87,7 @@ export function TrainingView({ id }: { id: string }) {
           {usable && (
             <a
               class="button primary"
-              href={address('playground', undefined, { model: job.model ?? job.name })}
+              href={address(pictures ? 'images' : 'playground', undefined, { model: job.model ?? job.name })}
             >
               <Brush />
               {t.train.use}
@@ -108,17 +111,44 @@ export function TrainingView({ id }: { id: string }) {
       )}
       <div class="desk wide-side">
         <section class="desk-main sheet">
-          {known.points.length === 0 ? (
-            <p class="quiet-note">{running ? t.train.waiting : t.chart.none}</p>
+          {pictures ? (
+            <Judgement known={known} running={running} />
           ) : (
-            <LossChart points={known.points} />
+            <>
+              {known.points.length === 0 ? (
+                <p class="quiet-note">{running ? t.train.waiting : t.chart.none}</p>
+              ) : (
+                <LossChart points={known.points} />
+              )}
+              <p class="help">{t.train.lossHelp}</p>
+            </>
           )}
-          <p class="help">{t.train.lossHelp}</p>
         </section>
         <aside class="desk-side" aria-labelledby="samples-title">
-          {tuned ? <Events id={id} known={known} /> : <Samples samples={known.samples} running={running} />}
+          {pictures ? (
+            <Sheets samples={known.samples} running={running} />
+          ) : tuned ? (
+            <Events id={id} known={known} />
+          ) : (
+            <Samples samples={known.samples} running={running} />
+          )}
         </aside>
       </div>
+    </>
+  );
+}
+
+function Judgement({ known, running }: { known: Watched; running: boolean }) {
+  const { t } = useTexts();
+  const words = t.pictures.train;
+  return (
+    <>
+      {known.points.some((point) => point.score !== undefined) ? (
+        <ScoreChart points={known.points} />
+      ) : (
+        <p class="quiet-note">{running ? words.scoreWaiting : t.chart.none}</p>
+      )}
+      <p class="help">{words.scoreHelp}</p>
     </>
   );
 }
@@ -146,18 +176,30 @@ function Figures({ known }: { known: Watched }) {
   const { t, format } = useTexts();
   const { job, points, remaining, total } = known;
   const last = points.at(-1);
-  const newest = (name: 'loss' | 'val_loss' | 'tokens_per_second') =>
+  const newest = (name: 'loss' | 'val_loss' | 'tokens_per_second' | 'score') =>
     points.findLast((point) => point[name] !== undefined)?.[name];
   const [loss, validation, speed] = [newest('loss'), newest('val_loss'), newest('tokens_per_second')];
   const number = (value: number | undefined, digits: number) =>
     value === undefined ? '–' : format.decimal(value, digits);
   const running = job !== undefined && !isFinal(job.state);
   const step = last === undefined ? '–' : format.integer(last.step);
+  const words = t.pictures.train;
+  const scores = points.flatMap(({ score }) => (score === undefined ? [] : [score]));
+  const name = points.findLast((point) => point.score_name !== undefined)?.score_name;
   const facts: [string, string][] = [
     [t.train.step, total === undefined ? step : `${step} / ${format.integer(total)}`],
-    [t.train.trainLoss, number(loss, 3)],
-    [t.train.validationLoss, number(validation, 3)],
-    [t.train.speed, number(speed, 0)],
+    ...((job?.family === 'image'
+      ? [
+          [name === undefined ? words.scoreAxis : words.score(name), number(scores.at(-1), 2)],
+          [words.best, scores.length === 0 ? '–' : number(Math.min(...scores), 2)],
+          [words.loss, number(loss, 3)],
+          [words.speed, number(speed, 0)],
+        ]
+      : [
+          [t.train.trainLoss, number(loss, 3)],
+          [t.train.validationLoss, number(validation, 3)],
+          [t.train.speed, number(speed, 0)],
+        ]) as [string, string][]),
   ];
   if (running) facts.push([t.train.remaining, remaining === undefined ? '–' : format.duration(remaining)]);
   return (

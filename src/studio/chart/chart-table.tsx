@@ -1,4 +1,4 @@
-/** The numbers behind the chart; long histories are shown by a fair selection of rows. */
+/** The numbers behind a chart; long histories are shown by a fair selection of rows. */
 import { useState } from 'preact/hooks';
 import type { MetricPoint } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
@@ -6,7 +6,15 @@ import { chosenRows } from './scale.ts';
 
 const MOST_ROWS = 60;
 
-export function LossTable({ points }: { points: readonly MetricPoint[] }) {
+interface Properties {
+  points: readonly MetricPoint[];
+  /** Its head, its value, and how many digits. */
+  columns: readonly (readonly [string, (point: MetricPoint) => number | undefined, number])[];
+  /** Rows that are shown first of all. */
+  marked: (point: MetricPoint) => boolean;
+}
+
+export function ChartTable({ points, columns, marked }: Properties) {
   const { t, format } = useTexts();
   const [open, setOpen] = useState(false);
   const number = (value: number | undefined, digits: number) =>
@@ -19,7 +27,7 @@ export function LossTable({ points }: { points: readonly MetricPoint[] }) {
   );
 
   function rows() {
-    const chosen = chosenRows(points.length, MOST_ROWS, (index) => points[index]?.val_loss !== undefined);
+    const chosen = chosenRows(points.length, MOST_ROWS, (index) => marked(points[index] as MetricPoint));
     return (
       <>
         {chosen.length < points.length && (
@@ -33,9 +41,11 @@ export function LossTable({ points }: { points: readonly MetricPoint[] }) {
             <thead>
               <tr>
                 <th scope="col">{t.chart.step}</th>
-                <th scope="col">{t.chart.train}</th>
-                <th scope="col">{t.chart.validation}</th>
-                <th scope="col">{t.train.speed}</th>
+                {columns.map(([name]) => (
+                  <th key={name} scope="col">
+                    {name}
+                  </th>
+                ))}
               </tr>
             </thead>
             <tbody>
@@ -44,9 +54,9 @@ export function LossTable({ points }: { points: readonly MetricPoint[] }) {
                 return (
                   <tr key={point.step}>
                     <th scope="row">{format.integer(point.step)}</th>
-                    <td>{number(point.loss, 3)}</td>
-                    <td>{number(point.val_loss, 3)}</td>
-                    <td>{number(point.tokens_per_second, 0)}</td>
+                    {columns.map(([name, value, digits]) => (
+                      <td key={name}>{number(value(point), digits)}</td>
+                    ))}
                   </tr>
                 );
               })}

@@ -1,0 +1,39 @@
+/**
+ * The way from each seed's picture to the next one's and back to the first, along the sphere of latents (Shoemake 1985).
+ * Says what to make; makes nothing.
+ */
+import { InkstoneError } from '../../base/errors.ts';
+import type { ImageConfig } from '../../models/image/any.ts';
+import { imageGenerator } from '../../models/image/architectures.ts';
+import { vaeGenerator } from '../../models/image/vae.ts';
+import { between, latentOf, type MakePictures } from './maker.ts';
+
+/**
+ * `frames` pictures a stretch; a single seed goes to the number after it and back. Labels count for stretches, in turn.
+ * @throws InkstoneError `unsupported_setting` for a model without latents
+ */
+export function wayBetween(config: ImageConfig, request: MakePictures, frames: number): MakePictures {
+  if (config.architecture === 'ddpm')
+    throw new InkstoneError('unsupported_setting', 'a diffusion model has no latent to go along', {
+      kind: 'unsupported',
+      hint: 'use a GAN, a StyleGAN or an autoencoder',
+    });
+  const generator = config.architecture === 'vae' ? vaeGenerator(config) : imageGenerator(config);
+  const first = request.seeds[0] as number;
+  const seeds = request.seeds.length > 1 ? request.seeds : [first, first + 1];
+  const ends = seeds.map((seed) => latentOf(generator, seed));
+  const latents = ends.flatMap((from, i) => {
+    const to = ends[(i + 1) % ends.length] as Float32Array;
+    return Array.from({ length: frames }, (_, frame) => between(from, to, frame / frames));
+  });
+  const { labels } = request;
+  return {
+    ...request,
+    // One noise for all frames: only the latent moves.
+    seeds: latents.map(() => first),
+    latents,
+    ...(labels === undefined
+      ? {}
+      : { labels: latents.map((_, i) => labels[Math.floor(i / frames) % labels.length] as number) }),
+  };
+}
