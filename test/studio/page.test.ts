@@ -22,9 +22,14 @@ async function generate(page: Page): Promise<void> {
   await page.locator('.answer-actions').waitFor();
 }
 
-async function trained(stage: { server: { url: string } }, name: string): Promise<void> {
-  const body = JSON.stringify({ name, file: 'f', preset: 'nanogpt-cpu', steps: 200 });
-  await fetch(`${stage.server.url}/api/trainings`, { method: 'POST', body });
+async function trained(
+  stage: { server: { url: string } },
+  name: string,
+  preset = 'nanogpt-cpu',
+): Promise<string> {
+  const body = JSON.stringify({ name, file: 'f', preset, steps: 200 });
+  const answer = await fetch(`${stage.server.url}/api/trainings`, { method: 'POST', body });
+  return ((await answer.json()) as { id: string }).id;
 }
 
 browserSuite('page', (stage) => {
@@ -131,7 +136,13 @@ browserSuite('page', (stage) => {
       'train?mode=tune',
       'models',
       'models/starter',
+      'models/starter-digits',
+      'images',
+      'images?model=icons',
+      'images?model=icons&view=way',
+      'images?model=denoiser&view=edit',
       'train',
+      'train?mode=pictures',
       `train/${job?.id}`,
       'playground?model=little-sage',
     ]) {
@@ -187,9 +198,24 @@ browserSuite('page', (stage) => {
       await page.locator('.chart-table summary').click();
       expect(await violations(page), view).toEqual([]);
     }
+    await page.goto(`${stage.server.url}/#/images?model=denoiser`);
+    await page.locator('.pictures-make .primary').click();
+    await page.locator('.picture-tile').first().waitFor();
+    await page.goto(`${stage.server.url}/#/images?model=denoiser&view=edit`);
+    await page.locator('#mask').press('Space');
+    await page.locator('.edit .primary').click();
+    await page.locator('.picture-tile').first().waitFor();
+    expect(await violations(page), 'changing').toEqual([]);
+    const mixed = await trained(stage, `axe-icons-${stage.server.trainings.length}`, 'icons-stylegan2');
     for (const path of [
+      'images',
+      'images?model=icons',
+      'images?model=icons&view=way',
+      'train?mode=pictures',
+      `train/${mixed}`,
       'models',
       'models/starter',
+      'models/starter-digits',
       'train',
       `train/${job?.id}`,
       'playground?model=little-sage',

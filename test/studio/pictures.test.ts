@@ -71,7 +71,8 @@ browserSuite('pictures', (stage) => {
   });
 
   it('mixes styles by dragging, by keys, by buttons and by seed', async () => {
-    const page = await stage.open('#/images?model=icons');
+    // High enough that nothing scrolls while something is dragged.
+    const page = await stage.open('#/images?model=icons', { viewport: { width: 1280, height: 1700 } });
     await tiles(page).first().waitFor();
     await tiles(page).nth(4).dragTo(tiles(page).nth(1));
     await page.getByText('Mixed: the shape of seed 2, the finish of seed 5.').waitFor();

@@ -72,15 +72,25 @@ export function EditView({ model }: { model: PictureModel }) {
           )}
           <div class="settings">
             <div class="field">
-              <label for="edit-file">{words.file}</label>
-              <input
-                id="edit-file"
-                type="file"
-                accept="image/*,.svg"
-                aria-invalid={note !== undefined}
-                aria-describedby="edit-file-help"
-                onChange={(event) => void take(event.currentTarget.files?.[0])}
-              />
+              <span class="field-label" id="edit-file-label">
+                {words.file}
+              </span>
+              <label class="button file-button edit-file">
+                <input
+                  id="edit-file"
+                  type="file"
+                  accept="image/*,.svg"
+                  aria-labelledby="edit-file-label edit-file-action"
+                  aria-invalid={note !== undefined}
+                  aria-describedby="edit-file-help"
+                  onChange={(event) => {
+                    void take(event.currentTarget.files?.[0]);
+                    // The same file may be chosen again after it was changed.
+                    event.currentTarget.value = '';
+                  }}
+                />
+                <span id="edit-file-action">{words.choose}</span>
+              </label>
               <p id="edit-file-help" class={note === undefined ? 'help' : 'field-note'}>
                 {note ?? words.fileHelp}
               </p>

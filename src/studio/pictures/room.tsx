@@ -100,24 +100,24 @@ function Desk({ model, view }: { model: PictureModel; view: View }) {
   const panel = <SettingsPanel model={model} settings={fitted(model, settings)} change={changeSettings} />;
   return (
     <div class="desk">
+      {/* Where there is one column, the sliders stand before what they move. */}
+      {!wide && (
+        <details class="settings-box">
+          <summary>{t.pictures.settings}</summary>
+          {panel}
+        </details>
+      )}
       <div class="desk-main">
         {view === 'make' && <MakeView model={model} />}
         {view === 'way' && <WayView model={model} />}
         {view === 'edit' && <EditView model={model} />}
       </div>
-      <aside class="desk-side" aria-label={t.pictures.settings}>
-        {wide ? (
-          <>
-            <h2 class="section-title">{t.pictures.settings}</h2>
-            {panel}
-          </>
-        ) : (
-          <details class="settings-box">
-            <summary>{t.pictures.settings}</summary>
-            {panel}
-          </details>
-        )}
-      </aside>
+      {wide && (
+        <aside class="desk-side" aria-label={t.pictures.settings}>
+          <h2 class="section-title">{t.pictures.settings}</h2>
+          {panel}
+        </aside>
+      )}
     </div>
   );
 }
