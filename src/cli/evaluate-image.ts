@@ -14,16 +14,19 @@ import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
 import { featureNetwork } from './image-features.ts';
+import { type NeighbourFiles, neighbourCount, neighbourLines, writeNeighbours } from './image-neighbours.ts';
 
-export interface ImageEvaluation extends ImageScores {
-  card: string;
-  card_json: string;
-}
+export type ImageEvaluation = ImageScores &
+  Partial<NeighbourFiles> & {
+    card: string;
+    card_json: string;
+  };
 
 interface EvaluateImageSettings {
   data: string;
   features?: string | undefined;
   samples: number;
+  neighbours?: number | undefined;
   out?: string | undefined;
   device: 'cpu' | 'webgpu';
   threads?: number | undefined;
@@ -49,7 +52,15 @@ export async function evaluateImages(
     set = await prepareImages(data, { folder: work, size, channels: channels as 1 | 3, fit: 'contain' });
     network = await featureNetwork(settings.features, data, size, backend);
     const scores = await scoreFolder({ data, work, folder, set, network, backend }, { samples, note });
-    return { ...scores, ...(await writeCard(id, model, set, scores, settings.out)) };
+    const out = settings.out ?? path.join('runs-out', `evaluate-${id.replaceAll('/', '-')}`);
+    const rows = neighbourCount(settings.neighbours, set);
+    const neighbours =
+      rows > 0 ? await writeNeighbours({ folder, out, set, network, backend }, { rows, note }) : {};
+    return {
+      ...scores,
+      ...neighbours,
+      ...(await writeCard(id, model, set, { ...scores, ...neighbours }, out)),
+    };
   } finally {
     await network?.close();
     await set?.close();
@@ -125,7 +136,7 @@ async function testPart(data: string, work: string, set: ImageSet): Promise<Imag
 }
 
 /** Every number that is a score, for people. */
-export function imageScoreLines(scores: Partial<ImageScores>): string[] {
+export function imageScoreLines(scores: Partial<ImageScores> & Partial<NeighbourFiles>): string[] {
   const own = Object.entries(scores).filter(
     ([name, value]) =>
       typeof value === 'number' && (name.endsWith(`_${scores.features}`) || name.endsWith('_accuracy')),
@@ -133,6 +144,7 @@ export function imageScoreLines(scores: Partial<ImageScores>): string[] {
   return [
     `${scores.samples} samples, features of ${scores.features}`,
     ...own.map(([name, value]) => `${name.padEnd(24)} ${(value as number).toFixed(4)}`),
+    ...neighbourLines(scores),
   ];
 }
 
@@ -140,10 +152,9 @@ async function writeCard(
   id: string,
   model: ImageModelInfo,
   set: ImageSet,
-  scores: ImageScores,
-  out: string | undefined,
+  scores: ImageScores & Partial<NeighbourFiles>,
+  folder: string,
 ): Promise<{ card: string; card_json: string }> {
-  const folder = out ?? path.join('runs-out', `evaluate-${id.replaceAll('/', '-')}`);
   await makeFolder(folder);
   const facts = {
     model: id,

@@ -60,6 +60,14 @@ const schema = z.object({
     )
     .meta(own),
   samples: whole.min(50).max(50_000).default(10_000).describe('pictures that are made and scored').meta(own),
+  neighbours: whole
+    .min(0)
+    .max(64)
+    .optional()
+    .describe(
+      'pictures: samples shown beside the nearest pictures of the data; default 16 where the data have fewer than 10,000, else 0',
+    )
+    .meta(own),
   weights: z
     .enum(WEIGHT_FORMATS)
     .default('float32')

@@ -36,6 +36,9 @@ beforeAll(async () => {
   expect(result.json).toMatchObject({ state: 'succeeded', steps: 24, samples: 50, features: 'pixels' });
   expect(result.json.fid_pixels).toBeGreaterThan(0);
   expect(result.json.class_accuracy).toBeGreaterThanOrEqual(0);
+  // Sixty pictures are few: samples are shown beside what they were learned from.
+  expect(result.json.neighbours).toBe(path.join(model, 'samples', 'neighbours.png'));
+  expect(result.json.nearest_pixels).toMatchObject({ made: expect.any(Number), real: expect.any(Number) });
 });
 afterAll(() => fs.rm(folder, { recursive: true, force: true }));
 
@@ -65,6 +68,18 @@ describe('train image', () => {
     expect([sheet.width, sheet.height]).toEqual([2 * (8 * 17 + 1), 2 * (8 * 17 + 1)]);
   });
 
+  test('shows samples beside their nearest training pictures, and names them', async () => {
+    const sheet = await sharp(path.join(model, 'samples', 'neighbours.png')).metadata();
+    expect([sheet.width, sheet.height]).toEqual([2 * (9 * 17 + 1), 2 * (16 * 17 + 1)]);
+    const about = JSON.parse((await bytes(path.join(model, 'samples', 'neighbours.json'))).toString());
+    expect(about).toMatchObject({ network: 'pixels', pictures: 256 });
+    expect(about.rows).toHaveLength(16);
+    expect(about.rows[3].pixels.map(({ name }: { name: string }) => path.extname(name))).toEqual([
+      ...['.png', '.png', '.png'],
+    ]);
+    expect(about.rows[3]).toMatchObject({ seed: 1003, label: 1 });
+  });
+
   test('starts from another run, with layers that do not learn', async () => {
     const tuned = path.join(folder, 'tuned');
     const { json, status } = await train(
@@ -92,6 +107,8 @@ describe('train image', () => {
       [['--data', path.join(folder, 'nothing')], 'data_missing'],
       [['--preset', 'nothing'], 'preset_unknown'],
       [['--batch', '100'], 'data_too_little'],
+      [['--neighbours', '65'], 'setting_invalid'],
+      [['--neighbours', 'some'], 'setting_invalid'],
     ];
     for (const [words, code] of cases) {
       const { error, status } = await train(refused, ...words);
@@ -153,8 +170,11 @@ test('evaluate gives the scores of the training again, and a card', async () => 
   const result = JSON.parse((await bytes(path.join(model, 'result.json'))).toString());
   const out = path.join(folder, 'card');
   const { json } = await runMain([
-    ...['evaluate', model, '--data', data, '--samples', '50', '--out', out, '--json'],
+    ...['evaluate', model, '--data', data, '--samples', '50', '--out', out, '--neighbours', '2', '--json'],
   ]);
+  const sheet = await sharp(path.join(out, 'neighbours.png')).metadata();
+  expect(sheet.height).toBe(2 * (2 * 17 + 1));
+  expect(json.nearest_features).toEqual(result.nearest_features);
   expect(json.fid_pixels).toBeCloseTo(result.fid_pixels, 4);
   expect(await fs.readFile(path.join(out, 'card.md'), 'utf8')).toContain('fid_pixels');
 });

@@ -25,6 +25,12 @@ import { type CommandContext, command } from '../../command.ts';
 import { scoreFolder } from '../../evaluate-image.ts';
 import { freeRunFolder } from '../../free-folder.ts';
 import { featureNetwork } from '../../image-features.ts';
+import {
+  type NeighbourFiles,
+  neighbourCount,
+  neighbourLines,
+  writeNeighbours,
+} from '../../image-neighbours.ts';
 import { defined } from '../../train-text-plan.ts';
 
 const whole = z.number().int();
@@ -76,13 +82,21 @@ const schema = z.object({
     .default(10_000)
     .describe('pictures that the final scores are of')
     .meta(own),
+  neighbours: whole
+    .min(0)
+    .max(64)
+    .optional()
+    .describe(
+      'samples that are shown beside their nearest training pictures at the end; default 16 where there are fewer than 10,000 pictures, else 0',
+    )
+    .meta(own),
   evaluateEvery: whole.min(1).optional().describe('steps between scores while training').meta(own),
   checkpointEvery: whole.min(1).optional().describe('steps between checkpoints').meta(own),
   sampleEvery: whole.min(0).optional().describe('steps between sample sheets; 0 for none').meta(own),
 });
 type Settings = z.output<typeof schema>;
 
-interface TrainImageResult extends Partial<ImageScores> {
+interface TrainImageResult extends Partial<ImageScores>, Partial<NeighbourFiles> {
   state: string;
   parameters: number;
   steps: number;
@@ -210,8 +224,17 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
             { samples: settings.samples, note },
           )
         : {};
+    const rows = neighbourCount(settings.neighbours, set);
+    const neighbours =
+      result.state === 'succeeded' && rows > 0
+        ? await writeNeighbours(
+            { folder: out, out: path.join(out, 'samples'), set, network, backend },
+            { rows, note },
+          )
+        : {};
     const summary = {
       ...scores,
+      ...neighbours,
       state: result.state,
       parameters: result.parameters,
       steps: result.steps,
@@ -252,6 +275,7 @@ export const trainImageCommand = command({
     return [
       `${result.state === 'succeeded' ? 'done' : 'stopped'}: ${result.steps} steps in ${duration(result.seconds)}, ${count(result.parameters)} parameters, ${count(result.pictures_per_second)} pictures/s`,
       ...(scores.length > 0 ? [`${result.samples} samples: ${scores.join(', ')}`] : []),
+      ...neighbourLines(result),
       `the model is in ${result.out}; its sheets in ${result.out}/samples`,
     ].join('\n');
   },
