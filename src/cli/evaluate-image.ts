@@ -106,7 +106,7 @@ export async function scoreFolder(
     return await scoreImages({
       backend,
       network,
-      make: (request) => maker.make(request),
+      maker,
       reference: test ?? set,
       beside: test === undefined ? undefined : set,
       classes,

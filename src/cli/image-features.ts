@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { exists } from '../base/host.ts';
 import { type FeatureNetwork, lenetFeatures, pixelFeatures } from '../evaluate/image/features.ts';
+import { onnxFeatures } from '../evaluate/image/onnx-features.ts';
 import type { Backend } from '../runtime/contract.ts';
 
 const BESIDE = 'lenet-mnist.safetensors';
@@ -13,6 +14,7 @@ export async function featureNetwork(
   backend: Backend,
 ): Promise<FeatureNetwork> {
   if (wanted === 'pixels') return pixelFeatures();
+  if (wanted !== undefined && /\.onnx$/i.test(wanted)) return onnxFeatures(wanted, backend);
   if (wanted !== undefined) return lenetFeatures(wanted, backend);
   for (const folder of [data, path.dirname(data)]) {
     const file = path.join(folder, BESIDE);

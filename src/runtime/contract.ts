@@ -3,7 +3,7 @@
  * CPU, ONNX Runtime on WebGPU, the float64 reference) and one conformance suite tests them all.
  * Types only.
  */
-import type { HostTensor, HostTensors } from '../base/tensor.ts';
+import type { DType, HostTensor, HostTensors } from '../base/tensor.ts';
 import type { Program } from '../program/types.ts';
 
 export type BackendName = 'cpu' | 'webgpu' | 'reference';
@@ -93,12 +93,35 @@ export interface Executable {
   free(): Promise<void>;
 }
 
+/** What an ONNX file takes or gives. Names of sizes are open ones; without a shape not even the rank is known. */
+export interface GivenValue {
+  name: string;
+  dtype: DType;
+  shape?: readonly (number | string)[];
+}
+
+/** Somebody else's graph, from its file. */
+export interface GivenGraph {
+  readonly inputs: readonly GivenValue[];
+  readonly outputs: readonly GivenValue[];
+  /** What the file says of itself. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** All outputs, or those named. @throws InkstoneError `run_failed` */
+  run(inputs: HostTensors, outputs?: readonly string[]): Promise<HostTensors>;
+  free(): Promise<void>;
+}
+
 export interface Backend {
   readonly name: BackendName;
   /** e.g. `onnxruntime-node 1.30.0, CPU, 2 threads` */
   readonly description: string;
   compile(program: Program, options?: CompileOptions): Promise<Executable>;
   resident(tensors: HostTensors): Promise<Resident>;
+  /**
+   * A graph that was not written here; only backends that read ONNX files have this.
+   * @throws InkstoneError `onnx_corrupt`, `onnx_unsupported`, `compile_failed`
+   */
+  openOnnx?(bytes: Uint8Array, name: string): Promise<GivenGraph>;
   close(): Promise<void>;
 }
 

@@ -67,9 +67,14 @@ describe('openai', () => {
   it('mixes the styles of two seeds', async () => {
     const ask = (more: object = {}) =>
       client.images.generate({ model: 'plain', prompt: '', ...({ seed: 3, ...more } as object) });
-    const own = first(await ask());
-    expect(first(await ask({ mix_seed: 4, mix_layer: 2 }))).not.toEqual(own);
-    expect(first(await ask({ mix_seed: 3, mix_layer: 2 }))).toEqual(own);
+    // The files differ anyway: they say what they were made from.
+    const pixels = async (more: object = {}) =>
+      sharp(first(await ask(more)))
+        .raw()
+        .toBuffer();
+    const own = await pixels();
+    expect(await pixels({ mix_seed: 4, mix_layer: 2 })).not.toEqual(own);
+    expect(await pixels({ mix_seed: 3, mix_layer: 2 })).toEqual(own);
   });
 
   it('edits: what the mask leaves stays as it was', async () => {
@@ -149,7 +154,7 @@ describe('openai', () => {
 
   it.each([
     ['no picture', {}, 'parameter_missing', 400],
-    ['a mask that is none', { image: 'picture', mask: 'no picture' }, 'picture_invalid', 400],
+    ['a mask that is none', { image: 'picture', mask: 'no picture' }, 'picture_invalid', 422],
     ['a mask without its picture', { mask: 'picture' }, 'parameter_missing', 400],
     ['a picture of 17 MiB', { image: 'large' }, 'body_too_large', 413],
     ['a strength beyond 1', { image: 'picture', strength: '1.5' }, 'parameter_invalid', 400],

@@ -7,7 +7,8 @@ import { readBytes } from '../../base/host.ts';
 import { type HostTensor, tensor } from '../../base/tensor.ts';
 import { readSafetensors } from '../../formats/safetensors.ts';
 import { lenetConfig, lenetParameters, lenetProgram } from '../../models/image/lenet.ts';
-import type { Backend } from '../../runtime/contract.ts';
+import { lenetDistanceProgram } from '../../models/image/perceptual.ts';
+import type { Backend, Executable } from '../../runtime/contract.ts';
 import type { Features } from './frechet.ts';
 
 /** `[count, channels, size, size]`, 0 … 255. */
@@ -18,10 +19,20 @@ export interface PictureBytes {
   pixels: Uint8Array;
 }
 
+/** `[count, channels, size, size]`, 0 … 1: finer than bytes, for changes that bytes would not show. */
+export interface PictureValues extends Omit<PictureBytes, 'pixels'> {
+  values: Float32Array;
+}
+
 export interface FeatureNetwork {
   /** What stands in a score's name: `lenet` in `fid_lenet`. */
   readonly name: string;
   extract(pictures: PictureBytes): Promise<{ features: Features; classes?: Features }>;
+  /**
+   * How different each two pictures look; only where the network's layers are known. `[count, channels, size, size]` of 0 … 1.
+   * Squared, as the paper's is: half a change is a quarter of the distance.
+   */
+  distance?(one: PictureValues, other: PictureValues): Promise<Float64Array>;
   close(): Promise<void>;
 }
 
@@ -38,15 +49,35 @@ export async function lenetFeatures(file: string, backend: Backend): Promise<Fea
         hint: 'give the file of the feature network (--features)',
       });
   const network = await backend.compile(lenetProgram(config), { constants: tensors });
+  let distances: Promise<Executable> | undefined;
+  const check = ({ channels, size }: Pick<PictureBytes, 'channels' | 'size'>): void => {
+    if (channels !== config.channels || size !== config.size)
+      throw new InkstoneError(
+        'features_differ',
+        `the feature network sees grey pictures of ${config.size}, these are [${channels}, ${size}, ${size}]`,
+        { kind: 'conflict', hint: 'score them on pixels (--features pixels)' },
+      );
+  };
   return {
     name: 'lenet',
+    async distance(one, other) {
+      check(one);
+      check(other);
+      distances ??= backend.compile(lenetDistanceProgram(config), { constants: tensors });
+      const { count, channels, size } = one;
+      const stride = channels * size * size;
+      const all = new Float64Array(count);
+      for (let at = 0; at < count; at += BATCH) {
+        const rows = Math.min(BATCH, count - at);
+        const part = ({ values }: PictureValues): HostTensor =>
+          tensor('f32', [rows, channels, size, size], values.subarray(at * stride, (at + rows) * stride));
+        const result = await (await distances).run({ inputs: { one: part(one), other: part(other) } });
+        all.set((result.distance as HostTensor<'f32'>).data, at);
+      }
+      return all;
+    },
     async extract({ count, channels, size, pixels }) {
-      if (channels !== config.channels || size !== config.size)
-        throw new InkstoneError(
-          'features_differ',
-          `the feature network sees grey pictures of ${config.size}, these are [${channels}, ${size}, ${size}]`,
-          { kind: 'conflict', hint: 'score them on pixels (--features pixels)' },
-        );
+      check({ channels, size });
       const features = new Float32Array(count * config.features);
       const classes = new Float32Array(count * config.classes);
       const stride = channels * size * size;
@@ -65,7 +96,10 @@ export async function lenetFeatures(file: string, backend: Backend): Promise<Fea
         classes: { count, width: config.classes, data: classes },
       };
     },
-    close: () => network.free(),
+    async close() {
+      await (await distances)?.free();
+      await network.free();
+    },
   };
 }
 

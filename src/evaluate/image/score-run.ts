@@ -3,11 +3,12 @@
  * against real. Knows no files.
  */
 import type { ImageSet } from '../../data/image/array-file.ts';
-import type { MakePictures, Pictures } from '../../generate/image/maker.ts';
+import type { PictureMaker, Pictures } from '../../generate/image/maker.ts';
 import type { Backend } from '../../runtime/contract.ts';
 import type { FeatureNetwork } from './features.ts';
 import { type Features, frechetDistance, type Gaussian, gaussianOf } from './frechet.ts';
 import type { ClassJudge } from './judge.ts';
+import { perceptualScores } from './perceptual-scores.ts';
 import { backendProducts } from './products.ts';
 import { inceptionScore, kernelDistance, precisionAndRecall } from './scores.ts';
 
@@ -18,7 +19,7 @@ const MOST = 10_000;
 export interface ScoreRunOptions {
   backend: Backend;
   network: FeatureNetwork;
-  make(request: MakePictures): Promise<Pictures>;
+  maker: PictureMaker;
   /** What the made pictures are compared with. */
   reference: ImageSet;
   /** Real pictures beside them, for the floor; the reference itself gives no floor. */
@@ -65,7 +66,7 @@ export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores
   const say = options.progress ?? ((): void => undefined);
   say(`making ${samples} pictures`);
   const labels = Array.from({ length: samples }, (_, i) => (classes > 0 ? i % classes : 0));
-  const pictures = await options.make({
+  const pictures = await options.maker.make({
     seeds: Array.from({ length: samples }, (_, i) => SEED * 1_000_000 + i),
     ...(classes > 0 ? { labels } : {}),
   });
@@ -91,6 +92,12 @@ export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores
     scores[named('recall')] = manifold.recall;
   } finally {
     await quick.close();
+  }
+  if (network.distance !== undefined) {
+    say('variety and path length');
+    const { maker } = options;
+    const found = await perceptualScores({ network, maker, made: pictures, reference, classes });
+    for (const [name, value] of Object.entries(found ?? {})) scores[named(name)] = value;
   }
   if (made.classes !== undefined) {
     const score = inceptionScore(made.classes);

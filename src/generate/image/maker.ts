@@ -7,7 +7,7 @@ import { allocate, type HostTensor, type HostTensors, sizeOf, tensor } from '../
 import type { GeneratorNetwork } from '../../nn/adversarial/contract.ts';
 import { QuickRandom } from '../../nn/adversarial/draw.ts';
 import { parameterTypes } from '../../nn/parameters.ts';
-import { type Program, type TensorType, trace } from '../../program/index.ts';
+import { type Named, type Program, type TensorType, trace } from '../../program/index.ts';
 import type { Backend, Executable } from '../../runtime/contract.ts';
 
 export interface MakePictures {
@@ -21,6 +21,8 @@ export interface MakePictures {
   mixWith?: { seeds: readonly number[]; crossover: number };
   /** Latents in place of the seeds' own, one a picture: for the way between two pictures. */
   latents?: readonly Float32Array[];
+  /** Where the model has styles: those of all layers, one after another, in place of what the latents give. */
+  styles?: readonly Float32Array[];
 }
 
 /** `[count, channels, size, size]`, 0 … 255. */
@@ -67,25 +69,53 @@ export class NetworkMaker implements PictureMaker {
     this.model = model;
   }
 
-  /** @throws InkstoneError `label_unknown`, `truncation_invalid` */
+  /** @throws InkstoneError `label_unknown`, `truncation_invalid`, `styles_missing` */
   async make(request: MakePictures): Promise<Pictures> {
     const { channels, size } = this.model;
-    const { seeds } = request;
-    this.check(request);
-    const pixels = new Uint8Array(seeds.length * channels * size * size);
-    for (let at = 0; at < seeds.length; ) {
-      const left = seeds.length - at;
-      const batch = BATCHES.filter((b) => b <= left).at(-1) as number;
-      const values = await this.batch(rowsOf(request, at, at + batch));
-      pixels.set(toBytes(values), at * channels * size * size);
-      at += batch;
-    }
-    return { count: seeds.length, channels, size, pixels };
+    const pixels = toBytes(await this.values(request));
+    return { count: request.seeds.length, channels, size, pixels };
   }
 
-  private check({ labels, truncation = 1, mixWith }: MakePictures): void {
+  /** As `make`, before it is rounded: `[count, channels, size, size]`, about −1 … 1. */
+  async values(request: MakePictures): Promise<Float32Array> {
+    const { channels, size } = this.model;
+    this.check(request);
+    const { seeds } = request;
+    const all = new Float32Array(seeds.length * channels * size * size);
+    await inBatches(seeds.length, async (from, to) => {
+      all.set(await this.batch(rowsOf(request, from, to)), from * channels * size * size);
+    });
+    return all;
+  }
+
+  /** Whether there are styles between latents and pictures. */
+  get hasStyles(): boolean {
+    return this.model.generator.styles !== undefined;
+  }
+
+  /** Numbers of each latent. */
+  latentsOf(seeds: readonly number[]): Float32Array[] {
+    return seeds.map((seed) => latentOf(this.model.generator, seed));
+  }
+
+  /** Styles of all layers of each picture, before truncation. @throws InkstoneError as `make` */
+  async stylesOf(request: MakePictures): Promise<Float32Array[]> {
+    this.check(request);
+    const all: Float32Array[] = [];
+    await inBatches(request.seeds.length, async (from, to) => {
+      const part = rowsOf(request, from, to);
+      const labels = part.labels ?? new Array<number>(to - from).fill(0);
+      const { data } = (await this.run('styles', to - from, this.drawn(part, labels)))
+        .styles as HostTensor<'f32'>;
+      const width = data.length / (to - from);
+      for (let row = 0; row < to - from; row++) all.push(data.slice(row * width, (row + 1) * width));
+    });
+    return all;
+  }
+
+  private check({ labels, truncation = 1, mixWith, styles }: MakePictures): void {
     const { classes, generator } = this.model;
-    if (mixWith !== undefined && generator.styles === undefined)
+    if ((mixWith !== undefined || styles !== undefined) && generator.styles === undefined)
       throw new InkstoneError('styles_missing', 'this model has no styles to mix', {
         kind: 'unsupported',
         hint: 'StyleGAN has; train with a stylegan preset',
@@ -114,8 +144,10 @@ export class NetworkMaker implements PictureMaker {
       if (truncation !== 1) inputs.latents = scaled(inputs.latents as HostTensor<'f32'>, truncation);
       return valuesOf(await this.run('images', batch, inputs), 'images');
     }
-    const styles = await this.run('styles', batch, inputs);
-    const given = styles.styles as HostTensor<'f32'>;
+    const given =
+      request.styles === undefined
+        ? ((await this.run('styles', batch, inputs)).styles as HostTensor<'f32'>)
+        : this.givenStyles(request.styles);
     if (truncation !== 1) {
       const width = given.data.length / batch;
       for (let row = 0; row < batch; row++) {
@@ -146,6 +178,14 @@ export class NetworkMaker implements PictureMaker {
       joined.crossover = everywhere(joined.crossover, mixWith?.crossover ?? NEVER);
     if (mixWith !== undefined) joined.mixed = stacked(mixWith.seeds.map(rowFor)).latents as HostTensor;
     return joined;
+  }
+
+  /** Styles as one tensor, `[batch, layers, width]`. */
+  private givenStyles(styles: readonly Float32Array[]): HostTensor<'f32'> {
+    const [output] = this.program('styles', 1).outputs as readonly [Named];
+    const [, layers, width] = output.tensor.shape as readonly [number, number, number];
+    const flat = stackedValues(styles) as HostTensor<'f32'>;
+    return tensor('f32', [styles.length, layers, width], flat.data);
   }
 
   /** The mean style of a class, `[width]`. */
@@ -261,14 +301,24 @@ function stackedValues(rows: readonly Float32Array[]): HostTensor {
 }
 
 function rowsOf(request: MakePictures, from: number, to: number): MakePictures {
-  const { seeds, labels, mixWith, latents } = request;
+  const { seeds, labels, mixWith, latents, styles } = request;
   return {
     ...request,
     seeds: seeds.slice(from, to),
     ...(labels === undefined ? {} : { labels: labels.slice(from, to) }),
     ...(mixWith === undefined ? {} : { mixWith: { ...mixWith, seeds: mixWith.seeds.slice(from, to) } }),
     ...(latents === undefined ? {} : { latents: latents.slice(from, to) }),
+    ...(styles === undefined ? {} : { styles: styles.slice(from, to) }),
   };
+}
+
+/** The largest batches that there are programs for, one after another. */
+async function inBatches(count: number, work: (from: number, to: number) => Promise<void>): Promise<void> {
+  for (let at = 0; at < count; ) {
+    const batch = BATCHES.filter((b) => b <= count - at).at(-1) as number;
+    await work(at, at + batch);
+    at += batch;
+  }
 }
 
 /** The way between two latents on the sphere that they lie on (Shoemake 1985), `part` 0 … 1. */

@@ -56,20 +56,33 @@ export function lenetParameters(config: LenetConfig): ParameterSpec[] {
   ];
 }
 
-/** `[batch, channels, size, size]` of 0 … 1 → `features` `[batch, 500]` after the rectifier, and `logits`. */
+/**
+ * `[batch, channels, size, size]` of 0 … 1 → the layers: both convolutions after the rectifier, before pooling
+ * (`first` `[batch, 20, 24, 24]`, `second` `[batch, 50, 8, 8]` at 28 × 28), `features` `[batch, 500]`, `logits`.
+ */
+export function lenetLayers(
+  p: Readonly<Record<string, Tensor>>,
+  images: Tensor,
+): { first: Tensor; second: Tensor; features: Tensor; logits: Tensor } {
+  const get = (name: string): Tensor => p[name] as Tensor;
+  const block = (name: string, x: Tensor): Tensor =>
+    relu(add(conv(x, get(`${name}.weight`)), perChannel(get(`${name}.bias`))));
+  const line = (name: string, x: Tensor): Tensor =>
+    add(matmul(x, swapAxes(get(`${name}.weight`))), get(`${name}.bias`));
+  const first = block('conv1', images);
+  const second = block('conv2', maxPool(first, 2));
+  const flat = reshape(maxPool(second, 2), [images.shape[0] as Size, get('fc1.weight').shape[1] as number]);
+  const features = relu(line('fc1', flat));
+  return { first, second, features, logits: line('fc2', features) };
+}
+
+/** `features` and `logits` of `lenetLayers`. */
 export function lenet(
   p: Readonly<Record<string, Tensor>>,
   images: Tensor,
 ): { features: Tensor; logits: Tensor } {
-  const get = (name: string): Tensor => p[name] as Tensor;
-  const block = (name: string, x: Tensor): Tensor =>
-    maxPool(relu(add(conv(x, get(`${name}.weight`)), perChannel(get(`${name}.bias`)))), 2);
-  const line = (name: string, x: Tensor): Tensor =>
-    add(matmul(x, swapAxes(get(`${name}.weight`))), get(`${name}.bias`));
-  const maps = block('conv2', block('conv1', images));
-  const flat = reshape(maps, [images.shape[0] as Size, get('fc1.weight').shape[1] as number]);
-  const features = relu(line('fc1', flat));
-  return { features, logits: line('fc2', features) };
+  const { features, logits } = lenetLayers(p, images);
+  return { features, logits };
 }
 
 /** `images` `[batch, channels, size, size] f32` → `features`, `logits`; the batch is open. */

@@ -5,6 +5,7 @@
 import { type ErrorKind, InkstoneError } from '../../base/errors.ts';
 import { cpuCount, entry, startWorker, temporaryPath, type WorkerHandle } from '../../base/host.ts';
 import { type HostTensors, sizeOf } from '../../base/tensor.ts';
+import { readOnnx } from '../../formats/onnx.ts';
 import { lower } from '../../program/lower.ts';
 import { bindShape, isStatic, showShape } from '../../program/size.ts';
 import type { Program } from '../../program/types.ts';
@@ -13,6 +14,7 @@ import type {
   BackendOptions,
   CompileOptions,
   Executable,
+  GivenGraph,
   Part,
   ProfileEvent,
   Resident,
@@ -120,6 +122,27 @@ class OnnxRuntimeBackend implements Backend {
   async resident(tensors: HostTensors): Promise<Resident> {
     const id = (await this.link.ask({ kind: 'resident', tensors })) as number;
     return new OnnxRuntimeResident(id, Object.keys(tensors), this.link.ask);
+  }
+
+  async openOnnx(bytes: Uint8Array, name: string): Promise<GivenGraph> {
+    const { graph, metadata = {} } = readOnnx(bytes);
+    const session = (await this.link.ask({ kind: 'compile', bytes, name, profile: undefined })) as number;
+    // Old files list their constants among the inputs.
+    const constants = new Set(graph.initializers.map((constant) => constant.name));
+    const { ask } = this.link;
+    return {
+      inputs: graph.inputs.filter((input) => !constants.has(input.name)),
+      outputs: graph.outputs,
+      metadata,
+      run: async (inputs, outputs = graph.outputs.map((output) => output.name)) =>
+        (await ask({
+          kind: 'run',
+          request: { session, inputs, resident: [], update: {}, write: [], fetch: outputs },
+        })) as HostTensors,
+      free: async () => {
+        await ask({ kind: 'free', session });
+      },
+    };
   }
 
   async close(): Promise<void> {

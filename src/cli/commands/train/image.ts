@@ -73,7 +73,7 @@ const schema = z.object({
     .string()
     .optional()
     .describe(
-      'the feature network of the scores: a LeNet as safetensors, or pixels; default: what stands beside the data',
+      'the feature network of the scores: a LeNet as safetensors, any network as ONNX (Inception), or pixels; default: what stands beside the data',
     )
     .meta(own),
   samples: whole
@@ -96,17 +96,18 @@ const schema = z.object({
 });
 type Settings = z.output<typeof schema>;
 
-interface TrainImageResult extends Partial<ImageScores>, Partial<NeighbourFiles> {
-  state: string;
-  parameters: number;
-  steps: number;
-  seconds: number;
-  pictures_per_second: number;
-  best_step: number;
-  out: string;
-  preset: string;
-  seed: number;
-}
+type TrainImageResult = Partial<ImageScores> &
+  Partial<NeighbourFiles> & {
+    state: string;
+    parameters: number;
+    steps: number;
+    seconds: number;
+    pictures_per_second: number;
+    best_step: number;
+    out: string;
+    preset: string;
+    seed: number;
+  };
 
 function line(
   { step, steps, loss, validationLoss, tokensPerSecond, remaining, phase }: TrainProgress,
@@ -270,7 +271,10 @@ export const trainImageCommand = command({
   run,
   show(result) {
     const scores = Object.entries(result)
-      .filter(([name, value]) => typeof value === 'number' && /_(lenet|pixels|accuracy)$/.test(name))
+      .filter(
+        ([name, value]) =>
+          typeof value === 'number' && (name.endsWith(`_${result.features}`) || name.endsWith('_accuracy')),
+      )
       .map(([name, value]) => `${name} ${(value as number).toFixed(4)}`);
     return [
       `${result.state === 'succeeded' ? 'done' : 'stopped'}: ${result.steps} steps in ${duration(result.seconds)}, ${count(result.parameters)} parameters, ${count(result.pictures_per_second)} pictures/s`,
