@@ -107,8 +107,8 @@ describe('train image', () => {
       [['--data', path.join(folder, 'nothing')], 'data_missing'],
       [['--preset', 'nothing'], 'preset_unknown'],
       [['--batch', '100'], 'data_too_little'],
-      [['--neighbours', '65'], 'setting_invalid'],
-      [['--neighbours', 'some'], 'setting_invalid'],
+      [['--neighbours', '65'], 'invalid_input'],
+      [['--neighbours', 'some'], 'invalid_input'],
     ];
     for (const [words, code] of cases) {
       const { error, status } = await train(refused, ...words);
