@@ -25,7 +25,7 @@ const schema = z.object({
   benchmark: z
     .enum([
       ...['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'],
-      ...['train-image', 'generate-image', 'fairness'],
+      ...['train-image', 'generate-image', 'fairness', 'gateway'],
     ] as const)
     .describe('what to measure'),
   data: z
@@ -105,6 +105,7 @@ const FUNCTIONS = {
   'train-image': 'benchTrainImage',
   'generate-image': 'benchGenerateImage',
   fairness: 'benchFairness',
+  gateway: 'benchGateway',
 } as const;
 
 export const bench = command({

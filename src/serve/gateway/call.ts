@@ -1,0 +1,98 @@
+/** One request to one upstream over kept connections: until its head is there, and then its bytes. Chooses nobody. */
+import http from 'node:http';
+import https from 'node:https';
+import type { Readable } from 'node:stream';
+import { InkstoneError } from '../../base/errors.ts';
+
+export interface CallHead {
+  status: number;
+  headers: http.IncomingHttpHeaders;
+  body: Readable;
+}
+
+/** Belong to one connection (RFC 9110, 7.6.1), or are this gateway's own. */
+const OWN = new Set([
+  ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'upgrade'],
+  ...['transfer-encoding', 'host', 'authorization', 'content-length', 'expect', 'cookie', 'origin'],
+]);
+
+export function forwarded(headers: http.IncomingHttpHeaders): Record<string, string | string[]> {
+  const kept: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !OWN.has(name)) kept[name] = value;
+  return kept;
+}
+
+/** Of an answer: its length and its encoding stay as they are. */
+export function answered(headers: http.IncomingHttpHeaders): Record<string, string | string[]> {
+  const kept: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(headers))
+    if (value !== undefined && !/^(connection|keep-alive|transfer-encoding|x-request-id)$/.test(name))
+      kept[name] = value;
+  return kept;
+}
+
+export class Connections {
+  private readonly plain = new http.Agent({ keepAlive: true, maxSockets: 4096, maxFreeSockets: 256 });
+  private readonly secure = new https.Agent({ keepAlive: true, maxSockets: 4096, maxFreeSockets: 256 });
+
+  /**
+   * @param silence milliseconds without a byte after which it is given up
+   * @throws the connection's error, InkstoneError `upstream_silent`
+   */
+  call(
+    url: URL,
+    request: { method: string; headers: Record<string, string | string[]>; body?: Buffer },
+    silence: number,
+    signal: AbortSignal,
+  ): Promise<CallHead> {
+    const secure = url.protocol === 'https:';
+    return new Promise((resolve, reject) => {
+      const call = (secure ? https : http).request(url, {
+        method: request.method,
+        agent: secure ? this.secure : this.plain,
+        headers: {
+          ...request.headers,
+          ...(request.body === undefined ? {} : { 'content-length': String(request.body.length) }),
+        },
+      });
+      const leave = (): void => void call.destroy();
+      const fail = (error: Error): void => {
+        signal.removeEventListener('abort', leave);
+        reject(error);
+      };
+      call.setTimeout(silence, () => call.destroy(silent(silence)));
+      call.on('error', fail);
+      call.on('response', (response) => {
+        response.on('close', () => signal.removeEventListener('abort', leave));
+        resolve({ status: response.statusCode ?? 502, headers: response.headers, body: response });
+      });
+      if (signal.aborted) call.destroy();
+      else signal.addEventListener('abort', leave, { once: true });
+      call.end(request.body);
+    });
+  }
+
+  close(): void {
+    this.plain.destroy();
+    this.secure.destroy();
+  }
+}
+
+const silent = (milliseconds: number): InkstoneError =>
+  new InkstoneError('upstream_silent', `no byte came within ${milliseconds / 1000} s`, { kind: 'resource' });
+
+/** All of a small answer; undefined where it is larger than `most` bytes. */
+export async function whole(body: Readable, most: number): Promise<Buffer | undefined> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  for await (const piece of body) {
+    size += (piece as Buffer).length;
+    if (size > most) {
+      body.destroy();
+      return undefined;
+    }
+    pieces.push(piece as Buffer);
+  }
+  return Buffer.concat(pieces);
+}

@@ -1,0 +1,329 @@
+/**
+ * One address before several servers, ours or any that speaks the OpenAI wire: who may ask, how much at once, and the few
+ * routes of its own. Where a request goes is upstreams.ts's, how it gets there forward.ts's.
+ */
+import { randomUUID } from 'node:crypto';
+import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Store } from '../../base/contracts/store.ts';
+import { InkstoneError } from '../../base/errors.ts';
+import { monotonic } from '../../base/host.ts';
+import { parse } from '../errors.ts';
+import { LOOPBACK } from '../guards.ts';
+import { Keys } from '../keys.ts';
+import { Connections } from './call.ts';
+import { type GatewayOptions, type GatewaySettings, gatewaySettings, rolloutSettings } from './config.ts';
+import { forward, refuse } from './forward.ts';
+import { GatewayMetrics } from './metrics.ts';
+import { factsOf } from './request-facts.ts';
+import { Upstreams, type UpstreamsOptions } from './upstreams.ts';
+
+export interface StartGatewayOptions extends Pick<UpstreamsOptions, 'outliers' | 'seed'> {
+  settings: GatewayOptions;
+  host?: string;
+  /** 0 takes a free one. */
+  port?: number;
+  /** Holds the keys. */
+  store: Store;
+  /** A line for each request. */
+  logRequest?(facts: Record<string, unknown>): void;
+  log?(message: string, details: Record<string, unknown>): void;
+}
+
+/** Seconds for what still runs when the gateway ends. */
+const CLOSE_GRACE = 30;
+
+/** @throws InkstoneError `key_needed`, `port_taken` */
+export async function startGateway(options: StartGatewayOptions): Promise<Gateway> {
+  const gateway = new Gateway(options);
+  await gateway.start();
+  return gateway;
+}
+
+export class Gateway {
+  readonly settings: GatewaySettings;
+  readonly upstreams: Upstreams;
+  readonly keys: Keys;
+  address = '';
+  private readonly options: StartGatewayOptions;
+  private readonly connections = new Connections();
+  private readonly metrics: GatewayMetrics;
+  private readonly server: http.Server;
+  private outstanding = 0;
+  private draining = false;
+  private readonly host: string;
+
+  constructor(options: StartGatewayOptions) {
+    this.options = options;
+    this.host = options.host ?? '127.0.0.1';
+    this.settings = gatewaySettings.parse(options.settings);
+    this.keys = new Keys(options.store);
+    this.upstreams = new Upstreams({
+      settings: this.settings,
+      connections: this.connections,
+      ...(options.outliers === undefined ? {} : { outliers: options.outliers }),
+      ...(options.seed === undefined ? {} : { seed: options.seed }),
+      ...(options.log === undefined ? {} : { log: options.log }),
+    });
+    this.metrics = new GatewayMetrics(this.upstreams, () => this.outstanding);
+    this.server = http.createServer(
+      { keepAliveTimeout: 60_000, headersTimeout: 30_000, requestTimeout: 600_000, maxHeaderSize: 16_384 },
+      (request, reply) => void this.take(request, reply),
+    );
+  }
+
+  async start(): Promise<void> {
+    if (!LOOPBACK.has(this.host) && !(await this.keys.any()))
+      throw new InkstoneError(
+        'key_needed',
+        `listening on ${this.host} lets others in, and no API key is set`,
+        {
+          kind: 'denied',
+          hint: 'make one first: inkstone keys create NAME',
+        },
+      );
+    await this.upstreams.start();
+    const { port = 4748 } = this.options;
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', (cause) => {
+        const taken = (cause as { code?: string }).code === 'EADDRINUSE';
+        const code = taken ? 'port_taken' : 'listen_failed';
+        reject(
+          new InkstoneError(code, taken ? `port ${port} is taken` : cause.message, {
+            kind: 'resource',
+            cause,
+          }),
+        );
+      });
+      this.server.listen(port, this.host, resolve);
+    });
+    const { port: given, address, family } = this.server.address() as AddressInfo;
+    this.address = `http://${family === 'IPv6' ? `[${address}]` : address}:${given}`;
+  }
+
+  private async take(request: IncomingMessage, reply: ServerResponse): Promise<void> {
+    const began = monotonic();
+    const id = `req-${randomUUID()}`;
+    const path = request.url ?? '/';
+    try {
+      if (path.startsWith('/v1/')) await this.serve(request, reply, id, path.slice(3), began);
+      else await this.own(request, reply, path.split('?')[0] as string);
+    } catch (thrown) {
+      const status = refuse(reply, id, thrown);
+      if (path.startsWith('/v1/')) this.account(request, id, began, { status, thrown });
+    }
+  }
+
+  private account(
+    request: IncomingMessage,
+    id: string,
+    began: number,
+    { status, thrown }: { status: number; thrown: unknown },
+  ): void {
+    const failure = InkstoneError.from(thrown, 'internal_error').code;
+    const whole = monotonic() - began;
+    this.metrics.count({ status, upstream: undefined, attempts: 0, upstreamTime: 0, sent: 0 }, whole, whole);
+    this.options.logRequest?.({ request: id, route: request.url, status, failure, ms: round(whole) });
+    if (!InkstoneError.is(thrown))
+      this.options.log?.('request failed', { request: id, error: (thrown as Error).stack });
+  }
+
+  private async serve(
+    request: IncomingMessage,
+    reply: ServerResponse,
+    id: string,
+    path: string,
+    began: number,
+  ): Promise<void> {
+    if (this.draining) throw ending();
+    if (path.includes('\\') || /(^|\/)\.\.?(\/|$)/.test(decoded(path)))
+      throw new InkstoneError('route_missing', `there is nothing at ${path}`, { kind: 'missing' });
+    const key = await this.keys.check(request.headers.authorization);
+    if (key === undefined) checkHost(request);
+    // A place is taken before a byte of the body is read.
+    if (this.outstanding >= this.settings.limit)
+      throw new InkstoneError('queue_full', 'too many requests are inside', {
+        kind: 'limit',
+        hint: 'send the request again in a moment',
+        details: { retryAfter: 1 },
+      });
+    this.outstanding++;
+    try {
+      const bytes = await bodyOf(request, this.settings.maxBody);
+      const facts = factsOf(bytes, request.headers['content-type']);
+      if (request.method === 'GET' && path.split('?')[0] === '/models') {
+        this.models(reply, id);
+        return;
+      }
+      const sent = { id, path, tenant: key?.id ?? '', bytes, facts };
+      const how = await forward(
+        { settings: this.settings, upstreams: this.upstreams, connections: this.connections },
+        request,
+        reply,
+        sent,
+      );
+      const whole = monotonic() - began;
+      this.metrics.count(how, whole, how.sent === 0 ? whole : how.sent - began);
+      this.options.logRequest?.({
+        ...{ request: id, route: path, model: facts.model, key: key?.id, status: how.status },
+        ...{ upstream: how.upstream, attempts: how.attempts, failure: how.failure },
+        ...{ ms: round(whole), upstreamMs: round(how.upstreamTime) },
+      });
+    } finally {
+      this.outstanding--;
+    }
+  }
+
+  /** All models of all servers, under the names that clients use. */
+  private models(reply: ServerResponse, id: string): void {
+    const names = [
+      ...new Set(this.upstreams.all.flatMap(({ models }) => [...(models?.keys() ?? [])])),
+    ].sort();
+    const data = names.map((name) => ({ id: name, object: 'model', created: 0, owned_by: 'inkstone' }));
+    send(
+      reply,
+      200,
+      {
+        ...{ object: 'list', data, has_more: false },
+        ...{ first_id: names[0] ?? null, last_id: names.at(-1) ?? null },
+      },
+      id,
+    );
+  }
+
+  private async own(request: IncomingMessage, reply: ServerResponse, path: string): Promise<void> {
+    if (path === '/health')
+      return send(reply, 200, { status: this.draining ? 'draining' : 'ok', running: this.outstanding });
+    if (path === '/health/ready') {
+      const { upstreams } = this.upstreams.snapshot();
+      const ready = !this.draining && upstreams.some((one) => one.healthy && !one.draining);
+      return send(reply, ready ? 200 : 503, {
+        status: this.draining ? 'draining' : ready ? 'ready' : 'unavailable',
+      });
+    }
+    if (path === '/metrics') {
+      reply.writeHead(200, { 'content-type': this.metrics.contentType }).end(await this.metrics.text());
+      return;
+    }
+    if (path.startsWith('/gateway/')) {
+      if ((await this.keys.check(request.headers.authorization)) === undefined) checkHost(request);
+      return this.manage(request, reply, path.slice('/gateway/'.length));
+    }
+    throw new InkstoneError('route_missing', `there is nothing at ${request.method} ${path}`, {
+      kind: 'missing',
+    });
+  }
+
+  private async manage(request: IncomingMessage, reply: ServerResponse, what: string): Promise<void> {
+    const [, name, order] = /^upstreams\/([^/]+)\/(drain|resume)$/.exec(what) ?? [];
+    if (request.method === 'GET' && what === 'status') return send(reply, 200, this.snapshot());
+    if (request.method === 'POST' && name !== undefined) {
+      this.upstreams.named(decoded(name)).target.draining = order === 'drain';
+      return send(reply, 200, this.snapshot());
+    }
+    if (request.method === 'POST' && what === 'rollout') {
+      const bytes = await bodyOf(request, 65_536);
+      this.upstreams.startRollout(parse(rolloutSettings, factsOf(bytes, 'application/json').body));
+      return send(reply, 200, this.snapshot());
+    }
+    if (request.method === 'DELETE' && what === 'rollout') {
+      const { rollout } = this.upstreams;
+      if (rollout !== undefined && rollout.state !== 'done') rollout.state = 'rolled-back';
+      return send(reply, 200, this.snapshot());
+    }
+    throw new InkstoneError('route_missing', `there is nothing at ${request.method} /gateway/${what}`, {
+      kind: 'missing',
+    });
+  }
+
+  /** Numbers for whoever publishes them. */
+  snapshot(): { outstanding: number; limit: number; draining: boolean } & ReturnType<Upstreams['snapshot']> {
+    const { outstanding, draining } = this;
+    return { outstanding, limit: this.settings.limit, draining, ...this.upstreams.snapshot() };
+  }
+
+  /** Takes nothing new, finishes what runs. */
+  async close(): Promise<void> {
+    this.draining = true;
+    this.upstreams.stop();
+    const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
+    this.server.closeIdleConnections();
+    const idle = setInterval(() => this.server.closeIdleConnections(), 50);
+    const late = setTimeout(() => this.server.closeAllConnections(), 1000 * CLOSE_GRACE);
+    await closed;
+    clearInterval(idle);
+    clearTimeout(late);
+    this.connections.close();
+  }
+}
+
+const round = (milliseconds: number): number => Math.round(100 * milliseconds) / 100;
+
+const ending = (): InkstoneError =>
+  new InkstoneError('shutting_down', 'the gateway is shutting down', {
+    kind: 'resource',
+    hint: 'send the request again in a moment',
+    details: { retryAfter: 2 },
+  });
+
+function decoded(path: string): string {
+  try {
+    return decodeURIComponent(path);
+  } catch {
+    throw new InkstoneError('route_missing', `there is nothing at ${path}`, { kind: 'missing' });
+  }
+}
+
+/** A page elsewhere may point its own name at 127.0.0.1; without a key the Host header must be this machine's. */
+function checkHost({ headers: { host, origin } }: IncomingMessage): void {
+  const name = (host ?? 'localhost').replace(/:\d+$/, '').toLowerCase();
+  if (LOOPBACK.has(name) && (origin === undefined || origin === `http://${host}`)) return;
+  throw new InkstoneError(
+    'host_forbidden',
+    `this gateway does not answer for ${origin ?? host} without a key`,
+    {
+      kind: 'denied',
+      hint: 'make one: inkstone keys create NAME',
+      details: { httpStatus: 403 },
+    },
+  );
+}
+
+function send(reply: ServerResponse, status: number, body: object, id?: string): void {
+  reply
+    .writeHead(status, {
+      'content-type': 'application/json; charset=utf-8',
+      ...(id === undefined ? {} : { 'x-request-id': id }),
+      ...(status === 503 ? { 'retry-after': '2' } : {}),
+    })
+    .end(JSON.stringify(body));
+}
+
+/** @throws InkstoneError `body_too_large`, `cancelled` */
+async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer> {
+  const large = (): InkstoneError =>
+    new InkstoneError('body_too_large', 'the request is larger than this gateway takes', {
+      kind: 'usage',
+      hint: 'send less, or raise maxBody',
+      details: { httpStatus: 413 },
+    });
+  if (Number(request.headers['content-length'] ?? 0) > most) throw large();
+  if (request.method === 'GET' || request.method === 'HEAD') return Buffer.alloc(0);
+  return new Promise((resolve, reject) => {
+    const pieces: Buffer[] = [];
+    let size = 0;
+    request.on('data', (piece: Buffer) => {
+      size += piece.length;
+      if (size > most) {
+        request.pause();
+        reject(large());
+      } else pieces.push(piece);
+    });
+    request.on('end', () => resolve(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)));
+    request.on('error', () =>
+      reject(
+        new InkstoneError('cancelled', 'the client left before its request was there', { kind: 'usage' }),
+      ),
+    );
+  });
+}

@@ -1,0 +1,3 @@
+/** One address before several servers. */
+export * from './config.ts';
+export * from './gateway.ts';
