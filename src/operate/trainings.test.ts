@@ -108,6 +108,42 @@ describe('a training', () => {
   });
 });
 
+describe('a training that is killed', () => {
+  it('goes on from its checkpoint to its end, by itself', { timeout: 180_000 }, async () => {
+    const trainings = make();
+    const { id } = await trainings.create({ name: 'killed', file, preset: 'tiny', steps: 40, seed: 1 });
+    const first = await until(trainings, id, (row, step) => row.pid !== undefined && step > 0);
+    process.kill(first.pid as number, 'SIGKILL');
+    const second = await until(trainings, id, (row) => over(row) || (row.pid ?? first.pid) !== first.pid);
+    expect(second).toMatchObject({ lost: { times: 1 } });
+    const row = await until(trainings, id, over);
+    expect(row.state).toBe('succeeded');
+    const steps = (await trainings.metrics(row))
+      .filter((line) => line.type === 'train')
+      .map(({ step }) => step);
+    expect(steps.at(-1)).toBe(40);
+    expect(new Set(steps).size).toBe(steps.length);
+  });
+
+  it('again and again without getting further fails in the end', async () => {
+    const { folder } = await left({ pid: 2 ** 22 + 1, lost: { times: 5, step: 0 } });
+    await writeFile(path.join(folder, 'config.json'), '{}');
+    const trainings = make();
+    await trainings.recover();
+    expect(await trainings.row('old')).toMatchObject({ state: 'failed', error: { code: 'interrupted' } });
+  });
+
+  it('asked for twice under one key is one', async () => {
+    const trainings = make();
+    const order = { name: 'once', file, preset: 'tiny', steps: 100_000 };
+    const one = await trainings.create(order, { key: 'k', mark: 'm' });
+    expect((await trainings.create({ ...order, name: 'other' }, { key: 'k', mark: 'm' })).id).toBe(one.id);
+    await expect(trainings.create(order, { key: 'k', mark: 'n' })).rejects.toMatchObject({
+      code: 'idempotency_conflict',
+    });
+  });
+});
+
 describe('what another server left', () => {
   it.each([
     ['succeeded', 'succeeded'],

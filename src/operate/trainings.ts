@@ -18,6 +18,10 @@ export interface TrainingRow extends Row, TrainingOrder {
   /** It waits until somebody lets it go on. */
   paused?: boolean | undefined;
   error?: JobStatus['error'];
+  /** Times that its process was killed and started again since it last got further, and the step where it was then. */
+  lost?: { times: number; step: number } | undefined;
+  /** Whoever asks again with this gets this training; `mark` tells whether it is the same request. */
+  once?: { key: string; mark: string } | undefined;
 }
 
 export interface TrainingStatus extends JobStatus {
@@ -42,6 +46,9 @@ export interface TrainingsOptions {
   /** Milliseconds that trainings have to write their checkpoint when the server ends. */
   grace?: number;
 }
+
+/** Times that a training whose process was killed is started again without getting further. */
+const RESTARTS = 5;
 
 const FINAL: readonly JobState[] = ['succeeded', 'failed', 'cancelled'];
 export const isFinal = (state: JobState): boolean => FINAL.includes(state);
@@ -91,13 +98,27 @@ export class Trainings {
     );
   }
 
-  /** @throws InkstoneError `name_invalid`, `run_exists`, `data_missing` */
-  create(order: TrainingOrder): Promise<TrainingRow> {
+  /**
+   * @param once the same key and mark is the same training
+   * @throws InkstoneError `name_invalid`, `run_exists`, `data_missing`, `idempotency_conflict`
+   */
+  create(order: TrainingOrder, once?: TrainingRow['once']): Promise<TrainingRow> {
     return this.inTurn(async () => {
+      const known =
+        once === undefined ? undefined : (await this.rows()).find((row) => row.once?.key === once.key);
+      if (known !== undefined && known.once?.mark === once?.mark) return known;
+      if (known !== undefined)
+        throw new InkstoneError('idempotency_conflict', 'this idempotency key was used for another request', {
+          kind: 'conflict',
+          hint: 'use a new key for a new request',
+        });
       await this.check(order);
       const id = `${order.tune === undefined ? 'train' : 'ftjob'}-${now().toString(36)}-${order.name.toLowerCase().replaceAll(/[^a-z0-9_-]/g, '-')}`;
       const folder = this.folderOf(order.name);
-      await this.save({ ...order, id, state: 'queued', created: Math.floor(now() / 1000), folder });
+      await this.save({
+        ...{ ...order, id, state: 'queued', created: Math.floor(now() / 1000), folder },
+        ...(once === undefined ? {} : { once }),
+      });
       await this.startNext();
       return this.row(id);
     });
@@ -194,7 +215,18 @@ export class Trainings {
       const message = `the training failed at step ${line.step}: ${code.replaceAll('_', ' ')}`;
       return { ...row, state: 'failed', error: { code, message } };
     }
-    return { ...row, state: 'failed', error: lost(end) };
+    const again = await this.again(row, end);
+    return again ?? { ...row, state: 'failed', error: lost(end) };
+  }
+
+  /** A training whose process was killed goes on from its last checkpoint, unless it is killed again and again. */
+  private async again(row: TrainingRow, { status, signal }: TrainingEnd): Promise<TrainingRow | undefined> {
+    const begun = await exists(path.join(row.folder, 'config.json'));
+    if (status !== null || (signal === null && !begun)) return undefined;
+    const lines = await this.metricsOf.lines(row.folder);
+    const step = lines.findLast((line) => line.type === 'train')?.step ?? 0;
+    const times = row.lost === undefined || step > row.lost.step ? 1 : row.lost.times + 1;
+    return times > RESTARTS ? undefined : { ...row, state: 'queued', lost: { times, step } };
   }
 
   /** Takes effect after the current step; the checkpoint is kept. @throws InkstoneError `training_missing` */

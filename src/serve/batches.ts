@@ -19,6 +19,7 @@ import {
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { type FileRow, keepFile, pathOfFile } from './file-routes.ts';
+import { onceOf } from './once.ts';
 import { isOwn } from './owners.ts';
 import { listQuery } from './schemas.ts';
 import { page } from './uploads.ts';
@@ -151,9 +152,7 @@ export function addBatches(app: FastifyInstance, context: ServerContext, inside:
         hint: 'upload it with purpose "batch"',
         details: { param: 'input_file_id' },
       });
-    const given = request.headers['idempotency-key'];
-    const key =
-      typeof given === 'string' && given !== '' ? `batch ${request.keyId ?? ''} ${given}` : undefined;
+    const once = onceOf(request);
     const created = now();
     const job = await jobs.create<BatchInput>({
       kind: 'batch',
@@ -166,7 +165,7 @@ export function addBatches(app: FastifyInstance, context: ServerContext, inside:
         ...(body.metadata ? { metadata: body.metadata } : {}),
         ...(request.keyId === undefined ? {} : { owner: request.keyId }),
       },
-      ...(key === undefined ? {} : { key, same: [body, request.keyId] }),
+      ...(once === undefined ? {} : { key: once.key, same: once.mark }),
     });
     reply.header('openai-poll-after-ms', String(POLL));
     return batchObject(job as BatchJob);

@@ -17,6 +17,7 @@ import { isFinal, type TrainingRow } from '../operate/trainings.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { pathOfFile } from './file-routes.ts';
+import { onceOf } from './once.ts';
 import { type FineTuningBody, fineTuningBody, listQuery } from './schemas.ts';
 import { resultsOf } from './tuning-results.ts';
 import { page } from './uploads.ts';
@@ -187,7 +188,7 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
   };
 
   app.post('/v1/fine_tuning/jobs', async (request, reply) => {
-    const row = await trainings.create(await order(parse(fineTuningBody, request.body)));
+    const row = await trainings.create(await order(parse(fineTuningBody, request.body)), onceOf(request));
     reply.header('openai-poll-after-ms', String(POLL));
     return jobObject(context, row);
   });

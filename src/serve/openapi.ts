@@ -110,6 +110,8 @@ export function openApi(version: string): object {
       },
       '/v1/batches/{id}': { get: operation('One batch', byId) },
       '/v1/batches/{id}/cancel': { post: operation('Ends it with what is answered', byId) },
+      '/api/jobs': { get: operation('Durable jobs of a kind, the newest first: ?kind=') },
+      '/api/jobs/{id}': { get: operation('One durable job: its step, its tries, who works on it', byId) },
       '/v1/fine_tuning/jobs': {
         get: operation('Tuning jobs, the newest first'),
         post: operation('Tunes a model on a file', { requestBody: body(fineTuningBody) }),

@@ -31,6 +31,7 @@ import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
 import { addImages } from './images.ts';
 import { addInspection } from './inspect-routes.ts';
+import { addJobs } from './job-routes.ts';
 import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
 import { openApi } from './openapi.ts';
@@ -270,6 +271,7 @@ async function buildApp(
   await addUploads(app, context);
   addFineTuning(app, context);
   addBatches(app, context, inside);
+  addJobs(app, context);
   addStudioRoutes(app, context);
   addInspection(app, context);
   addPromptRoutes(app, context);

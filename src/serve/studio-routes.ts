@@ -15,6 +15,7 @@ import { addFileCheck } from './check-routes.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { addFileRoutes, pathOfFile } from './file-routes.ts';
+import { onceOf } from './once.ts';
 import {
   addSampleSheets,
   imagePresetList,
@@ -128,7 +129,7 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
         details: { param: 'name' },
       });
     const file = await pathOfFile(context, body.file);
-    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how });
+    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how }, onceOf(request));
     reply.code(201);
     return trainings.status(row);
   });

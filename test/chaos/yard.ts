@@ -1,0 +1,256 @@
+/**
+ * What chaos needs: a home with a model of random weights, the real server as a process that can be killed, its children
+ * by name, a load of requests and batches, and a book of what was accepted. Knows no assertions.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import OpenAI, { toFile } from 'openai';
+import { BpeTokenizer, END_OF_TEXT } from '../../src/data/tokenizer/bpe.ts';
+import { writeSafetensors } from '../../src/formats/safetensors.ts';
+import { textConfig, textParameters } from '../../src/models/text/architectures.ts';
+import { initialise } from '../../src/nn/parameters.ts';
+import { freePort, TestPostgres } from '../services/postgres.ts';
+
+export type StoreName = 'folder' | 'pglite' | 'postgresql';
+
+/** Milliseconds that a client waits for an answer: no request may hang longer. */
+export const DEADLINE = 60_000;
+/** Requests in a batch of the load. */
+export const IN_BATCH = 12;
+
+const root = path.resolve(import.meta.dirname, '..', '..');
+
+async function makeModel(home: string): Promise<void> {
+  const model = textConfig.parse({
+    ...{ architecture: 'llama', layers: 1, heads: 2, keyHeads: 1, headWidth: 8, width: 16, hidden: 32 },
+    ...{ context: 256, vocabulary: 257 },
+  });
+  const tokens = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte));
+  tokens.push(new TextEncoder().encode(END_OF_TEXT));
+  const folder = path.join(home, 'runs', 'bytes');
+  await mkdir(folder, { recursive: true });
+  await writeFile(
+    path.join(folder, 'config.json'),
+    JSON.stringify({ family: 'text', architecture: 'llama', model, created: 9 }),
+  );
+  await writeFile(
+    path.join(folder, 'tokenizer.json'),
+    new BpeTokenizer({ tokens, merges: [], endOfText: 256 }).toJson(),
+  );
+  await writeFile(
+    path.join(folder, 'model.safetensors'),
+    writeSafetensors(initialise(textParameters(model), 3)),
+  );
+}
+
+export interface Counts {
+  asked: number;
+  answered: number;
+  refused: number;
+  /** Longer than the deadline: there must be none. */
+  hung: number;
+}
+
+export class Yard {
+  readonly home: string;
+  readonly port: number;
+  readonly postgres: TestPostgres | undefined;
+  readonly counts: Counts = { asked: 0, answered: 0, refused: 0, hung: 0 };
+  /** Ids of batches that were accepted, with the key under which they were. */
+  readonly accepted = new Map<string, string>();
+  private readonly env: NodeJS.ProcessEnv;
+  private server: ChildProcess | undefined;
+  private stopped = false;
+  private loads: Promise<void>[] = [];
+  private file = '';
+  private number = 0;
+  said = '';
+
+  private constructor(
+    home: string,
+    port: number,
+    env: NodeJS.ProcessEnv,
+    postgres: TestPostgres | undefined,
+  ) {
+    this.home = home;
+    this.port = port;
+    this.env = env;
+    this.postgres = postgres;
+  }
+
+  static async open(store: StoreName): Promise<Yard> {
+    const home = await mkdtemp(path.join(tmpdir(), `inkstone-chaos-${store}-`));
+    await makeModel(home);
+    const postgres = store === 'postgresql' ? await TestPostgres.start() : undefined;
+    const database = postgres === undefined ? store : await postgres.database();
+    const env = { ...process.env, INKSTONE_DATABASE: database };
+    return new Yard(home, await freePort(), env, postgres);
+  }
+
+  get client(): OpenAI {
+    const baseURL = `http://127.0.0.1:${this.port}/v1`;
+    return new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0, timeout: DEADLINE });
+  }
+
+  /** Returns when it listens. */
+  async start(): Promise<void> {
+    const words = ['serve', '--home', this.home, '--port', String(this.port), '--json', '--queue', '200'];
+    // What stands in dist already: a check of the sources at each start would only take time.
+    const start = "const { run } = await import('./dist/cli/main.js'); await run();";
+    const child = spawn(process.execPath, ['--input-type=module', '-e', start, '--', ...words], {
+      cwd: root,
+      env: this.env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.server = child;
+    child.stderr.on('data', (piece) => {
+      this.said = (this.said + String(piece)).slice(-4000);
+    });
+    await new Promise<void>((resolve, reject) => {
+      child.stdout.on('data', (piece) => {
+        if (String(piece).includes('"listening"')) resolve();
+      });
+      child.once('exit', (code, signal) =>
+        reject(new Error(`the server ended with ${code ?? signal}: ${this.said}`)),
+      );
+    });
+  }
+
+  get serverId(): number {
+    return this.server?.pid ?? 0;
+  }
+
+  async killServer(): Promise<void> {
+    const { server } = this;
+    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
+    const ended = new Promise((resolve) => server.once('exit', resolve));
+    server.kill('SIGKILL');
+    await ended;
+  }
+
+  /** Ids of model hosts of the server. */
+  hosts(): number[] {
+    const { stdout } = spawnSync('ps', ['-o', 'pid=,args=', '--ppid', String(this.serverId)], {
+      encoding: 'utf8',
+    });
+    return stdout
+      .split('\n')
+      .filter((line) => line.includes('host-process'))
+      .map((line) => Number(line.trim().split(' ')[0]));
+  }
+
+  killHost(signal: NodeJS.Signals = 'SIGKILL'): boolean {
+    const [host] = this.hosts();
+    if (host === undefined) return false;
+    process.kill(host, signal);
+    return true;
+  }
+
+  async killDatabase(): Promise<boolean> {
+    if (this.postgres !== undefined) {
+      await this.postgres.kill();
+      await this.postgres.start();
+      return true;
+    }
+    const lock = path.join(this.home, 'store', 'database', 'lock');
+    const id = Number(await readFile(lock, 'utf8').catch(() => ''));
+    if (!(id > 0)) return false;
+    process.kill(id, 'SIGKILL');
+    return true;
+  }
+
+  /** One request as a person makes it; counted. */
+  async ask(): Promise<boolean> {
+    const { counts } = this;
+    counts.asked++;
+    const started = performance.now();
+    try {
+      await this.client.completions.create({
+        model: 'bytes',
+        prompt: 'ink',
+        max_tokens: 8,
+        seed: counts.asked,
+      });
+      counts.answered++;
+      return true;
+    } catch {
+      if (performance.now() - started >= DEADLINE) counts.hung++;
+      else counts.refused++;
+      return false;
+    }
+  }
+
+  /** Milliseconds until a request is answered again. */
+  async recovered(): Promise<number> {
+    const started = performance.now();
+    while (!(await this.ask())) await new Promise((resolve) => setTimeout(resolve, 50));
+    return performance.now() - started;
+  }
+
+  private async batch(): Promise<void> {
+    const number = ++this.number;
+    const key = `chaos-${number}`;
+    // As a client that was not answered: again, under the same key, until it is.
+    while (!this.stopped) {
+      try {
+        if (this.file === '') {
+          const rows = Array.from({ length: IN_BATCH }, (_, i) => ({
+            ...{ custom_id: `r${i}`, method: 'POST', url: '/v1/completions' },
+            body: { model: 'bytes', prompt: `${i}`, max_tokens: 6, seed: i },
+          }));
+          const text = rows.map((row) => JSON.stringify(row)).join('\n');
+          const file = await toFile(Buffer.from(text), 'requests.jsonl');
+          this.file = (await this.client.files.create({ file, purpose: 'batch' })).id;
+        }
+        const { id } = await this.client.batches.create(
+          { input_file_id: this.file, endpoint: '/v1/completions', completion_window: '24h' },
+          { headers: { 'Idempotency-Key': key } },
+        );
+        this.accepted.set(key, id);
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    }
+  }
+
+  /** Requests without end, and a batch every `pace` milliseconds. */
+  load(people: number, pace: number): void {
+    const person = async (): Promise<void> => {
+      while (!this.stopped) {
+        await this.ask();
+        await new Promise((resolve) => setTimeout(resolve, 30));
+      }
+    };
+    const batches = async (): Promise<void> => {
+      while (!this.stopped) {
+        await this.batch();
+        await new Promise((resolve) => setTimeout(resolve, pace));
+      }
+    };
+    this.loads = [...Array.from({ length: people }, person), batches()];
+  }
+
+  async endLoad(): Promise<void> {
+    this.stopped = true;
+    await Promise.all(this.loads);
+  }
+
+  async close(): Promise<void> {
+    this.stopped = true;
+    const { server } = this;
+    if (server !== undefined && server.exitCode === null && server.signalCode === null) {
+      const ended = new Promise((resolve) => server.once('exit', resolve));
+      server.kill('SIGTERM');
+      const late = setTimeout(() => server.kill('SIGKILL'), 15_000);
+      await ended;
+      clearTimeout(late);
+    }
+    await this.postgres?.stop();
+    // The embedded database leaves by itself, a moment after its last user.
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    await rm(this.home, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
+  }
+}
