@@ -8,6 +8,8 @@ export type Blow = 'server' | 'host' | 'hang' | 'database' | 'backend';
 
 export interface Round {
   blow: Blow;
+  /** False where nobody was there to be struck. */
+  struck: boolean;
   /** Milliseconds from the blow until a request was answered again; for a killed server from when it listened again. */
   back: number;
   /** Milliseconds from when a server listened again until the batches that the dead one held were taken up. */
@@ -101,13 +103,17 @@ async function strike(yard: Yard, blow: Blow): Promise<Round> {
     await yard.start();
     const listening = performance.now();
     const [back, taken] = await Promise.all([yard.recovered(), takenUp(yard, orphans, listening)]);
-    return { blow, back, ...(taken === undefined ? {} : { orphans: taken }) };
+    return { blow, struck: true, back, ...(taken === undefined ? {} : { orphans: taken }) };
   }
-  if (blow === 'host') yard.killHost();
-  else if (blow === 'hang') yard.killHost('SIGSTOP');
-  else if (blow === 'database') await yard.killDatabase();
-  else yard.postgres?.killBackend();
-  return { blow, back: await yard.recovered() };
+  const struck =
+    blow === 'host'
+      ? yard.killHost()
+      : blow === 'hang'
+        ? yard.killHost('SIGSTOP')
+        : blow === 'database'
+          ? await yard.killDatabase()
+          : yard.postgres?.killBackend() === true;
+  return { blow, struck, back: await yard.recovered() };
 }
 
 /** Until the work of the dead one moves again, or is done. */

@@ -99,7 +99,7 @@ export class Yard {
     const words = ['serve', '--home', this.home, '--port', String(this.port), '--json', '--queue', '200'];
     // What stands in dist already: a check of the sources at each start would only take time.
     const start = "const { run } = await import('./dist/cli/main.js'); await run();";
-    const child = spawn(process.execPath, ['--input-type=module', '-e', start, '--', ...words], {
+    const child = spawn(process.execPath, ['--input-type=module', '-e', start, '--', 'inkstone', ...words], {
       cwd: root,
       env: this.env,
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,5 +1,5 @@
 /**
- * Durable jobs over any store. Open jobs are one collection, looked through every second; ended ones another. A job is
+ * Durable jobs over any store. Open jobs are one collection, looked through twice a second; ended ones another. A job is
  * taken up by writing a lease and a new fence into its row, in one atomic change; the lease is renewed while the work goes
  * on. Of a killed process the leases run out, and the next one goes on from the last step. Knows no kind of work.
  */
@@ -14,9 +14,9 @@ const ENDED = 'jobs';
 const KEYS = 'job-keys';
 
 /** Milliseconds that a lease lasts, between renewals, and between looks for work: an orphan is back within five seconds. */
-const LEASE = 3500;
+const LEASE = 3000;
 const RENEW = 1000;
-const LOOK = 1000;
+const LOOK = 500;
 /** Milliseconds before the first try anew; doubles. */
 const BACKOFF = 500;
 const RETRIES = 5;
