@@ -7,7 +7,7 @@ import * as host from '../src/base/host.ts';
 import { Random } from '../src/base/rng.ts';
 import { bytesOf, type HostTensor, type HostTensors, tensor } from '../src/base/tensor.ts';
 import { type ImageConfig, imageConfig, imageParameters } from '../src/models/image/any.ts';
-import { adversarialImageModel } from '../src/models/image/architectures.ts';
+import { adversarialImageConfig, adversarialImageModel } from '../src/models/image/architectures.ts';
 import { drawDiffusion, scheduleOf } from '../src/models/image/diffusion.ts';
 import { imagePreset } from '../src/models/image/presets.ts';
 import { QuickRandom } from '../src/nn/adversarial/draw.ts';
@@ -79,8 +79,9 @@ export async function writePictureParameters(
   model: ImageConfig,
   making = false,
 ): Promise<TensorList> {
-  const isPair = model.architecture !== 'ddpm' && model.architecture !== 'vae';
-  const pair = isPair && !making ? adversarialImageModel(model, { name: 'none' }) : undefined;
+  const { data: pairConfig } = adversarialImageConfig.safeParse(model);
+  const pair =
+    pairConfig !== undefined && !making ? adversarialImageModel(pairConfig, { name: 'none' }) : undefined;
   const specs = pair === undefined ? imageParameters(model) : [...pair.generator.specs, ...pair.critic.specs];
   const values = initialise(specs, SEED);
   const file = path.join(folder, `${name}${making ? '-making' : ''}.parameters`);

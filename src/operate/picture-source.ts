@@ -14,7 +14,7 @@ import { encodeAnimation, encodePicture, type Parameters } from '../generate/ima
 import { denoisingOf } from '../generate/image/given.ts';
 import type { PictureMaker, Pictures } from '../generate/image/maker.ts';
 import { wayBetween } from '../generate/image/way.ts';
-import type { ImageConfig } from '../models/image/any.ts';
+import { type ImageConfig, isDenoiser } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
 import { styleLayers } from '../models/image/stylegan.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -26,7 +26,7 @@ export function describePictures(info: ImageModelInfo, id: string): ModelDescrip
     created: info.created,
     parameters: info.parameters,
     context: 0,
-    consumes: info.architecture === 'ddpm' ? ['text', 'image'] : ['text'],
+    consumes: isDenoiser(info.config) ? ['text', 'image'] : ['text'],
     produces: ['image'],
     chat: false,
     classes: info.classes,
@@ -40,9 +40,9 @@ export function traitsOf({ config, classes }: ImageModelInfo): PictureTraits {
     ...{ architecture, size, channels },
     classes: Array.from({ length: known }, (_, i) => classes[i] ?? String(i)),
     styles: architecture === 'stylegan1' || architecture === 'stylegan2' ? styleLayers(config) : 0,
-    between: architecture !== 'ddpm',
-    edits: architecture === 'ddpm',
-    steps: architecture === 'ddpm' ? config.steps : 0,
+    between: !isDenoiser(config),
+    edits: isDenoiser(config),
+    steps: 'steps' in config ? config.steps : 0,
   };
 }
 

@@ -14,6 +14,7 @@ export * from './ops/indexing.ts';
 export * from './ops/linear.ts';
 export { averagePool, maxPool, type PoolOptions } from './ops/pooling.ts';
 export * from './ops/quantised.ts';
+export { leakyRelu } from './ops/rectify.ts';
 export * from './ops/reduce.ts';
 export { resize } from './ops/resize.ts';
 export { rmsNorm } from './ops/rms-norm.ts';

@@ -131,6 +131,21 @@ const fused: Fused[] = [
     inputs: { q, k, v },
     fn: ({ q, k, v }) => P.attention(t(q), t(k), t(v), { mask: P.constant(padding) }),
   },
+  ...(
+    [
+      [{}, 4],
+      [{ stride: 2, padding: 1 }, 3],
+      [{ dilation: 2, padding: 2 }, 6],
+    ] as [P.ConvOptions, number][]
+  ).map(([options, side]) => ({
+    op: 'convWeights',
+    inputs: { x: floats([4, 3, 6, 6]), g: floats([4, 2, side, side]) },
+    fn: ({ x, g }: Tensors) => {
+      const w = P.constant(floatsOnce([2, 3, 3, 3]));
+      const total = P.sum(P.mul(P.conv(t(x), w, options), t(g)));
+      return P.gradients(total, [w])[0] as P.Tensor;
+    },
+  })),
   ...[3, 700].map((size) => ({
     op: 'scatterAdd',
     inputs: { x: floats([5, 4]) },

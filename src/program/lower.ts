@@ -20,6 +20,7 @@ import {
 } from '../formats/onnx.ts';
 import { hostOf } from './host-value.ts';
 import { type OnnxAttributes, type OnnxCall, operationOf } from './operation.ts';
+import { type ConvolutionCase, settle, usualWay, type Way } from './settle.ts';
 import { simplify } from './simplify.ts';
 import { isStatic, namesIn, termsOf } from './size.ts';
 import { bindSizes } from './trace.ts';
@@ -32,6 +33,10 @@ export interface LowerOptions {
   constants?: HostTensors;
   /** Standard ONNX ops only (a file for any runtime); default false: ONNX Runtime's fused ops are used too. */
   portable?: boolean;
+  /** Channels of a block, where the runtime can compute convolutions so; default 0: it cannot. */
+  blocks?: number;
+  /** How a convolution is computed; default: as `usualWay` has it. */
+  choose?(one: ConvolutionCase): Way;
 }
 
 /** ONNX opset 20 (Gelu), IR 9: what runtimes of the last years read. */
@@ -44,22 +49,32 @@ export function lower(program: Program, options: LowerOptions = {}): Uint8Array 
 }
 
 export function lowerToModel(program: Program, options: LowerOptions = {}): OnnxModel {
-  const bound = simplify(options.sizes === undefined ? program : bindSizes(program, options.sizes));
-  const lowering = new Lowering(options.portable ?? false);
+  const portable = options.portable ?? false;
+  const simple = simplify(options.sizes === undefined ? program : bindSizes(program, options.sizes));
+  const ready = settle(simple, {
+    portable,
+    blocks: portable ? 0 : (options.blocks ?? 0),
+    choose: options.choose ?? usualWay,
+    constants: new Set(Object.keys(options.constants ?? {})),
+  });
+  // Products by tap have new nodes that are alike.
+  const bound = ready === simple ? simple : simplify(ready);
+  const lowering = new Lowering(portable);
   const graph = lowering.graph(bound, options.constants ?? {});
   return {
     irVersion: IR_VERSION,
     producerName: 'inkstone',
     opsets: [
       { domain: '', version: OPSET },
-      ...(lowering.ownDomain ? [{ domain: 'com.microsoft', version: 1 }] : []),
+      ...[...lowering.domains].sort().map((domain) => ({ domain, version: 1 })),
     ],
     graph,
   };
 }
 
 class Lowering {
-  ownDomain = false;
+  /** The runtime's own op sets that are used. */
+  readonly domains = new Set<string>();
   private readonly portable: boolean;
   private readonly outer: Lowering | undefined;
   private readonly names = new Map<Tensor, string>();
@@ -208,7 +223,7 @@ class Lowering {
     attributes: OnnxAttributes = {},
     domain = '',
   ): string[] {
-    if (domain === 'com.microsoft') this.markOwnDomain();
+    if (domain !== '') this.markDomain(domain);
     const names = Array.from({ length: outputs }, () => this.fresh(op));
     const given: Record<string, FileAttribute> = {};
     for (const [key, value] of Object.entries(attributes))
@@ -223,9 +238,9 @@ class Lowering {
     return names;
   }
 
-  private markOwnDomain(): void {
-    this.ownDomain = true;
-    this.outer?.markOwnDomain();
+  private markDomain(domain: string): void {
+    this.domains.add(domain);
+    this.outer?.markDomain(domain);
   }
 
   /** A 1-element i64 tensor. */
@@ -296,6 +311,13 @@ class Lowering {
       emit: (op, inputs, attributes, domain) => this.emitMany(op, inputs, 1, attributes, domain)[0] as string,
       emitMany: (op, inputs, outputs, attributes, domain) =>
         this.emitMany(op, inputs, outputs, attributes, domain),
+      once: (key, make) => {
+        const before = this.shared.get(key);
+        if (before !== undefined) return before;
+        const name = make();
+        this.shared.set(key, name);
+        return name;
+      },
       integers: (values) => this.constant(hostTensor('i64', [values.length], values)),
       scalar: (value: number, dtype: DType) => this.constant(hostOf(dtype, [], [value])),
       shape: (shape) => this.shapeName(shape),

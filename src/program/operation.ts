@@ -43,6 +43,8 @@ export interface OnnxCall<A extends Attributes> {
     attributes?: OnnxAttributes,
     domain?: string,
   ): string[];
+  /** The name of a value that several nodes may want: made at the first call with this key. */
+  once(key: string, make: () => string): string;
   /** A 1-D i64 constant. */
   integers(values: readonly number[]): string;
   /** A scalar constant of a dtype. */

@@ -128,6 +128,11 @@ export interface Backend {
 export interface BackendOptions {
   /** Compute threads; default: the number of cores. */
   threads?: number;
+  /**
+   * A file that keeps how each convolution is computed, so that a run which goes on computes the same bytes. What was
+   * measured is kept in INKSTONE_HOME besides, for all runs.
+   */
+  choices?: string;
   /** Run sessions in the calling thread: only for a process that does nothing else (a model host). */
   inline?: boolean;
 }

@@ -3,11 +3,19 @@
  * a batch of pictures. Knows no files and no clock.
  */
 import type { StepResult, Trainable } from '../base/contracts/trainable.ts';
+import { InkstoneError } from '../base/errors.ts';
 import { read } from '../base/schema.ts';
-import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
+import { type HostTensor, type HostTensors, sizeOf, tensor } from '../base/tensor.ts';
 import type { ImageConfig } from '../models/image/any.ts';
 import { adversarialImageModel } from '../models/image/architectures.ts';
 import { diffusionEvaluate, diffusionLoss, drawDiffusion, unetConfig } from '../models/image/diffusion.ts';
+import {
+  drawLatentDiffusion,
+  type LatentDiffusionConfig,
+  latentDenoiserSpecs,
+  latentDiffusionEvaluate,
+  latentDiffusionLoss,
+} from '../models/image/latent-diffusion.ts';
 import {
   type ImageTraining,
   type ImageTrainingInput,
@@ -15,7 +23,7 @@ import {
   oneLossImageTraining,
 } from '../models/image/training.ts';
 import { unetSpecs } from '../models/image/unet.ts';
-import { vaeEvaluate, vaeLoss, vaeSpecs } from '../models/image/vae.ts';
+import { latentShape, vaeEvaluate, vaeLoss, vaeSpecs } from '../models/image/vae.ts';
 import { type AdversarialConfig, adversarialConfig } from '../nn/adversarial/config.ts';
 import { QuickRandom } from '../nn/adversarial/draw.ts';
 import type { learned } from '../nn/adversarial/programs.ts';
@@ -23,6 +31,11 @@ import { createAdversarial } from '../nn/adversarial/trainable.ts';
 import { countParameters } from '../nn/parameters.ts';
 import { createTrainable } from '../nn/trainable.ts';
 import type { Backend } from '../runtime/contract.ts';
+
+/** Networks that minimise one loss by themselves. */
+type Alone = 'ddpm' | 'latent-ddpm' | 'vae';
+const ALONE: readonly string[] = ['ddpm', 'latent-ddpm', 'vae'] satisfies Alone[];
+const isAlone = (architecture: string): boolean => ALONE.includes(architecture);
 
 export interface ImageKind {
   trainable: Trainable;
@@ -34,18 +47,58 @@ export interface ImageKind {
   astray?(result: StepResult, step: number): string | undefined;
 }
 
-/** @throws InkstoneError `setting_invalid` */
+/** @throws InkstoneError `setting_invalid`, `unsupported_setting` */
 export function readImageTraining(
   architecture: ImageConfig['architecture'],
   training: ImageTrainingInput,
 ): ImageTraining {
-  const alone = architecture === 'ddpm' || architecture === 'vae';
+  const alone = isAlone(architecture);
+  if (alone && ((training as { frozen?: readonly string[] }).frozen ?? []).length > 0)
+    throw new InkstoneError('unsupported_setting', `all layers of a ${architecture} model learn`, {
+      kind: 'unsupported',
+      hint: 'leave --freeze out; layers can be frozen in a GAN and in a StyleGAN',
+    });
   return alone ? read(oneLossImageTraining, training) : read(adversarialConfig, training);
+}
+
+/** @throws InkstoneError `layer_unknown`, `autoencoder_missing`: what would be refused when the networks are made */
+export function checkImageStart(
+  model: ImageConfig,
+  training: ImageTraining,
+  from: HostTensors | undefined,
+): void {
+  if (model.architecture === 'latent-ddpm') {
+    const missing = vaeSpecs(model.autoencoder).find(
+      ({ name, shape }) => from?.[name]?.shape.join() !== shape.join(),
+    );
+    if (missing !== undefined)
+      throw new InkstoneError(
+        'autoencoder_missing',
+        `there is no autoencoder's "${missing.name}" to start from`,
+        {
+          kind: 'usage',
+          hint: 'name the run of an autoencoder with a latent map: --from RUN (preset mnist-vae-map)',
+        },
+      );
+  }
+  if (model.architecture === 'ddpm' || model.architecture === 'latent-ddpm' || model.architecture === 'vae')
+    return;
+  const { frozen, augment } = training as AdversarialConfig;
+  const { generator, critic } = adversarialImageModel(model, augment);
+  const names = [...generator.specs, ...critic.specs].map(({ name }) => name);
+  const strange = frozen.find((start) => !names.some((name) => name.startsWith(start)));
+  if (strange === undefined) return;
+  const layers = new Set(names.map((name) => name.replace(/\.[a-z]+$/, '')));
+  throw new InkstoneError('layer_unknown', `no layer's name begins with "${strange}"`, {
+    kind: 'usage',
+    hint: `the layers are ${[...layers].join(', ')}`,
+  });
 }
 
 /** Of all networks that are trained. */
 export function trainedParameters(model: ImageConfig): number {
   if (model.architecture === 'ddpm') return countParameters(unetSpecs(unetConfig(model)));
+  if (model.architecture === 'latent-ddpm') return countParameters(latentDenoiserSpecs(model));
   if (model.architecture === 'vae') return countParameters(vaeSpecs(model));
   const { generator, critic } = adversarialImageModel(model, { name: 'none' });
   return countParameters([...generator.specs, ...critic.specs]);
@@ -57,14 +110,20 @@ export async function imageKind(
   training: ImageTraining,
   from: HostTensors | undefined,
 ): Promise<ImageKind> {
-  if (model.architecture === 'ddpm' || model.architecture === 'vae')
-    return alone(backend, model, training as OneLossImageTraining, from);
-  return pair(backend, model, training as AdversarialConfig, from);
+  switch (model.architecture) {
+    case 'ddpm':
+    case 'vae':
+      return alone(backend, model, training as OneLossImageTraining, from);
+    case 'latent-ddpm':
+      return inLatents(backend, model, training as OneLossImageTraining, from);
+    default:
+      return pair(backend, model, training as AdversarialConfig, from);
+  }
 }
 
 async function pair(
   backend: Backend,
-  model: Exclude<ImageConfig, { architecture: 'ddpm' | 'vae' }>,
+  model: Exclude<ImageConfig, { architecture: Alone }>,
   training: AdversarialConfig,
   from: HostTensors | undefined,
 ): Promise<ImageKind> {
@@ -114,8 +173,49 @@ async function alone(
       const random = new QuickRandom(seed, 'step', step);
       if (isDenoiser)
         return { images, ...drawDiffusion(model, random, batch, labels?.data as Int32Array | undefined) };
-      const noise = tensor('f32', [batch, model.latent], random.normals(batch * model.latent));
+      const shape = [batch, ...latentShape(model)];
+      const noise = tensor('f32', shape, random.normals(sizeOf(shape)));
       return { images, noise };
+    },
+  };
+}
+
+/**
+ * The autoencoder takes part as it is. It stands in the state and among the parameters, so that the run makes pictures
+ * without the autoencoder's own run.
+ */
+async function inLatents(
+  backend: Backend,
+  model: LatentDiffusionConfig,
+  training: OneLossImageTraining,
+  from: HostTensors | undefined,
+): Promise<ImageKind> {
+  const { batch, seed } = training;
+  const frozen = fitting(vaeSpecs(model.autoencoder), from as HostTensors);
+  const own = latentDenoiserSpecs(model);
+  const goesOn = own.every(({ name }) => from?.[name] !== undefined);
+  const trainable = await createTrainable({
+    ...{ name: 'latent_ddpm', backend, frozen },
+    model: latentDiffusionLoss(model, batch),
+    evaluate: latentDiffusionEvaluate(model, batch),
+    config: { ...training, context: 1, patience: 0 },
+    ...(goesOn ? { parameters: fitting(own, from as HostTensors) } : {}),
+  });
+  return {
+    trainable: {
+      step: (given, step) => trainable.step(given, step),
+      evaluate: (given) => trainable.evaluate(given),
+      restore: (state) => trainable.restore(state),
+      close: () => trainable.close(),
+      state: async () => ({ ...(await trainable.state()), ...frozen }),
+      parameters: async () => ({ ...(await trainable.parameters()), ...frozen }),
+    },
+    rows: batch,
+    rollbacks: 0,
+    batch(images, labels, step) {
+      const random = new QuickRandom(seed, 'step', step);
+      const drawn = drawLatentDiffusion(model, random, batch, labels?.data as Int32Array | undefined);
+      return { ...drawn, images };
     },
   };
 }

@@ -6,8 +6,12 @@ import { Random } from '../base/rng.ts';
 import { type HostTensors, tensor } from '../base/tensor.ts';
 import { aboutFile, ImageSet, pixelsFile } from '../data/image/array-file.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
+import { pictureMaker } from '../generate/image/any.ts';
 import type { Pictures } from '../generate/image/maker.ts';
+import { loadImageModel } from '../models/image/load.ts';
 import { type ImagePreset, imagePreset } from '../models/image/presets.ts';
+import { vaeConfig, vaeSpecs } from '../models/image/vae.ts';
+import { initialise } from '../nn/parameters.ts';
 import { type Backend, createBackend } from '../runtime/index.ts';
 import { astray } from './image-kinds.ts';
 import { trainImages } from './image-run.ts';
@@ -82,7 +86,20 @@ const presets: Record<string, ImagePreset> = {
     training: { steps: 20, ...alone },
     labels: false,
   },
+  'latent-ddpm': {
+    ...imagePreset('tiny-gan'),
+    model: {
+      ...{ architecture: 'latent-ddpm', ...small, widest: 8, steps: 50 },
+      autoencoder: { architecture: 'vae', ...small, latent: 2, map: 4 },
+    },
+    training: { steps: 20, ema: 0.9, ...alone },
+  },
 };
+/** An autoencoder that learned nothing: enough for bytes. */
+const autoencoder = initialise(
+  vaeSpecs(vaeConfig.parse({ architecture: 'vae', ...small, latent: 2, map: 4 })),
+  3,
+);
 
 const often = { steps: 12, evaluateEvery: 6, checkpointEvery: 3, sampleEvery: 0, evaluationSamples: 50 };
 const brightness = (pictures: Pictures): Promise<number> =>
@@ -92,6 +109,7 @@ const run = (preset: ImagePreset, out: string, more: Partial<Parameters<typeof t
   trainImages({
     ...{ preset, data, out, backend, training: often },
     judge: { name: 'brightness', score: brightness },
+    ...(preset.model.architecture === 'latent-ddpm' ? { from: autoencoder } : {}),
     ...more,
   });
 
@@ -173,6 +191,36 @@ describe('what goes wrong', () => {
     expect(astray({ loss: 1, metrics: { ...metrics, fake_score: Number.NaN } }, 10, 1000)).toMatch(
       'exploded',
     );
+  });
+});
+
+describe('diffusion in latents', () => {
+  const preset = presets['latent-ddpm'] as ImagePreset;
+
+  it('keeps its autoencoder as it was, and makes pictures without the run it came from', async () => {
+    const out = `${folder}/latent-alone`;
+    await run(preset, out);
+    const { weights, config } = await loadImageModel(out);
+    for (const [name, value] of Object.entries(autoencoder)) expect(weights[name]).toEqual(value);
+    const maker = pictureMaker(config, backend, weights);
+    const request = { seeds: [1, 2], labels: [0, 1], steps: 3 };
+    const made = await maker.make(request);
+    expect([made.size, made.pixels.length]).toEqual([SIDE, 2 * SIDE * SIDE]);
+    const from = new Float32Array(2 * SIDE * SIDE).fill(0.5);
+    const near = await maker.make({ ...request, from, strength: 0.1 } as never);
+    expect(near.pixels).not.toEqual(made.pixels);
+    const keep = new Float32Array(SIDE * SIDE);
+    await expect(maker.make({ ...request, from, keep } as never)).rejects.toMatchObject({
+      code: 'unsupported_setting',
+    });
+    await maker.close();
+  });
+
+  it('does not begin without an autoencoder, or with one of another shape', async () => {
+    const out = `${folder}/latent-none`;
+    await expect(run(preset, out, { from: {} })).rejects.toMatchObject({ code: 'autoencoder_missing' });
+    const model = { ...preset.model, autoencoder: { architecture: 'vae', ...small, latent: 2, map: 5 } };
+    await expect(run({ ...preset, model } as ImagePreset, out)).rejects.toMatchObject({ code: 'image_size' });
   });
 });
 

@@ -16,7 +16,13 @@ import type { ImagePreset } from '../models/image/presets.ts';
 import type { ImageTraining, ImageTrainingInput } from '../models/image/training.ts';
 import { QuickRandom } from '../nn/adversarial/draw.ts';
 import type { Backend } from '../runtime/contract.ts';
-import { type ImageKind, imageKind, readImageTraining, trainedParameters } from './image-kinds.ts';
+import {
+  checkImageStart,
+  type ImageKind,
+  imageKind,
+  readImageTraining,
+  trainedParameters,
+} from './image-kinds.ts';
 import { RunFolder } from './run-folder.ts';
 import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
@@ -79,6 +85,7 @@ export async function trainImages(options: ImageRunOptions): Promise<ImageRunRes
         hint: 'go on with it (--resume), replace it (--force), or choose another --out',
       });
     const config = configOf(options, options.resume === true ? before : undefined);
+    checkImageStart(config.model, config.training, options.from);
     if (options.resume !== true || before === undefined) {
       await folder.clear();
       await removeFile(folder.file('samples'));

@@ -109,6 +109,8 @@ describe('train image', () => {
       [['--batch', '100'], 'data_too_little'],
       [['--neighbours', '65'], 'invalid_input'],
       [['--neighbours', 'some'], 'invalid_input'],
+      [['--freeze', 'critic.nothing'], 'layer_unknown'],
+      [['--preset', 'mnist-vae', '--freeze', 'encoder'], 'unsupported_setting'],
     ];
     for (const [words, code] of cases) {
       const { error, status } = await train(refused, ...words);

@@ -1,14 +1,23 @@
 /** The maker of pictures that an architecture needs. */
-import type { HostTensors } from '../../base/tensor.ts';
+import type { HostTensor, HostTensors } from '../../base/tensor.ts';
 import type { ImageConfig } from '../../models/image/any.ts';
 import { imageGenerator } from '../../models/image/architectures.ts';
+import { denoiserOf, latentDenoiserSpecs } from '../../models/image/latent-diffusion.ts';
 import { vaeGenerator } from '../../models/image/vae.ts';
 import type { Backend } from '../../runtime/contract.ts';
 import { DiffusionMaker } from './diffusion.ts';
+import { latentsOf } from './latents.ts';
 import { NetworkMaker, type PictureMaker } from './maker.ts';
 
 export function pictureMaker(config: ImageConfig, backend: Backend, parameters: HostTensors): PictureMaker {
   if (config.architecture === 'ddpm') return new DiffusionMaker({ backend, config, parameters });
+  if (config.architecture === 'latent-ddpm') {
+    const own = Object.fromEntries(
+      latentDenoiserSpecs(config).map(({ name }) => [name, parameters[name] as HostTensor]),
+    );
+    const latents = latentsOf(backend, config, parameters);
+    return new DiffusionMaker({ backend, config: denoiserOf(config), parameters: own, latents });
+  }
   const generator = config.architecture === 'vae' ? vaeGenerator(config) : imageGenerator(config);
   const { channels, size } = config;
   const classes = config.architecture === 'vae' ? 0 : config.classes;

@@ -28,7 +28,22 @@ export interface DiffusionModel {
   backend: Backend;
   config: DiffusionConfig;
   parameters: HostTensors;
+  /** Where the denoiser works in an autoencoder's latents: `config` is of the latent maps then. */
+  latents?: Latents | undefined;
 }
+
+/** The way from pictures −1 … 1 to latents and back, any number at once. */
+export interface Latents {
+  /** Of the pictures. */
+  channels: number;
+  size: number;
+  encode(pictures: Float32Array, count: number): Promise<Float32Array>;
+  decode(latents: Float32Array, count: number): Promise<Float32Array>;
+  close(): Promise<void>;
+}
+
+/** Latents are standard normal, nearly: beyond this there is nothing. */
+const FARTHEST = 5;
 
 const BATCHES = [1, 16, 64] as const;
 /** Denoising steps where nobody says; fewer where the model has fewer. */
@@ -42,9 +57,9 @@ export class DiffusionMaker implements PictureMaker {
     this.model = model;
   }
 
-  /** @throws InkstoneError `label_unknown`, `picture_differs`, `steps_invalid` */
+  /** @throws InkstoneError `label_unknown`, `picture_differs`, `steps_invalid`, `unsupported_setting` */
   async make(request: MakeByDenoising): Promise<Pictures> {
-    const { channels, size } = this.model.config;
+    const { channels, size } = this.pictures;
     const { seeds } = request;
     this.check(request);
     const stride = channels * size * size;
@@ -52,7 +67,7 @@ export class DiffusionMaker implements PictureMaker {
     for (let at = 0; at < seeds.length; ) {
       const batch = BATCHES.filter((b) => b <= seeds.length - at).at(-1) as number;
       const end = at + batch;
-      const values = await this.denoise({
+      const values = await this.makeBatch({
         ...request,
         seeds: seeds.slice(at, end),
         ...(request.labels === undefined ? {} : { labels: request.labels.slice(at, end) }),
@@ -64,8 +79,31 @@ export class DiffusionMaker implements PictureMaker {
     return { count: seeds.length, channels, size, pixels };
   }
 
+  private get pictures(): { channels: number; size: number } {
+    return this.model.latents ?? this.model.config;
+  }
+
+  /** `from` and what comes back are pictures, whatever the denoiser works in. */
+  private async makeBatch(request: MakeByDenoising): Promise<Float32Array> {
+    const { latents } = this.model;
+    if (latents === undefined) return this.denoise(request);
+    const count = request.seeds.length;
+    const from = request.from === undefined ? {} : { from: await latents.encode(request.from, count) };
+    return latents.decode(await this.denoise({ ...request, ...from }), count);
+  }
+
   private check({ seeds, labels, from, keep, steps }: MakeByDenoising): void {
-    const { classes, channels, size, steps: most } = this.model.config;
+    const { classes, steps: most } = this.model.config;
+    const { channels, size } = this.pictures;
+    if (keep !== undefined && this.model.latents !== undefined)
+      throw new InkstoneError(
+        'unsupported_setting',
+        'a latent stands for more than one pixel: no mask fits it',
+        {
+          kind: 'unsupported',
+          hint: 'use a diffusion model that works in pixels',
+        },
+      );
     const wrong = labels?.find(
       (label) => !Number.isInteger(label) || label < 0 || label >= Math.max(1, classes),
     );
@@ -152,7 +190,9 @@ export class DiffusionMaker implements PictureMaker {
       found = mixed(found, guidance, await this.predict(x, t, none), 1 - guidance);
     const isNoise = config.prediction === 'noise';
     const picture = isNoise ? mixed(x, 1 / a, found, -b / a) : mixed(x, a, found, -b);
-    for (let i = 0; i < picture.length; i++) picture[i] = Math.min(1, Math.max(-1, picture[i] as number));
+    const limit = this.model.latents === undefined ? 1 : FARTHEST;
+    for (let i = 0; i < picture.length; i++)
+      picture[i] = Math.min(limit, Math.max(-limit, picture[i] as number));
     // From the picture as it was cut to its range, so that both belong together.
     return { picture, grain: mixed(x, 1 / b, picture, -a / b) };
   }
@@ -178,6 +218,7 @@ export class DiffusionMaker implements PictureMaker {
   async close(): Promise<void> {
     for (const executable of this.compiled.values()) await (await executable).free();
     this.compiled.clear();
+    await this.model.latents?.close();
   }
 }
 

@@ -2,7 +2,7 @@
 import sharp from 'sharp';
 import { InkstoneError } from '../../base/errors.ts';
 import { decodePicture } from '../../data/image/decode.ts';
-import type { ImageConfig } from '../../models/image/any.ts';
+import { type ImageConfig, isDenoiser } from '../../models/image/any.ts';
 import type { MakeByDenoising } from './diffusion.ts';
 
 export interface Given {
@@ -21,7 +21,7 @@ export async function denoisingOf(
   count: number,
   { guidance, steps, strength, from, mask }: Given,
 ): Promise<Partial<MakeByDenoising>> {
-  if (config.architecture !== 'ddpm') {
+  if (!isDenoiser(config)) {
     if ([guidance, steps, from, mask].every((setting) => setting === undefined)) return {};
     throw new InkstoneError(
       'unsupported_setting',

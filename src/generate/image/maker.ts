@@ -173,7 +173,8 @@ export class NetworkMaker implements PictureMaker {
       ...stacked(seeds.map(rowFor)),
       labels: tensor('i32', [labels.length], labels),
     };
-    if (latents !== undefined) joined.latents = stackedValues(latents);
+    if (latents !== undefined)
+      joined.latents = { ...stackedValues(latents), shape: (joined.latents as HostTensor).shape };
     if (joined.crossover !== undefined)
       joined.crossover = everywhere(joined.crossover, mixWith?.crossover ?? NEVER);
     if (mixWith !== undefined) joined.mixed = stacked(mixWith.seeds.map(rowFor)).latents as HostTensor;

@@ -13,7 +13,7 @@ import { between, latentOf, type MakePictures } from './maker.ts';
  * @throws InkstoneError `unsupported_setting` for a model without latents
  */
 export function wayBetween(config: ImageConfig, request: MakePictures, frames: number): MakePictures {
-  if (config.architecture === 'ddpm')
+  if (config.architecture === 'ddpm' || config.architecture === 'latent-ddpm')
     throw new InkstoneError('unsupported_setting', 'a diffusion model has no latent to go along', {
       kind: 'unsupported',
       hint: 'use a GAN, a StyleGAN or an autoencoder',

@@ -26,8 +26,8 @@ import { type UnetConfig, unet, unetSpecs } from './unet.ts';
 
 const { latent: _, ...sizes } = imageSizes;
 
-export const diffusionConfig = z.object({
-  architecture: z.literal('ddpm'),
+/** Of every denoiser, in pixels or in latents. */
+export const denoiserConfig = {
   ...sizes,
   /** Residual blocks a size, each way. */
   blocks: z.number().int().min(1).max(4).default(1),
@@ -38,7 +38,8 @@ export const diffusionConfig = z.object({
   prediction: z.enum(['noise', 'v']).default('v'),
   /** Part of the labels that are left out in training. */
   unlabelled: z.number().min(0).max(1).default(0.1),
-});
+};
+export const diffusionConfig = z.object({ architecture: z.literal('ddpm'), ...denoiserConfig });
 export type DiffusionConfig = z.infer<typeof diffusionConfig>;
 
 export const unetConfig = (config: DiffusionConfig): UnetConfig => config;
@@ -65,7 +66,8 @@ export function scheduleOf({ schedule, steps }: Pick<DiffusionConfig, 'schedule'
   return { signal, noise };
 }
 
-function types(config: DiffusionConfig, batch: number): Record<string, TensorType> {
+/** What a step takes. */
+export function diffusionTypes(config: DiffusionConfig, batch: number): Record<string, TensorType> {
   const shape = [batch, config.channels, config.size, config.size];
   return {
     images: { dtype: 'f32', shape },
@@ -108,7 +110,7 @@ export function drawDiffusion(
 }
 
 /** Squared error of each picture's prediction, `[batch]`. */
-function errors(config: DiffusionConfig, x: Readonly<Record<string, Tensor>>): Tensor {
+export function diffusionErrors(config: DiffusionConfig, x: Readonly<Record<string, Tensor>>): Tensor {
   const each = (name: string): Tensor => reshape(x[name] as Tensor, [-1, 1, 1, 1]);
   const images = x.images as Tensor;
   const noise = x.noise as Tensor;
@@ -122,8 +124,8 @@ function errors(config: DiffusionConfig, x: Readonly<Record<string, Tensor>>): T
 export function diffusionLoss(config: DiffusionConfig, batch: number): LossProgram {
   return {
     specs: unetSpecs(unetConfig(config)),
-    inputs: types(config, batch),
-    loss: (x) => mean(errors(config, x)),
+    inputs: diffusionTypes(config, batch),
+    loss: (x) => mean(diffusionErrors(config, x)),
     dropped: 0,
   };
 }
@@ -131,17 +133,17 @@ export function diffusionLoss(config: DiffusionConfig, batch: number): LossProgr
 export function diffusionEvaluate(config: DiffusionConfig, batch: number): Program {
   const inputs = {
     ...parameterTypes(unetSpecs(unetConfig(config))),
-    ...types(config, batch),
+    ...diffusionTypes(config, batch),
     weights: { dtype: 'f32' as const, shape: [batch] },
   };
   return trace('diffusion_evaluate', inputs, (x) => ({
-    total: sum(mul(errors(config, x), x.weights as Tensor)),
+    total: sum(mul(diffusionErrors(config, x), x.weights as Tensor)),
   }));
 }
 
 /** `images` and `times` (and `labels`) → `prediction`, for sampling. */
 export function diffusionPredict(config: DiffusionConfig, batch: number): Program {
-  const { images, times, labels } = types(config, batch);
+  const { images, times, labels } = diffusionTypes(config, batch);
   const inputs = {
     ...parameterTypes(unetSpecs(unetConfig(config))),
     images: images as TensorType,

@@ -105,9 +105,7 @@ export function convolution(
   const { stride = 1, gain = 1 } = options;
   const kernel = kernelOf(p, name, gain);
   const padding = ((kernel.shape[2] as number) - 1) / 2;
-  const y = conv(x, kernel, { stride, padding });
-  const bias = p[`${name}.bias`];
-  return bias === undefined ? y : add(y, perChannel(bias));
+  return conv(x, kernel, { stride, padding, bias: p[`${name}.bias`] });
 }
 
 /** `[channels] → [1, channels, 1, 1]` */

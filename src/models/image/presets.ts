@@ -4,12 +4,19 @@ import { InkstoneError } from '../../base/errors.ts';
 import type { imageConfig } from './any.ts';
 import type { ImageTrainingInput } from './training.ts';
 
+type AnyModel = z.input<typeof imageConfig>;
+/** Of diffusion in latents, the autoencoder comes from the run that it is trained from. */
+type PresetModel =
+  | Exclude<AnyModel, { architecture: 'latent-ddpm' }>
+  | (Omit<Extract<AnyModel, { architecture: 'latent-ddpm' }>, 'autoencoder'> &
+      Partial<Pick<Extract<AnyModel, { architecture: 'latent-ddpm' }>, 'autoencoder'>>);
+
 export interface ImagePreset {
   id: string;
   title: string;
   description: string;
   /** But for the number of classes, which comes from the data. */
-  model: z.input<typeof imageConfig>;
+  model: PresetModel;
   /** Whether labels are used where the data have them. */
   labels: boolean;
   training: ImageTrainingInput;
@@ -103,6 +110,38 @@ export const imagePresets: readonly ImagePreset[] = [
     labels: true,
     training: {
       steps: 6000,
+      batch: 32,
+      learningRate: 2e-3,
+      optimiser: { name: 'adamw', beta2: 0.99, weightDecay: 0 },
+      schedule: { name: 'linear', warmup: 200, decay: 0.5, floor: 0 },
+      ema: 0.998,
+      ...ALONE,
+    },
+  },
+  {
+    id: 'mnist-vae-map',
+    title: 'Digits, autoencoder for diffusion',
+    description: 'A variational autoencoder whose latent is a map of 7 × 7 with four channels.',
+    model: { architecture: 'vae', ...MNIST, latent: 4, map: 7 },
+    labels: false,
+    training: {
+      steps: 4000,
+      batch: 32,
+      learningRate: 2e-3,
+      optimiser: { name: 'adamw', beta2: 0.99, weightDecay: 0 },
+      schedule: { name: 'linear', warmup: 100, decay: 0.5, floor: 0 },
+      ...ALONE,
+    },
+  },
+  {
+    id: 'mnist-latent-ddpm',
+    title: 'Digits, diffusion in latents',
+    description:
+      'A denoiser of the latents of an autoencoder (--from its run, preset mnist-vae-map), with v-prediction, labels and guidance without a classifier.',
+    model: { architecture: 'latent-ddpm', size: 28, channels: 1, width: 64, widest: 64, blocks: 2 },
+    labels: true,
+    training: {
+      steps: 8000,
       batch: 32,
       learningRate: 2e-3,
       optimiser: { name: 'adamw', beta2: 0.99, weightDecay: 0 },

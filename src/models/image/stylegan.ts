@@ -223,7 +223,7 @@ function synthesise(config: StyleganConfig, layers: readonly Layer[], x: Tensors
   });
   if (second) return picture as Tensor;
   const name = `generator.picture${config.size}`;
-  return add(conv(h, kernelOf(x, name, 1)), perChannel(x[`${name}.bias`] as Tensor));
+  return conv(h, kernelOf(x, name, 1), { bias: x[`${name}.bias`] });
 }
 
 interface LayerCall {
@@ -275,5 +275,5 @@ function finished(x: Tensors, name: string, y: Tensor, noise: Tensor): Tensor {
 function toPicture(x: Tensors, size: number, h: Tensor, style: Tensor): Tensor {
   const name = `generator.picture${size}`;
   const scale = dense(x, `${name}.style`, style);
-  return add(conv(mul(h, overPlaces(scale)), kernelOf(x, name, 1)), perChannel(x[`${name}.bias`] as Tensor));
+  return conv(mul(h, overPlaces(scale)), kernelOf(x, name, 1), { bias: x[`${name}.bias`] });
 }

@@ -1,13 +1,16 @@
 /**
- * Convolution over any number of spatial axes, and its transpose. Gradients are convolutions and matrix
- * products again, so they can be differentiated twice (R1 and path length penalties need that).
+ * Convolution over any number of spatial axes, its transpose, and the gradient of its weights. Each one's gradients are
+ * the others again, so they can be differentiated as often as one likes (R1 and path length penalties need twice).
  */
 import { define, type ReferenceValue, shapeError } from '../operation.ts';
 import { multiplySizes } from '../size.ts';
 import type { Size, Tensor, TensorType } from '../types.ts';
 import { product, stridesOf } from './broadcast.ts';
+import { blockedConvolution, blockedWeightGradient } from './convolution-blocked.ts';
 import { dilateFast } from './dilation.ts';
+import { byComposite } from './fused.ts';
 import { matmul } from './linear.ts';
+import { sum } from './reduce.ts';
 import { concat, pad, reshape, reverse, slice, swapAxes, transpose } from './shape.ts';
 
 export interface ConvOptions {
@@ -17,6 +20,8 @@ export interface ConvOptions {
   /** [before, after] for each spatial axis, or one number for all; default 0. */
   padding?: number | readonly (readonly number[])[];
   groups?: number;
+  /** `[out]`, added to every place. */
+  bias?: Tensor | undefined;
 }
 
 type Attributes = {
@@ -24,13 +29,21 @@ type Attributes = {
   dilations: readonly number[];
   pads: readonly (readonly number[])[];
   groups: number;
+  /** How it is lowered (settle.ts): channels in blocks of so many; absent for ONNX's own layout. */
+  blocks?: number;
+  /** A leaky rectifier of this slope comes after it (settle.ts). */
+  slope?: number;
 };
 
-const convCall = define<Attributes>({
+type Apply<A> = (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
+
+const convCall: Apply<Attributes> = define<Attributes>({
   name: 'conv',
   infer: (types, { strides, dilations, pads, groups }) => {
-    const [x, w] = types as readonly [TensorType, TensorType];
+    const [x, w, bias] = types as readonly [TensorType, TensorType, TensorType?];
     const rank = x.shape.length - 2;
+    if (bias !== undefined && (bias.shape.length !== 1 || bias.shape[0] !== w.shape[0]))
+      shapeError('conv', 'the bias needs one value for each channel that comes out', types);
     if (rank < 1 || w.shape.length !== x.shape.length || x.dtype !== w.dtype)
       shapeError(
         'conv',
@@ -61,19 +74,28 @@ const convCall = define<Attributes>({
     return [
       needed[0] === true ? inputGradient(g as Tensor, w, x.shape, attributes) : undefined,
       needed[1] === true
-        ? weightGradient(x, g as Tensor, w.shape as readonly number[], attributes)
+        ? weightsCall([x, g as Tensor], { ...attributes, kernel: w.shape.slice(2) as number[] })[0]
+        : undefined,
+      needed[2] === true
+        ? sum(g as Tensor, { axes: [0, ...x.shape.slice(2).map((_, i) => i + 2)] })
         : undefined,
     ];
   },
-  onnx: ({ emit, inputs, attributes: { strides, dilations, pads, groups } }) =>
-    emit('Conv', inputs, {
+  onnx: (call) => {
+    const { strides, dilations, pads, groups, blocks, slope } = call.attributes;
+    if (blocks !== undefined) return blockedConvolution(call, { strides, dilations, pads, blocks, slope });
+    const attributes = {
       strides,
       dilations,
       group: groups,
       pads: [...pads.map((p) => p[0] as number), ...pads.map((p) => p[1] as number)],
-    }),
-  reference: ({ inputs, attributes: { strides, dilations, pads, groups }, outputs: [y] }) => {
-    const [x, w] = inputs as readonly [ReferenceValue, ReferenceValue];
+    };
+    if (slope === undefined) return call.emit('Conv', call.inputs, attributes);
+    const activation = { activation: 'LeakyRelu', activation_params: { floats: [slope] } };
+    return call.emit('FusedConv', call.inputs, { ...attributes, ...activation }, 'com.microsoft');
+  },
+  reference: ({ inputs, attributes: { strides, dilations, pads, groups, slope = 1 }, outputs: [y] }) => {
+    const [x, w, bias] = inputs as readonly [ReferenceValue, ReferenceValue, ReferenceValue?];
     const shape = (y as { shape: readonly number[] }).shape;
     const result = new Float64Array(product(shape));
     const [, out] = shape as readonly [number, number];
@@ -91,7 +113,7 @@ const convCall = define<Attributes>({
       const o = Math.floor(i / places) % out;
       const n = Math.floor(i / places / out);
       const first = Math.floor(o / (out / groups)) * own;
-      let total = 0;
+      let total = bias?.data[o] ?? 0;
       for (let tap = 0; tap < taps; tap++) {
         let from = 0;
         let inside = true;
@@ -109,7 +131,7 @@ const convCall = define<Attributes>({
             (w.data[(o * own + c) * taps + tap] as number);
         }
       }
-      result[i] = total;
+      result[i] = total < 0 ? total * slope : total;
     }
     return [result];
   },
@@ -139,7 +161,8 @@ function settings(op: string, x: Tensor, w: Tensor, options: ConvOptions): Attri
 
 /** `[batch, channels, …size]` with `[out, channels / groups, …kernel]` → `[batch, out, …]`. Cross-correlation, as everywhere. */
 export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
-  return convCall([x, w], settings('conv', x, w, options))[0] as Tensor;
+  const { bias } = options;
+  return convCall(bias === undefined ? [x, w] : [x, w, bias], settings('conv', x, w, options))[0] as Tensor;
 }
 
 /** Weights for the way back: taps reversed, in and out exchanged within each group. */
@@ -187,21 +210,30 @@ function inputGradient(
   })[0] as Tensor;
 }
 
-/** One matrix product per kernel tap: measured 22 ms where im2col takes 31 and a swapped convolution 44. */
-function weightGradient(
-  x: Tensor,
-  g: Tensor,
-  shape: readonly number[],
-  { strides, dilations, pads, groups }: Attributes,
-): Tensor {
-  const [out, own, ...kernel] = shape as readonly [number, number, ...number[]];
-  const padded = pad(x, [[0, 0], [0, 0], ...pads]);
-  const spatial = g.shape.slice(2) as readonly number[];
+type WeightAttributes = Omit<Attributes, 'slope'> & {
+  kernel: readonly number[];
+  /** How it is lowered where `blocks` is there: see convolution-blocked.ts. */
+  form?: 'swapped' | 'wide';
+};
+
+/**
+ * One matrix product per kernel tap: measured 22 ms where im2col takes 31 and a swapped convolution 44 (DESIGN case). Where
+ * the runtime has convolutions over blocks of channels, those are faster: convolution-blocked.ts.
+ */
+function byTaps(
+  [x, g]: readonly Tensor[],
+  { kernel, strides, dilations, pads, groups }: WeightAttributes,
+): readonly Tensor[] {
+  const [input, flowing] = [x as Tensor, g as Tensor];
+  const own = (input.shape[1] as number) / groups;
+  const out = flowing.shape[1] as number;
+  const padded = pad(input, [[0, 0], [0, 0], ...pads]);
+  const spatial = flowing.shape.slice(2) as readonly number[];
   const rank = spatial.length;
   // [groups, out/groups, batch·places]
   const byChannel = [1, 0, ...Array.from({ length: rank }, (_, i) => i + 2)];
-  const count = multiplySizes(x.shape[0] as Size, product(spatial));
-  const flow = reshape(transpose(g, byChannel), [groups, out / groups, count]);
+  const count = multiplySizes(input.shape[0] as Size, product(spatial));
+  const flow = reshape(transpose(flowing, byChannel), [groups, out / groups, count]);
   const taps: Tensor[] = [];
   for (let tap = 0; tap < product(kernel); tap++) {
     let rest = tap;
@@ -221,8 +253,36 @@ function weightGradient(
     const rows = reshape(transpose(window, byChannel), [groups, own, count]);
     taps.push(reshape(matmul(flow, swapAxes(rows)), [out, own, 1]));
   }
-  return reshape(concat(taps, 2), shape);
+  return [reshape(concat(taps, 2), [out, own, ...kernel])];
 }
+
+/** What a convolution's weights get back: from its input and the cotangent of its output. Linear in each. */
+const weightsCall: Apply<WeightAttributes> = define<WeightAttributes>({
+  name: 'convWeights',
+  infer: ([x, g], { kernel, groups }) => [
+    {
+      dtype: (x as TensorType).dtype,
+      shape: [g?.shape[1] as Size, (x?.shape[1] as number) / groups, ...kernel],
+    },
+  ],
+  vjp: ({ inputs, cotangents: [c], attributes: { kernel: _, ...attributes }, needed }) => {
+    const [x, g] = inputs as readonly [Tensor, Tensor];
+    return [
+      needed[0] === true ? inputGradient(g, c as Tensor, x.shape, attributes) : undefined,
+      needed[1] === true ? convCall([x, c as Tensor], attributes)[0] : undefined,
+    ];
+  },
+  // Without blocks it is replaced by its composite before it is lowered (settle.ts).
+  onnx: (call) => {
+    const { strides, dilations, pads, blocks, form } = call.attributes;
+    return blockedWeightGradient(call, {
+      ...{ strides, dilations, pads },
+      ...{ blocks: blocks as number, form: form as 'swapped' | 'wide' },
+    });
+  },
+  reference: byComposite(byTaps),
+  composite: byTaps,
+});
 
 /**
  * The transpose of a convolution: `[batch, out, …]` with `[out, channels / groups, …kernel]` →

@@ -231,7 +231,6 @@ export const softplus = (x: Tensor): Tensor => add(relu(x), log(add(1, exp(neg(a
 export const silu = (x: Tensor): Tensor => mul(x, sigmoid(x));
 /** x·Φ(x), the exact form of GELU (Hendrycks and Gimpel 2016), as BERT has it. */
 export const geluExact = (x: Tensor): Tensor => mul(mul(x, 0.5), add(erf(mul(x, Math.SQRT1_2)), 1));
-export const leakyRelu = (x: Tensor, slope = 0.2): Tensor => maximum(x, mul(x, slope));
 
 const whereCall = define<Record<string, never>>({
   name: 'where',

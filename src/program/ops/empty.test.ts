@@ -38,6 +38,7 @@ const cases: Case[] = [
       P.sin,
       P.cos,
       P.tanh,
+      P.leakyRelu,
       P.erf,
       P.sigmoid,
       P.softplus,

@@ -40,6 +40,7 @@ const cases: Case[] = [
   one('sin', P.sin),
   one('cos', P.cos),
   one('tanh', P.tanh),
+  one('leakyRelu', (x) => P.leakyRelu(x, 0.3)),
   one('erf', P.erf),
   one('sigmoid', P.sigmoid),
   one('sign', (x) => P.mul(P.sign(x), x)),
@@ -206,6 +207,11 @@ const cases: Case[] = [
     shapes: { x: [2, 4, 5, 4], w: [4, 2, 3, 2] },
     fn: ({ x, w }) =>
       P.conv(x as P.Tensor, w as P.Tensor, { stride: [2, 1], dilation: [1, 2], padding: 1, groups: 2 }),
+  },
+  {
+    name: 'conv, convWeights',
+    shapes: { x: [2, 3, 4], w: [2, 3, 2], b: [2] },
+    fn: ({ x, w, b }) => P.conv(x as P.Tensor, w as P.Tensor, { bias: b as P.Tensor }),
   },
   {
     name: 'convTranspose',

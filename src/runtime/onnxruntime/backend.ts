@@ -6,7 +6,8 @@ import { type ErrorKind, InkstoneError } from '../../base/errors.ts';
 import { cpuCount, entry, startWorker, temporaryPath, type WorkerHandle } from '../../base/host.ts';
 import { type HostTensors, sizeOf } from '../../base/tensor.ts';
 import { readOnnx } from '../../formats/onnx.ts';
-import { lower } from '../../program/lower.ts';
+import { type LowerOptions, lower } from '../../program/lower.ts';
+import { holdsConvolution } from '../../program/settle.ts';
 import { bindShape, isStatic, showShape } from '../../program/size.ts';
 import type { Program } from '../../program/types.ts';
 import type {
@@ -22,6 +23,7 @@ import type {
 } from '../contract.ts';
 import { Dispatcher } from './dispatch.ts';
 import type { Answer, EngineCall } from './messages.ts';
+import { Tuner } from './tuner.ts';
 
 const VERSION = '1.30.0';
 
@@ -34,7 +36,7 @@ export async function openOnnxRuntime(
   const threads = options.threads ?? cpuCount();
   const link = options.inline === true ? inlineLink() : workerLink();
   await link.ask({ kind: 'open', options: { provider, threads } });
-  return new OnnxRuntimeBackend(provider, threads, link);
+  return new OnnxRuntimeBackend(provider, threads, link, options.choices);
 }
 
 interface Link {
@@ -97,16 +99,24 @@ class OnnxRuntimeBackend implements Backend {
   readonly name: 'cpu' | 'webgpu';
   readonly description: string;
   private readonly link: Link;
+  private readonly threads: number;
+  private readonly choices: string | undefined;
+  private tuner: Tuner | undefined;
   private closed = false;
 
-  constructor(name: 'cpu' | 'webgpu', threads: number, link: Link) {
+  constructor(name: 'cpu' | 'webgpu', threads: number, link: Link, choices: string | undefined) {
     this.name = name;
     this.link = link;
+    this.threads = threads;
+    this.choices = choices;
     this.description = `onnxruntime-node ${VERSION}, ${name === 'cpu' ? `CPU, ${threads} threads` : 'WebGPU'}`;
   }
 
   async compile(program: Program, options: CompileOptions = {}): Promise<Executable> {
-    const bytes = lower(program, { sizes: options.sizes ?? {}, constants: options.constants ?? {} });
+    const bytes = await this.lowered(program, {
+      sizes: options.sizes ?? {},
+      constants: options.constants ?? {},
+    });
     const profile = options.profile === true ? temporaryPath('inkstone-profile') : undefined;
     const session = (await this.link.ask({ kind: 'compile', bytes, name: program.name, profile })) as number;
     const given = new Set(Object.keys(options.constants ?? {}));
@@ -117,6 +127,16 @@ class OnnxRuntimeBackend implements Backend {
         .map((i) => [i.name, { dtype: i.tensor.dtype, shape: bindShape(i.tensor.shape, sizes) }]),
     );
     return new OnnxRuntimeExecutable(program, session, this.link.ask, expected);
+  }
+
+  private async lowered(program: Program, options: LowerOptions): Promise<Uint8Array> {
+    if (this.name !== 'cpu' || !holdsConvolution(program)) return lower(program, options);
+    const blocks = (await this.link.ask({ kind: 'blocks' })) as number;
+    this.tuner ??= new Tuner(
+      { blocks, threads: this.threads, runtime: VERSION, file: this.choices },
+      (call) => this.link.ask({ kind: 'time', ...call }),
+    );
+    return this.tuner.lower(program, options);
   }
 
   async resident(tensors: HostTensors): Promise<Resident> {

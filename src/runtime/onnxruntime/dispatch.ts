@@ -1,5 +1,6 @@
 /** Answers engine calls: the one table used inline and in the worker. */
 import { InkstoneError } from '../../base/errors.ts';
+import { channelBlocks } from './blocks.ts';
 import { Engine } from './engine.ts';
 import type { EngineCall } from './messages.ts';
 
@@ -16,6 +17,10 @@ export class Dispatcher {
     switch (call.kind) {
       case 'compile':
         return engine.compile(call.bytes, call.name, call.profile);
+      case 'blocks':
+        return channelBlocks();
+      case 'time':
+        return engine.time(call.models, call.inputs, call.runs);
       case 'run':
         return engine.run(call.request);
       case 'resident':

@@ -6,6 +6,8 @@ import type { EngineOptions, RunRequest } from './engine.ts';
 export type EngineCall =
   | { kind: 'open'; options: EngineOptions }
   | { kind: 'compile'; bytes: Uint8Array; name: string; profile: string | undefined }
+  | { kind: 'blocks' }
+  | { kind: 'time'; models: readonly Uint8Array[]; inputs: HostTensors; runs: number }
   | { kind: 'run'; request: RunRequest }
   | { kind: 'resident'; tensors: HostTensors }
   | { kind: 'read'; id: number; names: readonly string[] }

@@ -7,13 +7,14 @@ import { InkstoneError } from '../../../base/errors.ts';
 import { commandArguments } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
+import type { HostTensors } from '../../../base/tensor.ts';
 import { codeVersion } from '../../../base/version.ts';
 import type { ImageSet } from '../../../data/image/array-file.ts';
 import { prepareImages } from '../../../data/image/prepare.ts';
 import type { FeatureNetwork } from '../../../evaluate/image/features.ts';
 import { type ImageScores, trainingJudge } from '../../../evaluate/image/score-run.ts';
 import { encodeSheet } from '../../../generate/image/encode.ts';
-import { loadPair } from '../../../models/image/load.ts';
+import { loadImageModel, loadPair } from '../../../models/image/load.ts';
 import { type ImagePreset, imagePreset, imagePresets } from '../../../models/image/presets.ts';
 import type { ImageTrainingInput } from '../../../models/image/training.ts';
 import { findModel } from '../../../operate/registry.ts';
@@ -162,9 +163,53 @@ async function plan(settings: Settings): Promise<Plan> {
   };
 }
 
+interface Start {
+  preset: ImagePreset;
+  from: HostTensors | undefined;
+  folder: string | undefined;
+}
+
+/**
+ * What the networks start from. Diffusion in latents takes its autoencoder from there, settings and all; where it goes on,
+ * from the run that it began with.
+ * @throws InkstoneError `autoencoder_missing`
+ */
+async function startOf(
+  { from: named }: Settings,
+  preset: ImagePreset,
+  before: ImageRunConfig | undefined,
+): Promise<Start> {
+  const kept = before?.provenance.from;
+  const folder =
+    named !== undefined ? (await findModel(named)).folder : typeof kept === 'string' ? kept : undefined;
+  if (preset.model.architecture !== 'latent-ddpm')
+    return { preset, folder, from: named === undefined ? undefined : await loadPair(folder as string) };
+  const found = folder === undefined ? undefined : await loadImageModel(folder);
+  const config = found?.config;
+  const autoencoder =
+    config?.architecture === 'latent-ddpm'
+      ? config.autoencoder
+      : config?.architecture === 'vae' && config.map > 0
+        ? config
+        : undefined;
+  if (autoencoder === undefined)
+    throw new InkstoneError(
+      'autoencoder_missing',
+      'diffusion in latents needs an autoencoder with a latent map',
+      {
+        kind: 'usage',
+        hint: 'train one (--preset mnist-vae-map) and name its run with --from',
+      },
+    );
+  return { preset: { ...preset, model: { ...preset.model, autoencoder } }, from: found?.weights, folder };
+}
+
 async function run(settings: Settings, context: CommandContext): Promise<TrainImageResult> {
   const { preset, data, out, before } = await plan(settings);
-  const backend = await createBackend(settings.device, defined({ threads: settings.threads }));
+  const backend = await createBackend(settings.device, {
+    ...defined({ threads: settings.threads }),
+    choices: path.join(out, 'convolutions.json'),
+  });
   const note = (what: string): void => context.progress.show(what);
   let set: ImageSet | undefined;
   let network: FeatureNetwork | undefined;
@@ -184,9 +229,10 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
     if (alike.length > 0) context.progress.note(`${alike.length} pictures look like an earlier one`);
     network = await featureNetwork(settings.features, data, set.info.size, backend);
     const score = `fid_${network.name}`;
+    const start = await startOf(settings, preset, before);
     const kept = before?.training;
     const result = await trainImages({
-      preset,
+      preset: start.preset,
       data: set,
       out,
       backend,
@@ -202,7 +248,7 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
         }),
         ...(settings.freeze.length > 0 ? { frozen: settings.freeze } : {}),
       } as Partial<ImageTrainingInput>,
-      from: settings.from === undefined ? undefined : await loadPair((await findModel(settings.from)).folder),
+      from: start.from,
       judge: { name: score, score: await trainingJudge(network, set) },
       sheet: encodeSheet,
       resume: settings.resume,
@@ -216,6 +262,7 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
         version: await codeVersion(),
         command: ['inkstone', ...commandArguments()].join(' '),
         data: path.resolve(data),
+        ...(start.folder === undefined ? {} : { from: path.resolve(start.folder) }),
       },
     });
     const scores =
