@@ -2,10 +2,12 @@
  * `npm run chaos`: rounds of kills on each store under load, judged at the end, with a report in JSON lines. CHAOS_ROUNDS,
  * CHAOS_STORES and CHAOS_SEED change how long, where and which.
  */
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, mkdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { Random } from '../../src/base/rng.ts';
 import { noPostgres } from '../services/postgres.ts';
+import { before, cut } from './power.ts';
 import { type Blow, chaos } from './rounds.ts';
 import type { StoreName } from './yard.ts';
 
@@ -36,5 +38,23 @@ describe.each(Object.keys(BLOWS) as StoreName[])('%s', (store) => {
     expect(result.ended).toBe(result.accepted);
     expect(result.requests.hung).toBe(0);
     expect(result.worst.orphans).toBeLessThanOrEqual(5000);
+  });
+});
+
+const cuts = Number(process.env.CHAOS_CUTS ?? 20);
+
+describe.each(['folder', 'pglite'] as const)('%s', (store) => {
+  it(`${cuts} power cuts`, { timeout: 0 }, async ({ skip }) => {
+    skip(!wanted.includes(store), 'not among CHAOS_STORES');
+    const random = new Random(seed, 'power');
+    const base = await before(store);
+    const problems: string[] = [];
+    for (let i = 1; i <= cuts; i++) {
+      const result = await cut(base, store, () => random.uniform());
+      appendFileSync(report, `${JSON.stringify({ store, cut: i, ...result })}\n`);
+      problems.push(...result.problems);
+    }
+    rmSync(base, { recursive: true, force: true });
+    expect(problems).toEqual([]);
   });
 });
