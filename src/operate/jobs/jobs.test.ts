@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Job, JobWork } from '../../base/contracts/jobs.ts';
 import type { Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
@@ -177,6 +177,33 @@ describe('a job', () => {
     expect((await first.get(id)).leaseUntil).toBeUndefined();
     const second = process(async (work) => work.step);
     expect(await end(second, id)).toMatchObject({ result: 3 });
+  });
+
+  it('ends once although the clock jumps a day, there and back', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    let runs = 0;
+    const results: string[] = [];
+    const run = async (work: Work): Promise<string> => {
+      const mine = `run ${++runs}`;
+      for (let i = (work.step ?? 0) + 1; i <= 10; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await work.save(i, i / 10);
+      }
+      results.push(mine);
+      return mine;
+    };
+    const [one, two] = [process(run), process(run)];
+    const { id } = await one.create({ kind: 'count', input: 1 });
+    for (const days of [1, -2, 1]) {
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      vi.setSystemTime(Date.now() + days * 86_400_000);
+    }
+    const job = await end(two, id);
+    vi.useRealTimers();
+    expect(job).toMatchObject({ state: 'succeeded', step: 10 });
+    // Whoever lost it may have run on, but one alone has the last word.
+    expect(results).toContain(job.result);
+    expect(job.fence).toBe(runs);
   });
 
   it('of a clock that was set back is not held for ever', async () => {
