@@ -89,30 +89,60 @@ function byteWords(words: ReadonlyMap<string, number>, byteId: Int32Array): Word
 /** Up to this many ids the first pairs are looked up in a square table. */
 const SQUARE = 1024;
 
-/** The pairs that stand in the words, entered place by place. */
-function firstPairs({ ids, ends, counts }: WordList, alphabet: number): PairTable {
-  const pairs = new PairTable(ids.length);
-  const square = alphabet <= SQUARE ? new Int32Array(alphabet * alphabet).fill(-1) : undefined;
-  const others = new Map<number, number>();
-  const pairOf = (left: number, right: number): number => {
-    const key = left * alphabet + right;
-    const known = square === undefined ? (others.get(key) ?? -1) : (square[key] as number);
-    if (known >= 0) return known;
-    const made = pairs.make(left, right);
-    if (square === undefined) others.set(key, made);
-    else square[key] = made;
-    return made;
-  };
-  let place = 0;
-  for (let word = 0; word < ends.length; word++) {
-    const end = ends[word] as number;
-    const count = counts[word] as number;
-    for (; place + 1 < end; place++)
-      pairs.add(pairOf(ids[place] as number, ids[place + 1] as number), place, count);
-    place = end;
+/**
+ * The words with a gap before each and one at the end. A token is its first and its last place: the one after it begins
+ * where it ends, the one before it is found by its last place. All that is looked at often fits into few bytes.
+ */
+class Text {
+  /** Ids at the first and last place of each token; −1 in the gaps. */
+  readonly ids: Int32Array;
+  /** The pair that begins at a place, −1 for none. */
+  readonly pair: Int32Array;
+  readonly pairs = new PairTable();
+  readonly highest: number;
+  private readonly word: Int32Array;
+  private readonly counts: Float64Array;
+
+  constructor({ ids, ends, counts }: WordList) {
+    const size = ids.length + ends.length + 1;
+    this.ids = new Int32Array(size).fill(-1);
+    this.pair = new Int32Array(size).fill(-1);
+    this.word = new Int32Array(size);
+    this.counts = counts;
+    this.highest = ids.reduce((most, id) => Math.max(most, id), 0);
+    let from = 0;
+    ends.forEach((end, word) => {
+      this.ids.set(ids.subarray(from, end), from + word + 1);
+      this.word.fill(word, from + word + 1, end + word + 1);
+      from = end;
+    });
+    this.findPairs(this.highest + 1);
   }
-  for (let pair = 0; pair < pairs.size; pair++) pairs.offer(pair);
-  return pairs;
+
+  countAt(place: number): number {
+    return this.counts[this.word[place] as number] as number;
+  }
+
+  private findPairs(alphabet: number): void {
+    const { ids, pairs } = this;
+    const square = alphabet <= SQUARE ? new Int32Array(alphabet * alphabet).fill(-1) : undefined;
+    const others = new Map<number, number>();
+    const pairOf = (left: number, right: number): number => {
+      const key = left * alphabet + right;
+      const known = square === undefined ? (others.get(key) ?? -1) : (square[key] as number);
+      if (known >= 0) return known;
+      const made = pairs.make(left, right);
+      if (square === undefined) others.set(key, made);
+      else square[key] = made;
+      return made;
+    };
+    for (let place = 1; place + 1 < ids.length; place++) {
+      const [left, right] = [ids[place] as number, ids[place + 1] as number];
+      if (left >= 0 && right >= 0) this.pair[place] = pairOf(left, right);
+    }
+    pairs.settle(this.pair, (place) => this.countAt(place));
+    for (let pair = 0; pair < pairs.size; pair++) pairs.offer(pair);
+  }
 }
 
 /** Pairs that hold the id that has just been made: each is looked up by its other side. */
@@ -165,28 +195,19 @@ class NewPairs {
 }
 
 /**
- * Merges the most frequent pair again and again. All words stand in one flat list with links to the neighbours; a pair
- * knows its places, so a merge touches only these.
- * @param words changed on the way
+ * Merges the most frequent pair again and again. All words stand in one flat list; a pair knows its places, so a merge
+ * touches only these.
  * @param vocabulary says whether there is room for `more`, and takes a pair up as a new id, or one that it has
  */
 export function learnMerges(
   words: WordList,
   vocabulary: { more(): boolean; add(left: number, right: number): number },
 ): [left: number, right: number, merged: number][] {
-  const { ids, ends, counts } = words;
-  const next = new Int32Array(ids.length).fill(-1);
-  const previous = new Int32Array(ids.length).fill(-1);
-  const word = new Int32Array(ids.length);
-  let highest = ids.reduce((most, id) => Math.max(most, id), 0);
-  for (let w = 0, place = 0; w < ends.length; w++)
-    for (const start = place; place < (ends[w] as number); place++) {
-      word[place] = w;
-      if (place === start) continue;
-      previous[place] = place - 1;
-      next[place - 1] = place;
-    }
-  const pairs = firstPairs(words, highest + 1);
+  const text = new Text(words);
+  const { ids, pair, pairs } = text;
+  let { highest } = text;
+  /** Places that a token takes. */
+  const lengths = new Array<number>(highest + 1).fill(1);
   const fresh = new NewPairs(pairs);
   const merges: [number, number, number][] = [];
   while (vocabulary.more()) {
@@ -197,25 +218,32 @@ export function learnMerges(
     merges.push([left, right, id]);
     fresh.begin(id, Math.max(highest, id) + 1, id <= highest);
     highest = Math.max(highest, id);
+    const [reach, length] = [lengths[left] as number, (lengths[left] as number) + (lengths[right] as number)];
+    lengths[id] = length;
     for (const place of pairs.placesOf(best)) {
       // Of places that overlap the first ones are merged: the others begin another pair by then.
-      if (pairs.pairAt[place] !== best) continue;
-      const count = counts[word[place] as number] as number;
-      const after = next[place] as number;
-      const before = previous[place] as number;
-      const beyond = next[after] as number;
-      pairs.remove(place, count);
-      pairs.remove(after, count);
+      if (pair[place] !== best) continue;
+      const count = text.countAt(place);
+      const [after, beyond] = [place + reach, place + length];
+      const [old, following] = [ids[place - 1] as number, ids[beyond] as number];
+      pairs.lessen(best, count);
       ids[place] = id;
-      next[place] = beyond;
-      if (before >= 0) {
-        pairs.remove(before, count);
-        pairs.add(fresh.of(ids[before] as number, id), before, count);
+      ids[beyond - 1] = id;
+      pair[place] = -1;
+      if (old >= 0) {
+        const before = place - (lengths[old] as number);
+        pairs.lessen(pair[before] as number, count);
+        const made = fresh.of(old, id);
+        pair[before] = made;
+        pairs.add(made, before, count);
       }
-      if (beyond >= 0) {
-        previous[beyond] = place;
-        pairs.add(fresh.of(id, ids[beyond] as number), place, count);
+      if (following >= 0) {
+        pairs.lessen(pair[after] as number, count);
+        const made = fresh.of(id, following);
+        pair[place] = made;
+        pairs.add(made, place, count);
       }
+      pair[after] = -1;
     }
     fresh.end();
   }

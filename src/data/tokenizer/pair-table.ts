@@ -1,7 +1,6 @@
 /**
- * The pairs of neighbours in a list of words: how often each stands there, and where. Every place begins one pair at most,
- * so the places of a pair are a list threaded through one array, and a place leaves it without being looked for.
- * Knows ids and places, no text.
+ * Pairs of ids with how often each stands somewhere, the places where it does, and which is the most frequent. Places are
+ * only ever added: where a pair has gone since, the one who asks knows. Knows ids and places, no text.
  */
 
 const NONE = -1;
@@ -18,24 +17,19 @@ export class PairTable {
   /** Weighted by how often the words come. */
   count = new Float64Array(0);
   size = 0;
-  /** The pair that begins at a place, or −1. */
-  readonly pairAt: Int32Array;
+  /** Places that were there at the start, pair by pair, and where those of each pair begin. */
+  private early = new Int32Array(0);
+  private starts = new Int32Array(1);
+  /** A place and where the pair's next one stands, for all that came later; those of one pair are a chain. */
+  private chains = new Int32Array(0);
+  private chained = 0;
   private first = new Int32Array(0);
   private last = new Int32Array(0);
-  /** Neighbours within the list of a pair's places. */
-  private readonly following: Int32Array;
-  private readonly preceding: Int32Array;
   private found = new Int32Array(0);
   /** Largest count first; ties go to the smaller ids, so that the result depends on the counts alone. */
   private heapPair = new Int32Array(0);
   private heapCount = new Float64Array(0);
   private heapSize = 0;
-
-  constructor(places: number) {
-    this.pairAt = new Int32Array(places).fill(NONE);
-    this.following = new Int32Array(places);
-    this.preceding = new Int32Array(places);
-  }
 
   make(left: number, right: number): number {
     const pair = this.size++;
@@ -53,40 +47,62 @@ export class PairTable {
     return pair;
   }
 
-  /** A place that begins no pair begins this one. */
+  /** Enters places in order, once, before any other: the pair at each of them, −1 for none. */
+  settle(pairAt: Int32Array, countAt: (place: number) => number): void {
+    const starts = new Int32Array(this.size + 2);
+    for (const pair of pairAt) if (pair !== NONE) starts[pair + 2] = (starts[pair + 2] as number) + 1;
+    for (let i = 2; i < starts.length; i++) starts[i] = (starts[i] as number) + (starts[i - 1] as number);
+    this.early = new Int32Array(starts[this.size + 1] as number);
+    for (let place = 0; place < pairAt.length; place++) {
+      const pair = pairAt[place] as number;
+      if (pair === NONE) continue;
+      const at = starts[pair + 1] as number;
+      this.early[at] = place;
+      starts[pair + 1] = at + 1;
+      this.count[pair] = (this.count[pair] as number) + countAt(place);
+    }
+    this.starts = starts.subarray(0, this.size + 1);
+  }
+
   add(pair: number, place: number, count: number): void {
+    const at = this.chained;
+    this.chained += 2;
+    if (this.chained > this.chains.length) this.chains = grown(this.chains, this.chained);
+    this.chains[at] = place;
+    this.chains[at + 1] = NONE;
     const before = this.last[pair] as number;
-    this.pairAt[place] = pair;
-    this.preceding[place] = before;
-    this.following[place] = NONE;
-    if (before === NONE) this.first[pair] = place;
-    else this.following[before] = place;
-    this.last[pair] = place;
+    if (before === NONE) this.first[pair] = at;
+    else this.chains[before + 1] = at;
+    this.last[pair] = at;
     this.count[pair] = (this.count[pair] as number) + count;
   }
 
-  remove(place: number, count: number): void {
-    const pair = this.pairAt[place] as number;
-    if (pair === NONE) return;
-    const [before, after] = [this.preceding[place] as number, this.following[place] as number];
-    if (before === NONE) this.first[pair] = after;
-    else this.following[before] = after;
-    if (after === NONE) this.last[pair] = before;
-    else this.preceding[after] = before;
-    this.pairAt[place] = NONE;
+  /** It is gone from one place. */
+  lessen(pair: number, count: number): void {
     this.count[pair] = (this.count[pair] as number) - count;
   }
 
-  /** Its places in order; good until the next call. */
+  /** Where it stands or stood, in order; good until the next call. */
   placesOf(pair: number): Int32Array {
-    let size = 0;
+    const { starts } = this;
+    const early =
+      pair + 1 < starts.length
+        ? this.early.subarray(starts[pair] as number, starts[pair + 1] as number)
+        : undefined;
+    let at = this.first[pair] as number;
+    if (at === NONE) return early ?? new Int32Array(0);
+    const size = early?.length ?? 0;
+    let end = size;
     let ordered = true;
-    for (let place = this.first[pair] as number; place !== NONE; place = this.following[place] as number) {
-      if (size === this.found.length) this.found = grown(this.found, size + 1);
-      if (size > 0 && (this.found[size - 1] as number) > place) ordered = false;
-      this.found[size++] = place;
+    if (this.found.length < end) this.found = grown(this.found, end);
+    if (early !== undefined) this.found.set(early);
+    for (; at !== NONE; at = this.chains[at + 1] as number) {
+      const place = this.chains[at] as number;
+      if (end === this.found.length) this.found = grown(this.found, end + 1);
+      if (end > 0 && (this.found[end - 1] as number) > place) ordered = false;
+      this.found[end++] = place;
     }
-    const places = this.found.subarray(0, size);
+    const places = this.found.subarray(0, end);
     return ordered ? places : places.sort();
   }
 
