@@ -52,13 +52,18 @@ describe('the file store', () => {
   });
 
   it('takes away what a killed process left, and not what another is writing', async () => {
-    await openFileStore(folder);
+    await (await openFileStore(folder)).rows.put('notes', { id: 'a' });
+    const notes = path.join(folder, 'rows', 'notes');
+    await writeFile(path.join(notes, 'b.json.1.1.tmp'), '{');
+    await writeFile(path.join(notes, 'c.json.1.1.tmp'), '{');
+    await utimes(path.join(notes, 'b.json.1.1.tmp'), 1, 1);
     const objects = path.join(folder, 'objects');
     await writeFile(path.join(objects, 'incoming-1-old'), 'half');
     await writeFile(path.join(objects, 'incoming-2-new'), 'half');
     await utimes(path.join(objects, 'incoming-1-old'), 1, 1);
     await openFileStore(folder);
     expect(await readdir(objects)).toEqual(['incoming-2-new']);
+    expect((await readdir(notes)).sort()).toEqual(['a.json', 'c.json.1.1.tmp']);
   });
 
   it('agrees with a map over random histories', async () => {

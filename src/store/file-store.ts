@@ -5,7 +5,17 @@
 import type { Row, Rows, Store } from '../base/contracts/store.ts';
 import { InkstoneError, invariant } from '../base/errors.ts';
 import { withLock } from '../base/file-lock.ts';
-import { exists, listFiles, makeFolder, readText, removeFile, syncFolder, writeFile } from '../base/host.ts';
+import {
+  exists,
+  facts,
+  listFiles,
+  makeFolder,
+  now,
+  readText,
+  removeFile,
+  syncFolder,
+  writeFile,
+} from '../base/host.ts';
 import { byId, checkCollection, checkId } from './names.ts';
 import { openFolderObjects } from './objects/folder.ts';
 
@@ -21,7 +31,21 @@ export async function openFileStore(folder: string): Promise<Store> {
 
 export async function openFileRows(folder: string): Promise<Rows> {
   await makeFolder(folder);
+  await sweep(folder);
   return new FileRows(folder);
+}
+
+/** Milliseconds after which a row that nobody finished writing is taken away. */
+const ABANDONED = 86_400_000;
+
+/** What killed processes left half written. */
+async function sweep(folder: string): Promise<void> {
+  for (const collection of (await listFiles(folder)).filter((name) => /^[a-z]/.test(name)))
+    for (const name of await listFiles(`${folder}/${collection}`)) {
+      if (!name.endsWith('.tmp')) continue;
+      const file = `${folder}/${collection}/${name}`;
+      if (now() - ((await facts(file))?.modified ?? now()) > ABANDONED) await removeFile(file);
+    }
 }
 
 /** Names that any file system takes: others are spelled in hexadecimal. @throws InkstoneError `row_id_invalid` */

@@ -19,7 +19,7 @@ export default command({
   name: 'soak',
   summary: 'load a real server for a while and see whether memory, handles or tables grow',
   description:
-    'Starts a server of its own and asks without a pause: whole answers, streams, streams that are left half-way, files that come and go. The slope of memory is that of Theil and Sen with its 95 % interval; it counts as growth where the interval lies above nothing and the whole rise above three times the noise. Exit status 1 where something grows.',
+    'Starts a server of its own and asks without a pause: whole answers, streams, streams that are left half-way, files that come and go. The slope of memory is that of Theil and Sen with its 95 % interval; it counts as growth where the interval lies above nothing and the whole rise above three times the noise. `flat` says whether nothing grows.',
   schema,
   examples: ['soak --minutes 20 --json', 'soak --minutes 2 --people 8'],
   async run({ minutes, people, model, home }, { signal, progress }) {

@@ -240,6 +240,16 @@ describe('a key', () => {
     expect(runs).toBe(1);
   });
 
+  it('is forgotten after its time, and so are jobs that ended long ago', async () => {
+    await store.rows.put('job-keys', { id: 'old', at: Date.now() - 3 * 86_400_000, job: 'x', mark: 'm' });
+    await store.rows.put('jobs', { id: 'x', kind: 'count', ended: Date.now() - 91 * 86_400_000 });
+    const jobs = process(async () => 1);
+    const { id } = await jobs.create({ kind: 'count', input: 1, key: 'k' });
+    await end(jobs, id);
+    expect(await store.rows.count('job-keys')).toBe(1);
+    expect((await store.rows.list('jobs')).map((job) => job.id)).toEqual([id]);
+  });
+
   it('for something else is refused', async () => {
     const jobs = process(async () => 1);
     await jobs.create({ kind: 'count', input: 1, key: 'k' });

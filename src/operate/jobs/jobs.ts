@@ -20,6 +20,10 @@ const LOOK = 500;
 /** Milliseconds before the first try anew; doubles. */
 const BACKOFF = 500;
 const RETRIES = 5;
+/** Milliseconds for which a key and an ended job are remembered, and between looks for older ones. */
+const KEYS_KEPT = 2 * 86_400_000;
+const JOBS_KEPT = 90 * 86_400_000;
+const SWEEP = 3_600_000;
 
 /** Why a worker is told to stop. */
 const CANCEL = 'cancel';
@@ -55,6 +59,7 @@ export class Jobs {
   private looking: Promise<void> | undefined;
   private again = false;
   private closed = false;
+  private swept = 0;
 
   constructor(options: JobsOptions) {
     this.options = options;
@@ -97,7 +102,7 @@ export class Jobs {
         .digest('hex');
       // A key may be longer than a row's id.
       const name = createHash('sha256').update(key).digest('hex');
-      const fresh: KeyRow = { id: name, job: id, mark };
+      const fresh: KeyRow = { id: name, job: id, mark, at: now() };
       const kept = await this.rows.update<KeyRow>(KEYS, name, (row) =>
         row === undefined ? fresh : undefined,
       );
@@ -167,6 +172,7 @@ export class Jobs {
   }
 
   private async lookOnce(): Promise<void> {
+    if (Math.abs(now() - this.swept) > SWEEP) await this.sweep();
     const open = (await this.rows.list<Job>(OPEN)).sort((a, b) => a.created - b.created);
     for (const job of open) {
       if (this.closed) return;
@@ -174,6 +180,15 @@ export class Jobs {
       else if (this.mayTake(job)) await this.take(job);
       else if (job.cancelling === true) this.running.get(job.id)?.stop.abort(CANCEL);
     }
+  }
+
+  /** Keys whose time is over, and jobs that ended long ago. */
+  private async sweep(): Promise<void> {
+    this.swept = now();
+    for (const { id, at } of await this.rows.list<KeyRow>(KEYS))
+      if (now() - at > KEYS_KEPT) await this.rows.remove(KEYS, id);
+    for (const { id, ended } of await this.rows.list<Job>(ENDED))
+      if (ended !== undefined && now() - ended > JOBS_KEPT) await this.rows.remove(ENDED, id);
   }
 
   private mayTake(job: Job): boolean {
@@ -317,6 +332,8 @@ export class Jobs {
 }
 
 interface KeyRow extends Row {
+  /** Milliseconds since 1970. */
+  at: number;
   job: string;
   mark: string;
 }
