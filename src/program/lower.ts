@@ -35,6 +35,8 @@ export interface LowerOptions {
   portable?: boolean;
   /** Channels of a block, where the runtime can compute convolutions so; default 0: it cannot. */
   blocks?: number;
+  /** For WebGPU, see settle.ts; default false. */
+  byFours?: boolean;
   /** How a convolution is computed; default: as `usualWay` has it. */
   choose?(one: ConvolutionCase): Way;
 }
@@ -55,6 +57,7 @@ export function lowerToModel(program: Program, options: LowerOptions = {}): Onnx
     portable,
     blocks: portable ? 0 : (options.blocks ?? 0),
     choose: options.choose ?? usualWay,
+    byFours: options.byFours ?? false,
     constants: new Set(Object.keys(options.constants ?? {})),
   });
   // Products by tap have new nodes that are alike.

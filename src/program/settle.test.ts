@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Random } from '../base/rng.ts';
 import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
+import { readOnnx } from '../formats/onnx.ts';
 import { channelBlocks } from '../runtime/onnxruntime/blocks.ts';
 import { Engine } from '../runtime/onnxruntime/engine.ts';
 import { evaluate, toReference } from './evaluate.ts';
@@ -158,6 +159,26 @@ describe('convolutions in blocks of channels', () => {
       );
     expect(ops({})).toContain('com.microsoft.nchwc:Conv');
     expect(ops({ w: floats([16, 16, 3, 3]) })).toContain(':Conv');
+  });
+
+  it('channels by threes are filled up to fours where the runtime needs it, and give the same', async () => {
+    for (const channels of [3, 6, 9, 12]) {
+      const { program, inputs } = programOfLayer({ x: [4, channels, 5, 5], out: 4, kernel: [3, 3] });
+      const wanted = await run(program, inputs, () => 'plain');
+      const bytes = P.lower(program, { byFours: true });
+      const convolutions = readOnnx(bytes).graph.nodes.filter(({ opType }) => opType.endsWith('Conv'));
+      expect(convolutions.length).toBeGreaterThan(1);
+      const padded = readOnnx(bytes).graph.nodes.some(({ opType }) => opType === 'Pad');
+      const session = await engine.compile(bytes, 'filled');
+      const fetch = program.outputs.map(({ name }) => name);
+      const found = await engine.run({ session, inputs, resident: [], update: {}, write: [], fetch });
+      await engine.free(session);
+      for (const name of fetch)
+        found[name]?.data.forEach((value, i) =>
+          expect(Number(value)).toBeCloseTo(Number(wanted[name]?.data[i]), 2),
+        );
+      if (channels % 4 !== 0 && channels > 3) expect(padded).toBe(true);
+    }
   });
 
   it('a case is known by all that decides its bytes', () => {

@@ -6,6 +6,7 @@
 import { operationOf, remake } from './operation.ts';
 import { input } from './ops/constant.ts';
 import { suitsBlocks, weightsSuitBlocks } from './ops/convolution-blocked.ts';
+import { pad } from './ops/shape.ts';
 import { isProgram, programOf } from './trace.ts';
 import type { Named, Node, Program, Tensor, TensorType } from './types.ts';
 
@@ -29,6 +30,11 @@ export interface SettleOptions {
   constants: ReadonlySet<string>;
   /** Convolutions that rectify, too, are not of standard ONNX. */
   portable: boolean;
+  /**
+   * Channels that go in are filled up to fours where there are 6, 9, 15, …: ONNX Runtime 1.30 computes such convolutions
+   * wrongly on WebGPU (by threes).
+   */
+  byFours: boolean;
 }
 
 /** Nothing but this decides how it is computed, and so the bytes of the result. */
@@ -127,7 +133,16 @@ function settled(
       inputs,
       node.attributes,
     );
-  return remake(node, inputs, rectifier === undefined ? node.attributes : { ...node.attributes, ...slope });
+  const given = options.byFours && node.op === 'conv' ? filledUp(inputs, node.attributes) : inputs;
+  return remake(node, given, rectifier === undefined ? node.attributes : { ...node.attributes, ...slope });
+}
+
+function filledUp(inputs: readonly Tensor[], { groups }: Node['attributes']): readonly Tensor[] {
+  const [x, w, ...rest] = inputs as readonly [Tensor, Tensor, ...Tensor[]];
+  const channels = x.shape[1] as number;
+  if (groups !== 1 || channels <= 3 || channels % 3 !== 0 || channels % 4 === 0) return inputs;
+  const missing = x.shape.map((_, axis) => [0, axis === 1 ? 4 - (channels % 4) : 0]);
+  return [pad(x, missing), pad(w, missing), ...rest];
 }
 
 /** Bodies of scans: many small steps, where reordering does not pay. */

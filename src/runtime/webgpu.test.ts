@@ -33,15 +33,60 @@ for (const name of ['cpu', 'webgpu']) {
 process.stdout.write(JSON.stringify(answer), () => process.exit(0));
 `;
 
+/** Three steps of a small conditional convolutional GAN, R1 among them, on each backend: both losses, and one kernel of each network. */
+const PICTURES = `
+const { createBackend } = await import(${JSON.stringify(entry('runtime/index'))});
+const { createAdversarial } = await import(${JSON.stringify(entry('nn/adversarial/trainable'))});
+const { adversarialConfig } = await import(${JSON.stringify(entry('nn/adversarial/config'))});
+const { adversarialImageConfig, adversarialImageModel } = await import(${JSON.stringify(entry('models/image/architectures'))});
+const { tensor } = await import(${JSON.stringify(entry('base/tensor'))});
+const model = adversarialImageModel(
+  adversarialImageConfig.parse({ architecture: 'gan', size: 8, channels: 1, classes: 2, latent: 4, width: 4, widest: 8 }),
+  { name: 'none' },
+);
+const config = adversarialConfig.parse({ steps: 3, batch: 4, optimiser: { name: 'sgd', momentum: 0 }, generatorRate: 1e-2, criticRate: 1e-2, r1: { weight: 1, every: 2 } });
+const answer = {};
+for (const name of ['cpu', 'webgpu']) {
+  const backend = await createBackend(name, { inline: true });
+  const pair = await createAdversarial({ name: 'pair', backend, model, config });
+  const losses = [];
+  for (let step = 0; step < 3; step++) {
+    const real = Float32Array.from({ length: 256 }, (_, i) => Math.sin(i * 0.7 + step));
+    const { loss, metrics } = await pair.step({ real: tensor('f32', [4, 1, 8, 8], real), real_labels: tensor('i32', [4], [0, 1, 0, 1]) }, step);
+    losses.push(loss, metrics.critic_loss);
+  }
+  const state = await pair.state();
+  const weights = ['generator/generator.size4.weight', 'critic/critic.size4.weight'].flatMap((name) => Array.from(state[name].data.slice(0, 8)));
+  answer[name] = { losses, weights };
+}
+process.stdout.write(JSON.stringify(answer), () => process.exit(0));
+`;
+
+type Run = { losses: number[]; weights: number[] };
+
+async function onBoth(script: string): Promise<{ cpu: Run; webgpu: Run }> {
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
+    env: { ...process.env, VK_DRIVER_FILES: DRIVER, LD_LIBRARY_PATH: FOLDER },
+  });
+  return JSON.parse(stdout) as { cpu: Run; webgpu: Run };
+}
+
 describe.skipIf(reason !== '')(`WebGPU${reason}`, () => {
   it('trains as the CPU does, parameters staying on the GPU', { timeout: 120_000 }, async () => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', SCRIPT], {
-      env: { ...process.env, VK_DRIVER_FILES: DRIVER, LD_LIBRARY_PATH: FOLDER },
-    });
-    type Run = { losses: number[]; weights: number[] };
-    const { cpu, webgpu } = JSON.parse(stdout) as { cpu: Run; webgpu: Run };
+    const { cpu, webgpu } = await onBoth(SCRIPT);
     webgpu.losses.forEach((loss, i) => expect(Math.abs(loss - (cpu.losses[i] as number))).toBeLessThan(1e-3));
     webgpu.weights.forEach((w, i) => expect(Math.abs(w - (cpu.weights[i] as number))).toBeLessThan(1e-3));
     expect(webgpu.losses[2]).toBeLessThan(webgpu.losses[0] as number);
+  });
+
+  it('plays generator against critic as the CPU does, convolutions and gradients of gradients too', {
+    timeout: 120_000,
+  }, async () => {
+    const { cpu, webgpu } = await onBoth(PICTURES);
+    for (const part of ['losses', 'weights'] as const)
+      cpu[part].forEach((value, i) =>
+        expect(Math.abs(value - (webgpu[part][i] as number)), `${part} ${i}`).toBeLessThan(1e-3),
+      );
+    expect(new Set(webgpu.losses).size).toBe(6);
   });
 });

@@ -130,7 +130,8 @@ class OnnxRuntimeBackend implements Backend {
   }
 
   private async lowered(program: Program, options: LowerOptions): Promise<Uint8Array> {
-    if (this.name !== 'cpu' || !holdsConvolution(program)) return lower(program, options);
+    if (this.name === 'webgpu') return lower(program, { ...options, byFours: true });
+    if (!holdsConvolution(program)) return lower(program, options);
     const blocks = (await this.link.ask({ kind: 'blocks' })) as number;
     this.tuner ??= new Tuner(
       { blocks, threads: this.threads, runtime: VERSION, file: this.choices },
