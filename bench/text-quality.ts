@@ -30,7 +30,7 @@ const compared = (banded: boolean): TextPreset => ({
   tokenizer: { name: 'characters' },
   model: {
     ...{ layers: 4, heads: 4, width: 128, context: 128, bias: false },
-    ...(banded ? { window: 32 } : {}),
+    ...(banded ? { window: 64 } : {}),
   },
   training: {
     steps: 1500,
