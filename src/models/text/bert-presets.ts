@@ -33,14 +33,14 @@ export const bertPresets: readonly BertPreset[] = [
     id: 'bert-novels',
     title: 'BERT on novels',
     description:
-      '1.7 million parameters for some megabytes of books: masked tokens and next sentence, context 256; about a quarter of an hour on two cores.',
+      '1.7 million parameters for some megabytes of books: masked tokens and next sentence, context 384; about a quarter of an hour on two cores.',
     vocabulary: 8192,
     model: {
-      ...{ layers: 3, heads: 4, width: 128, hidden: 512, context: 256 },
+      ...{ layers: 3, heads: 4, width: 128, hidden: 512, context: 384 },
       ...{ matching: 2, nextWeight: 5 },
     },
     training: {
-      ...{ steps: 3000, batch: 24, context: 256, learningRate: 8e-4, clip: 5 },
+      ...{ steps: 2400, batch: 16, context: 384, learningRate: 8e-4, clip: 5 },
       optimiser: { name: 'adamw', weightDecay: 0.05 },
       schedule: { name: 'linear', warmup: 50, decay: 0.7, floor: 0 },
       ...{ evaluateEvery: 500, checkpointEvery: 250, sampleEvery: 0 },
