@@ -32,6 +32,9 @@ export interface SoakResult {
   flat: boolean;
 }
 
+/** Answers to each person before the time begins, and milliseconds that are given for them. */
+const FIRST = 5;
+const LOADING = 600_000;
 /** Part of the time in which caches fill: not judged. */
 const WARM = 0.25;
 /** Bytes and handles that may be added over the whole time: what allocators and pools keep. */
@@ -48,7 +51,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const stop = AbortSignal.any([options.signal, end.signal]);
   const memory: number[] = [];
   const handles: number[] = [];
-  const started = monotonic();
+  let started = monotonic();
   const length = options.minutes * 60_000;
   let tables: Record<string, number> | undefined;
   let warmed = started;
@@ -56,6 +59,12 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     const people = Array.from({ length: options.people }, (_, i) =>
       person(address, options.model ?? model, i, stop, requests),
     );
+    // The time begins with a model that is loaded and has answered some: on a busy machine that takes its while.
+    const answers = (): number => requests.answered + requests.streamed;
+    while (answers() < FIRST * options.people && monotonic() - started < LOADING && !stop.aborted)
+      await new Promise((resolve) => setTimeout(resolve, EVERY));
+    started = monotonic();
+    warmed = started;
     while (monotonic() - started < length && !options.signal.aborted) {
       await new Promise((resolve) => setTimeout(resolve, EVERY));
       if (server.exitCode !== null || server.signalCode !== null)
