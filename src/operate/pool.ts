@@ -240,7 +240,8 @@ export class ReplicaPool {
   loading(): { id: string; state: 'starting'; progress: number } | undefined {
     for (const [id, { set }] of this.loaded) {
       const { state, progress } = set.status();
-      if (state === 'starting') return { id, state, progress };
+      // One that was scaled down to none is started by who asks for it.
+      if (state === 'starting' && set.size > 0) return { id, state, progress };
     }
     return undefined;
   }

@@ -13,6 +13,7 @@ import type { Watch } from '../operate/watch/watch.ts';
 import type { GenerationServices } from './generation.ts';
 import type { KeyRow, Keys } from './keys.ts';
 import type { Owners } from './owners.ts';
+import type { Scheduling } from './scheduling.ts';
 import type { Sessions } from './sessions.ts';
 
 export interface ServerContext {
@@ -24,6 +25,7 @@ export interface ServerContext {
   jobs: Jobs;
   keys: Keys;
   generation: GenerationServices;
+  scheduling: Scheduling;
   watch: Watch;
   alerter: Alerter;
   alertConfig: AlertConfig;

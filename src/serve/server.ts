@@ -13,7 +13,6 @@ import { Ledger } from '../operate/quota/ledger.ts';
 import { Prices } from '../operate/quota/prices.ts';
 import { Quotas } from '../operate/quota/quotas.ts';
 import { ModelRegistry } from '../operate/registry.ts';
-import { Scheduler } from '../operate/scheduler/scheduler.ts';
 import { Trainings } from '../operate/trainings.ts';
 import { Alerter } from '../operate/watch/alerts/alerter.ts';
 import { readAlertConfig } from '../operate/watch/alerts/config.ts';
@@ -40,6 +39,7 @@ import { addPages } from './pages.ts';
 import { addPromptRoutes } from './prompt-routes.ts';
 import { addQuotas } from './quota-routes.ts';
 import { addResponses } from './responses/routes.ts';
+import { CONCURRENCY, openScheduling, type SchedulingOptions } from './scheduling.ts';
 import { addSessions, Sessions } from './sessions.ts';
 import { addStudioRoutes } from './studio-routes.ts';
 import { keepResults } from './tuning-results.ts';
@@ -48,27 +48,16 @@ import { addVotes } from './vote-routes.ts';
 import { addWatchRoutes } from './watch-routes.ts';
 import { addMeters, addWatching } from './watching.ts';
 
-export interface ServerOptions {
+export interface ServerOptions extends SchedulingOptions {
   host?: string;
   /** 0 takes a free one. */
   port?: number;
   home?: string;
-  /** Requests that run at once, and that may wait. */
-  concurrency?: number;
-  queue?: number;
-  /** Seconds within which a request's turn must come; default 300. */
-  maxWait?: number;
-  /** How much of the machine a key is due beside the others; default 1 each. */
-  weightOf?(key: string): number;
-  /** `first-come` is for comparisons: it serves in order of arrival, whoever asks. */
-  policy?: 'fair' | 'first-come';
   /** Bytes of a JSON body. */
   maxBody?: number;
   allowedOrigins?: readonly string[];
   /** Models kept loaded. */
   maxModels?: number;
-  /** Replicas of a model, each a process. */
-  replicas?: number;
   /** Memory for all models together, and for one process of them, in MB. */
   memoryMegabytes?: number | undefined;
   hostMegabytes?: number | undefined;
@@ -105,9 +94,6 @@ export interface RunningServer {
 /** Milliseconds that a client may take to send a request, uploads included. */
 const REQUEST_TIMEOUT = 1_800_000;
 
-/** Requests that run at once, and the sequences that a model decodes together. */
-const CONCURRENCY = 16;
-
 /** Milliseconds for the last bytes to leave. */
 const CLOSE_GRACE = 500;
 
@@ -131,6 +117,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     ...(options.startReplica === undefined ? {} : { start: options.startReplica }),
     ...(options.log === undefined ? {} : { log: options.log }),
   });
+  const scheduling = openScheduling(options, pool);
   const keys = new Keys(store);
   const loopbackOnly = LOOPBACK.has(host);
   if (!loopbackOnly && !(await keys.any())) {
@@ -173,14 +160,9 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     keys,
     draining: false,
     routes: [],
+    scheduling,
     generation: {
-      queue: new Scheduler({
-        concurrency: (options.concurrency ?? CONCURRENCY) * (options.replicas ?? 1),
-        capacity: options.queue ?? 64,
-        deadline: 1000 * (options.maxWait ?? 300),
-        ...(options.policy === undefined ? {} : { policy: options.policy }),
-        ...(options.weightOf === undefined ? {} : { shares: { weight: options.weightOf } }),
-      }),
+      queue: scheduling.queue,
       guard: passThrough,
       replica: (id) => pool.get(id),
       loadWait: options.loadWait ?? 5,
@@ -309,6 +291,7 @@ async function close(app: FastifyInstance, context: ServerContext): Promise<void
   await app.close();
   clearTimeout(grace);
   await context.trainings.close();
+  context.scheduling.autoscaler?.stop();
   await context.pool.drain();
   await context.alerter.close();
   await context.quotas.ledger.flush();

@@ -25,13 +25,15 @@ const schema = z.object({
   benchmark: z
     .enum([
       ...['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'],
-      ...['train-image', 'generate-image', 'fairness', 'gateway'],
+      ...['train-image', 'generate-image', 'fairness', 'gateway', 'autoscale'],
     ] as const)
     .describe('what to measure'),
   data: z
     .string()
     .optional()
-    .describe('folder with tinyshakespeare.txt; made-up text without it')
+    .describe(
+      'folder with tinyshakespeare.txt, made-up text without it; autoscale: a file of recorded traffic',
+    )
     .meta({ environment: false }),
   shape: z
     .array(z.enum(['nanogpt-cpu', 'nanogpt-10m', 'tiny']))
@@ -106,6 +108,7 @@ const FUNCTIONS = {
   'generate-image': 'benchGenerateImage',
   fairness: 'benchFairness',
   gateway: 'benchGateway',
+  autoscale: 'benchAutoscale',
 } as const;
 
 export const bench = command({

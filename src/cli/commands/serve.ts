@@ -16,6 +16,23 @@ const schema = z.object({
   model: z.string().optional().describe('Model to load at the start (default: the first there is)'),
   maxModels: z.int().min(1).default(2).describe('Models kept loaded at once'),
   replicas: z.int().min(1).default(1).describe('Processes for each model; requests are spread over them'),
+  maxReplicas: z
+    .int()
+    .min(1)
+    .optional()
+    .describe('Most processes for each model; their number then follows the load (default: it is fixed)'),
+  minReplicas: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('Fewest processes where they follow the load; 0 puts all down'),
+  targetOutstanding: z
+    .number()
+    .gt(0)
+    .optional()
+    .describe(
+      'Requests that one process shall have where they follow the load (default: 3/4 of --concurrency)',
+    ),
   memoryMegabytes: z
     .int()
     .min(64)

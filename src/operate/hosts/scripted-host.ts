@@ -3,9 +3,9 @@
  * over, falls silent or grows as its prompt tells it. Speaks as host-process.ts does.
  */
 import type { TextRequest } from '../../base/contracts/generator.ts';
-import type { ModelDescription } from '../../base/contracts/replica.ts';
 import { exit, memoryUse, monotonic, parentChannel } from '../../base/host.ts';
 import type { FromHost, ToHost } from '../host-messages.ts';
+import { scriptedModel } from './scripted-model.ts';
 
 export interface HostScript {
   /** Milliseconds from token to token. */
@@ -16,11 +16,6 @@ export interface HostScript {
   stillborn?: boolean;
   /** Milliseconds between heartbeats. */
   beat?: number;
-}
-
-export function scriptedModel(id: string): ModelDescription {
-  const kinds = { consumes: ['text'], produces: ['text'], chat: false };
-  return { id, family: 'text', created: 1, parameters: 26, context: 4096, ...kinds };
 }
 
 const channel = parentChannel();

@@ -7,7 +7,8 @@ import type { TextEvent, TextRequest } from '../../base/contracts/generator.ts';
 import { isAlive, processId, processUse, sendSignal } from '../../base/host.ts';
 import { ChildReplica, type ChildReplicaOptions } from '../child-replica.ts';
 import { ReplicaSet } from './replica-set.ts';
-import { type HostScript, scriptedModel } from './scripted-host.ts';
+import type { HostScript } from './scripted-host.ts';
+import { scriptedModel } from './scripted-model.ts';
 
 let open: { stop(): Promise<void> }[] = [];
 afterEach(async () => {
