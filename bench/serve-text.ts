@@ -130,8 +130,7 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
       ...{ parameters: material.parameters, context: CONTEXT, slots: SLOTS, streams, batching },
     });
     for (const { count, format, mixed } of small ? SMALL : SETTINGS) {
-      const quick = format === 'float32' ? 5 : 3;
-      const plan = { rounds: small ? 1 : quick, runs: small ? 1 : 2, budget: 30, warmup: 1 };
+      const plan = { rounds: small ? 1 : 3, runs: small ? 1 : 2, budget: 8, warmup: 1 };
       const name = `${count} ${count === 1 ? 'stream' : 'streams'}${mixed ? ' of mixed lengths' : ''}${format === 'float32' ? '' : `, ${format} weights`}`;
       const streams = streamsOf(count, mixed, vocabulary, small);
       const total = streams.flat().reduce((sum, { tokens }) => sum + tokens, 0);
@@ -184,7 +183,10 @@ export async function benchServeText(options: BenchOptions): Promise<BenchResult
         ratio: round(theirs.time.median / own.time.median, 3),
         peer_spread: scaled(theirs.time, speed),
         threads: { ours: options.threads, peer: threadsOf.get(theirs.id) ?? options.threads },
-        note: `95 % of the first tokens within ${wait('ours').toFixed(0)} ms, ${peer} ${wait(theirs.id).toFixed(0)} ms`,
+        note: [
+          `95 % of the first tokens within ${wait('ours').toFixed(0)} ms, ${peer} ${wait(theirs.id).toFixed(0)} ms`,
+          ...(theirs.note === undefined ? [] : [`${peer}: ${theirs.note}`]),
+        ].join('; '),
       });
       const still = found('static');
       if (still !== undefined) cases.push(against(still, 'ours with static batching', null));
