@@ -212,6 +212,6 @@ export async function findModel(nameOrFolder: string): Promise<{ id: string; fol
   }
   if (await exists(path.join(nameOrFolder, 'config.json')))
     return { id: path.basename(path.resolve(nameOrFolder)), folder: nameOrFolder };
-  const { id, folder } = await (await ModelRegistry.open()).get(nameOrFolder);
+  const { id, folder } = await (await ModelRegistry.open()).find(nameOrFolder);
   return { id, folder };
 }

@@ -73,7 +73,7 @@ browserSuite('page', (stage) => {
 
   it('lists models with their cards, as text and never as markup', async () => {
     const page = await stage.open('#/models');
-    await page.getByRole('link', { name: /^starter/ }).click();
+    await page.getByRole('link', { name: /^starter ready/ }).click();
     await page.getByRole('heading', { name: 'How it was made' }).waitFor();
     expect(await text(page.locator('.facts'))).toContain('2,734,080');
     expect(await page.locator('.prose table tr').count()).toBe(4);

@@ -5,11 +5,14 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { zipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
 import { text } from './suite.ts';
@@ -32,6 +35,20 @@ const SONG = Array.from(
   { length: 600 },
   (_, line) => `The ${line % 7} reeds bend and the ${line % 5} boats come home.\n`,
 );
+
+/** Bars on the left and on the right, a folder each. */
+async function bars(count: number): Promise<Buffer> {
+  const files: Record<string, Uint8Array> = {};
+  for (let i = 0; i < count; i++) {
+    const left = i % 2 === 0;
+    const pixels = Buffer.alloc(256);
+    for (let y = 2; y < 6 + (i % 9); y++)
+      pixels.fill(250, y * 16 + (left ? 1 : 10), y * 16 + (left ? 6 : 15));
+    const raw = { width: 16, height: 16, channels: 1 as const };
+    files[`${left ? 'left' : 'right'}/${i}.png`] = await sharp(pixels, { raw }).png().toBuffer();
+  }
+  return Buffer.from(zipSync(files));
+}
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -202,6 +219,58 @@ describe.skipIf(reason !== undefined)(
         await row.waitFor();
         expect(await text(row)).toContain('1 vote, 1 of them blind');
         expect(await text(row)).toMatch(/(100% \(21% to 100%\)|0% \(0% to 79%\))/);
+      },
+      SLOW,
+    );
+
+    it(
+      'makes digits at once, goes from one to another, and hands them over with what made them',
+      async () => {
+        await page.getByRole('link', { name: 'Images', exact: true }).click();
+        await page.getByRole('option', { name: 'Seed 3, class 2' }).waitFor();
+        await page.getByRole('slider', { name: 'Class', exact: true }).fill('7');
+        const seven = page.getByRole('option', { name: 'Seed 3, class 7' });
+        await seven.click();
+        const [download] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('link', { name: 'Download' }).click(),
+        ]);
+        expect(download.suggestedFilename()).toBe('starter-digits-seed3-7.png');
+        const about = await sharp(await readFile(await download.path())).metadata();
+        expect([about.width, about.height]).toEqual([28, 28]);
+        expect(about.xmp?.toString()).toContain('&quot;seed&quot;:3,&quot;class&quot;:&quot;7&quot;');
+        await page.getByLabel('In between').check();
+        await page.getByText('Picture 1 of 96').waitFor();
+        const [film] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('button', { name: 'Save as GIF' }).click(),
+        ]);
+        const moving = await sharp(await readFile(await film.path()), { animated: true }).metadata();
+        expect([moving.format, moving.pages]).toEqual(['gif', 96]);
+      },
+      SLOW,
+    );
+
+    it(
+      'trains a model of one’s own pictures, its sheets growing, and uses it',
+      async () => {
+        await page.getByRole('link', { name: 'Train', exact: true }).click();
+        await page.getByLabel('Pictures', { exact: true }).check();
+        const file = { name: 'Two Bars.zip', mimeType: 'application/zip', buffer: await bars(40) };
+        await page.locator('#train-file').setInputFiles(file);
+        await page.getByText('Uploaded:').waitFor();
+        await page.getByRole('radio', { name: /^Tiny/ }).check();
+        await page.getByText('Steps and seed').click();
+        await page.getByLabel('Steps', { exact: true }).fill('30');
+        await page.getByRole('button', { name: 'Start training' }).click();
+        await page.getByRole('heading', { name: 'two-bars' }).waitFor();
+        await page.getByText('The model is ready.').waitFor();
+        expect(await text(page.locator('.figures-large'))).toMatch(/Distance \(fid_pixels\)\s+\d+\.\d\d/);
+        await page.getByAltText('Sample sheet after step 30').waitFor();
+        expect(await page.locator('.sheets-picture').evaluate('(image) => image.naturalWidth')).toBe(274);
+        await page.getByRole('link', { name: 'Use the model' }).click();
+        await page.getByRole('option', { name: 'Seed 2, class right' }).waitFor();
+        expect(await page.getByLabel('Image model').inputValue()).toBe('two-bars');
       },
       SLOW,
     );

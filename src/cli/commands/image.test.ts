@@ -4,7 +4,9 @@ import path from 'node:path';
 import { unzipSync } from 'fflate';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readSafetensors } from '../../formats/safetensors.ts';
+import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
+import { imageConfig, imageParameters } from '../../models/image/any.ts';
+import { initialise } from '../../nn/parameters.ts';
 import { runMain } from '../testing.ts';
 
 let folder: string;
@@ -107,6 +109,21 @@ describe('train image', () => {
       [['--data', path.join(folder, 'nothing')], 'data_missing'],
       [['--preset', 'nothing'], 'preset_unknown'],
       [['--batch', '100'], 'data_too_little'],
+      [['--data', path.join(data, 'left', '0.png')], 'data_unknown'],
+      [['--features', path.join(folder, 'nowhere.safetensors')], 'file_missing'],
+      [['--features', path.join(data, 'left', '0.png')], 'safetensors_corrupt'],
+      [['--features', path.join(folder, 'nowhere.onnx')], 'file_missing'],
+      [['--from', path.join(folder, 'nowhere')], 'model_not_found'],
+      [['--freeze', 'nothing.of.this'], 'frozen_unknown'],
+      [['--samples', '49'], 'invalid_input'],
+      [['--steps', '0'], 'invalid_input'],
+      [['--seed', '-1'], 'invalid_input'],
+      [['--batch', '1'], 'invalid_input'],
+      [['--device', 'abacus'], 'invalid_input'],
+      [['--sample-every', '-1'], 'invalid_input'],
+      [['--evaluate-every', '0'], 'invalid_input'],
+      [['--checkpoint-every', '0'], 'invalid_input'],
+      [['--threads', '0'], 'invalid_input'],
       [['--neighbours', '65'], 'invalid_input'],
       [['--neighbours', 'some'], 'invalid_input'],
       [['--freeze', 'critic.nothing'], 'layer_unknown'],
@@ -140,6 +157,31 @@ describe('generate', () => {
     expect(await bytes((again.json.files as string[])[2] as string)).toEqual(await bytes(files[2] as string));
   });
 
+  test('from a model that ships, by its name', async () => {
+    const out = path.join(folder, 'starter');
+    const { json } = await runMain([
+      ...[
+        'generate',
+        'starter-digits',
+        '--count',
+        '2',
+        '--label',
+        '7',
+        '--seed',
+        '1',
+        '--out',
+        out,
+        '--json',
+      ],
+    ]);
+    expect(json).toMatchObject({ model: 'starter-digits', count: 2 });
+    const about = await sharp((json.files as string[])[0]).metadata();
+    expect([about.width, about.xmp?.toString().includes('&quot;class&quot;:&quot;7&quot;')]).toEqual([
+      28,
+      true,
+    ]);
+  });
+
   test('as an array, and as a way from one to the next', async () => {
     const npz = path.join(folder, 'samples.npz');
     await runMain(['generate', model, '--count', '300', '--seed', '1', '--out', npz, '--json']);
@@ -162,10 +204,81 @@ describe('generate', () => {
     [['--mix', '3'], 'styles_missing'],
     [['--guidance', '2'], 'unsupported_setting'],
     [['--count', '2', '--out', 'one.png'], 'out_single'],
+    [['--label', '2'], 'label_unknown'],
+    [['--label', '-1'], 'label_unknown'],
+    [['--truncation', '2.1'], 'invalid_input'],
+    [['--truncation', 'little'], 'invalid_input'],
+    [['--format', 'bmp'], 'invalid_input'],
+    [['--pixels', '7'], 'invalid_input'],
+    [['--pixels', '4097'], 'invalid_input'],
+    [['--mix', '-1'], 'invalid_input'],
+    [['--mix-from', '17'], 'invalid_input'],
+    [['--between', '1'], 'invalid_input'],
+    [['--between', '501'], 'invalid_input'],
+    [['--guidance', '21'], 'invalid_input'],
+    [['--denoise', '0'], 'invalid_input'],
+    [['--denoise', '5'], 'unsupported_setting'],
+    [['--strength', '0'], 'invalid_input'],
+    [['--from', 'data/left/0.png'], 'unsupported_setting'],
+    [['--from', 'nowhere.png'], 'file_missing'],
+    [['--mask', 'nowhere.png'], 'file_missing'],
+    [['--count', '0'], 'invalid_input'],
+    [['--seed', 'first'], 'invalid_input'],
   ])('refuses %j', async (words, code) => {
-    const { error } = await runMain(['generate', model, '--seed', '1', '--json', ...words]);
-    expect(error.code).toBe(code);
+    const own = words.map((word) => (/^(data|nowhere)/.test(word) ? path.join(folder, word) : word));
+    const { error, status } = await runMain(['generate', model, '--seed', '1', '--json', ...own]);
+    expect([error.code, status > 0]).toEqual([code, true]);
   });
+});
+
+describe('a diffusion model', () => {
+  let denoiser: string;
+  beforeAll(async () => {
+    denoiser = path.join(folder, 'denoiser');
+    const config = imageConfig.parse({
+      ...{ architecture: 'ddpm', size: 16, channels: 1, width: 4, widest: 8, steps: 20 },
+    });
+    await fs.mkdir(denoiser, { recursive: true });
+    const about = { family: 'image', model: config, created: 5, data: { classes: [] } };
+    await fs.writeFile(path.join(denoiser, 'config.json'), JSON.stringify(about));
+    const weights = writeSafetensors(initialise(imageParameters(config), 3));
+    await fs.writeFile(path.join(denoiser, 'model.safetensors'), weights);
+  });
+  const generate = (...words: string[]) =>
+    runMain([
+      ...['generate', denoiser, '--seed', '1', '--json', '--out', path.join(folder, 'denoised')],
+      ...words.map((word) => (/^data/.test(word) ? path.join(folder, word) : word)),
+    ]);
+
+  test('changes a picture', async () => {
+    const words = ['--from', 'data/left/0.png', '--denoise', '5', '--strength', '0.5', '--count', '1'];
+    const { json, error } = await generate(...words);
+    expect(error).toEqual({});
+    expect(json.files).toHaveLength(1);
+  });
+
+  test.each([
+    [['--mask', 'data/left/0.png'], 'setting_missing'],
+    [['--from', 'data/left/broken.png'], 'picture_invalid'],
+    [['--from', 'data/left/0.png', '--mask', 'data/left/broken.png'], 'picture_invalid'],
+    [['--denoise', '21'], 'steps_invalid'],
+    [['--between', '4'], 'unsupported_setting'],
+    [['--label', '1'], 'label_unknown'],
+  ])('refuses %j', async (words, code) => {
+    expect((await generate(...words)).error.code).toBe(code);
+  });
+});
+
+test.each([
+  [['--data', 'nowhere'], 'data_missing'],
+  [['--samples', '10'], 'invalid_input'],
+  [['--neighbours', '-1'], 'invalid_input'],
+  [['--features', 'nowhere'], 'file_missing'],
+])('evaluate refuses %j', async (words, code) => {
+  const own = words.map((word) => (word === 'nowhere' ? path.join(folder, word) : word));
+  const given = words.includes('--data') ? [] : ['--data', data];
+  const { error, status } = await runMain(['evaluate', model, ...given, '--json', ...own]);
+  expect([error.code, status > 0]).toEqual([code, true]);
 });
 
 test('evaluate gives the scores of the training again, and a card', async () => {
