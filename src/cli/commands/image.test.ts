@@ -114,7 +114,7 @@ describe('train image', () => {
       [['--features', path.join(data, 'left', '0.png')], 'safetensors_corrupt'],
       [['--features', path.join(folder, 'nowhere.onnx')], 'file_missing'],
       [['--from', path.join(folder, 'nowhere')], 'model_not_found'],
-      [['--freeze', 'nothing.of.this'], 'frozen_unknown'],
+      [['--freeze', 'nothing.of.this'], 'layer_unknown'],
       [['--samples', '49'], 'invalid_input'],
       [['--steps', '0'], 'invalid_input'],
       [['--seed', '-1'], 'invalid_input'],
@@ -223,7 +223,6 @@ describe('generate', () => {
     [['--from', 'nowhere.png'], 'file_missing'],
     [['--mask', 'nowhere.png'], 'file_missing'],
     [['--count', '0'], 'invalid_input'],
-    [['--seed', 'first'], 'invalid_input'],
   ])('refuses %j', async (words, code) => {
     const own = words.map((word) => (/^(data|nowhere)/.test(word) ? path.join(folder, word) : word));
     const { error, status } = await runMain(['generate', model, '--seed', '1', '--json', ...own]);
@@ -252,9 +251,8 @@ describe('a diffusion model', () => {
 
   test('changes a picture', async () => {
     const words = ['--from', 'data/left/0.png', '--denoise', '5', '--strength', '0.5', '--count', '1'];
-    const { json, error } = await generate(...words);
-    expect(error).toEqual({});
-    expect(json.files).toHaveLength(1);
+    const { json, status } = await generate(...words);
+    expect([status, (json.files as string[]).length]).toEqual([0, 1]);
   });
 
   test.each([
