@@ -267,7 +267,7 @@ describe.skipIf(reason !== undefined)(
         await page.getByText('The model is ready.').waitFor();
         expect(await text(page.locator('.figures-large'))).toMatch(/Distance \(fid_pixels\)\s+\d+\.\d\d/);
         await page.getByAltText('Sample sheet after step 30').waitFor();
-        expect(await page.locator('.sheets-picture').evaluate('(image) => image.naturalWidth')).toBe(274);
+        expect(await page.evaluate('document.querySelector(".sheets-picture").naturalWidth')).toBe(274);
         await page.getByRole('link', { name: 'Use the model' }).click();
         await page.getByRole('option', { name: 'Seed 2, class right' }).waitFor();
         expect(await page.getByLabel('Image model').inputValue()).toBe('two-bars');

@@ -45,13 +45,12 @@ beforeAll(async () => {
 afterAll(() => fs.rm(folder, { recursive: true, force: true }));
 
 const train = (out: string, ...more: string[]) => {
-  const given = ['--preset', '--data'].filter((flag) => !more.includes(flag));
-  return runMain([
-    ...['train', 'image', '--out', out, '--samples', '50', '--json'],
-    ...['--evaluate-every', '12', '--checkpoint-every', '6', '--sample-every', '12'],
-    ...given.flatMap((flag) => [flag, flag === '--data' ? data : 'tiny-gan']),
-    ...more,
-  ]);
+  const usual = {
+    ...{ '--preset': 'tiny-gan', '--data': data, '--samples': '50' },
+    ...{ '--evaluate-every': '12', '--checkpoint-every': '6', '--sample-every': '12' },
+  };
+  const given = Object.entries(usual).filter(([flag]) => !more.includes(flag));
+  return runMain(['train', 'image', '--out', out, '--json', ...given.flat(), ...more]);
 };
 
 const bytes = (file: string): Promise<Buffer> => fs.readFile(file);
