@@ -84,6 +84,15 @@ function known(thrown: unknown): InkstoneError {
       (thrown as Error).message,
       { kind: 'usage' },
     );
+  // What busboy says of a form that was cut or malformed has no status of its own.
+  if (
+    thrown instanceof Error &&
+    /^(Unexpected end of|Part terminated early|Malformed |Multipart: |Premature close)/.test(thrown.message)
+  )
+    return new InkstoneError('form_invalid', `the form cannot be read: ${thrown.message}`, {
+      kind: 'usage',
+      hint: 'send whole parts with their boundary',
+    });
   return new InkstoneError('internal_error', 'something went wrong inside the server', { cause: thrown });
 }
 

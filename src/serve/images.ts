@@ -239,11 +239,12 @@ async function parts(
       hint: 'send the parts model, prompt and image',
       details: { httpStatus: 415 },
     });
-  const fields: Record<string, string> = {};
-  const files: Record<string, Buffer | undefined> = {};
+  // Without a prototype: a part may be named `__proto__`.
+  const fields: Record<string, string> = Object.create(null);
+  const files: Record<string, Buffer | undefined> = Object.create(null);
   for await (const part of request.parts({ limits: { fileSize: LARGEST, files: 2, fields: 20 } })) {
     if (part.type === 'file') files[part.fieldname.replace(/\[\]$/, '')] = await part.toBuffer();
-    else fields[part.fieldname] = String(part.value);
+    else fields[part.fieldname] = typeof part.value === 'string' ? part.value : JSON.stringify(part.value);
   }
   return { fields, files };
 }

@@ -1,6 +1,6 @@
 /** The server put together: services, routes, start and orderly end. */
 import { randomUUID } from 'node:crypto';
-import Fastify, { type FastifyInstance } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { homeFolder, monotonic, now } from '../base/host.ts';
 import { codeVersion } from '../base/version.ts';
@@ -22,6 +22,7 @@ import { openStore } from '../store/index.ts';
 import { addAccess } from './access.ts';
 import { addBatches, InsideRequests } from './batches.ts';
 import { chatCompletions } from './chat.ts';
+import { clientErrorHandler, refuseExpectation } from './client-errors.ts';
 import { completions } from './completions.ts';
 import type { ServerContext } from './context.ts';
 import { addEmbeddings } from './embeddings.ts';
@@ -30,6 +31,7 @@ import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
 import { addImages } from './images.ts';
 import { addInspection } from './inspect-routes.ts';
+import { addJsonParser, addPatience } from './intake.ts';
 import { addJobs } from './job-routes.ts';
 import { Keys } from './keys.ts';
 import { addModelRoutes } from './model-routes.ts';
@@ -202,7 +204,14 @@ async function buildApp(
     requestTimeout: REQUEST_TIMEOUT,
     // Bodies are checked by our own schemas, which name the parameter.
     exposeHeadRoutes: false,
+    clientErrorHandler,
+    frameworkErrors: (thrown, request, reply) => {
+      const { status, body } = answerOf(thrown);
+      reply.header('x-request-id', request.id);
+      void (reply as FastifyReply).code(status).send(body);
+    },
   });
+  app.server.on('checkExpectation', refuseExpectation);
   app.addHook('onRoute', ({ method, url }) => {
     for (const one of [method].flat()) context.routes.push({ method: one, url });
   });
@@ -221,6 +230,8 @@ async function buildApp(
     );
     return reply.code(status).send(body);
   });
+  addJsonParser(app);
+  addPatience(app);
   app.addContentTypeParser('application/octet-stream', (_, payload, done) => done(null, payload));
   app.addHook('preHandler', async (request) => {
     if (context.draining && request.method === 'POST') {

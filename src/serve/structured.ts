@@ -88,6 +88,13 @@ export function checked(constraint: TextConstraint, param: string): TextConstrai
     constraintGrammar(constraint);
     return constraint;
   } catch (thrown) {
+    // Brackets within brackets by the thousand: whatever walks them runs out of stack.
+    if (thrown instanceof RangeError)
+      throw new InkstoneError('constraint_too_deep', `'${param}' is nested too deeply`, {
+        kind: 'usage',
+        hint: 'write it flatter',
+        details: { param },
+      });
     const { code, message, kind, hint, details } = InkstoneError.from(thrown);
     throw new InkstoneError(code, message, {
       kind,

@@ -93,7 +93,7 @@ async function receive(context: ServerContext, request: FastifyRequest): Promise
   const length = Number(request.headers['content-length'] ?? 0);
   for await (const part of request.parts()) {
     if (part.type === 'field') {
-      if (part.fieldname === 'purpose') purpose = String(part.value);
+      if (part.fieldname === 'purpose' && typeof part.value === 'string') purpose = part.value;
       continue;
     }
     kept = await keepFile(context, { name: part.filename, pieces: part.file, length });

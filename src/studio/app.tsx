@@ -12,6 +12,7 @@ import { preferences, type Theme } from './state/preferences.ts';
 import { address, ROOMS, route } from './state/route.ts';
 import { useStore } from './state/store.ts';
 import { Train } from './train/room.tsx';
+import { Watch } from './watch/room.tsx';
 
 const VIEWS = {
   playground: Playground,
@@ -20,6 +21,7 @@ const VIEWS = {
   images: Pictures,
   models: Models,
   train: Train,
+  watch: Watch,
 };
 const THEMES: readonly Theme[] = ['system', 'light', 'dark'];
 const THEME_MARKS = { system: HalfDisc, light: Sun, dark: Moon };

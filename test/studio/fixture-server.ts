@@ -13,6 +13,7 @@ import { IMAGE_PRESETS, PICTURE_MODELS, pictured, sheetOf } from './fixture-pict
 import { CARD, CHAT_CARD, PRESETS, TEXT } from './fixture-texts.ts';
 import { FixtureTraining } from './fixture-training.ts';
 import { checkOf, eventsOf } from './fixture-tuning.ts';
+import { FixtureWatch } from './fixture-watch.ts';
 
 export interface FixtureServer {
   url: string;
@@ -24,6 +25,7 @@ export interface FixtureServer {
   files: { id: string; name: string; bytes: number; created: number }[];
   /** Bodies of votes, in order. */
   votes: Ballot[];
+  watch: FixtureWatch;
   behaviour: Behaviour;
   close(): Promise<void>;
 }
@@ -88,6 +90,7 @@ export async function startFixtureServer(folder: string): Promise<FixtureServer>
     trainings: [],
     files: [],
     votes: [],
+    watch: new FixtureWatch(),
     behaviour: { pause: 2, loadingFor: 0 },
     close: async () => {
       for (const training of state.trainings) training.close();
@@ -111,10 +114,22 @@ async function handle(
 ) {
   const url = new URL(request.url ?? '/', 'http://localhost');
   const path = url.pathname;
+  if (path === '/session') return session(state, request, response);
   if (!path.startsWith('/api/') && !path.startsWith('/v1/')) return serveFile(folder, path, response);
   const { key } = state.behaviour;
-  if (key !== undefined && request.headers.authorization !== `Bearer ${key}`) {
+  if (key !== undefined && !loggedIn(request)) {
     return fail(response, 401, 'invalid_api_key', 'Incorrect API key provided.');
+  }
+  if (key !== undefined && request.method !== 'GET' && request.headers['x-csrf-token'] !== 'token')
+    return fail(response, 403, 'csrf_missing', 'Not from the studio’s own page.');
+  if (path === '/api/watch') return json(response, state.watch.answer());
+  if (path.startsWith('/api/alerts/silences')) {
+    if (request.method === 'DELETE') state.watch.silences.length = 0;
+    else {
+      const body = JSON.parse((await read(request)).toString()) as { rule: string };
+      state.watch.silences.push({ ...body, id: 'silence-1', until: 4e12, comment: '', by: 'k1' });
+    }
+    return json(response, { id: 'silence-1' });
   }
   const tuning = await handleTuning(state, url, request);
   if (tuning !== undefined) return json(response, tuning);
@@ -214,6 +229,21 @@ async function handle(
     return json(response, job.status(true));
   }
   return fail(response, 404, 'route_missing', `Nothing at ${path}.`);
+}
+
+const COOKIE = 'inkstone_session=fixture';
+const loggedIn = (request: IncomingMessage): boolean => request.headers.cookie?.includes(COOKIE) === true;
+
+/** The log-in: a key once, a cookie for it, a token for changes. */
+async function session(state: FixtureServer, request: IncomingMessage, response: ServerResponse) {
+  const { key } = state.behaviour;
+  if (request.method === 'POST') {
+    const given = JSON.parse((await read(request)).toString()) as { key: string };
+    if (given.key !== key) return fail(response, 401, 'invalid_api_key', 'This key is not known.');
+    response.setHeader('set-cookie', `${COOKIE}; Path=/; HttpOnly; SameSite=Strict`);
+    return json(response, { needed: true, csrf: 'token' });
+  }
+  return json(response, { needed: key !== undefined, ...(loggedIn(request) ? { csrf: 'token' } : {}) });
 }
 
 /** Files looked through, and fine-tuning jobs. */

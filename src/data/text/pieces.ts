@@ -77,12 +77,32 @@ async function* readFile(
   else yield* readOne(name, inner, bytes, options);
 }
 
+/** Text is packed to a fifth, a table to a fiftieth; what is packed tighter than that, and large, is a bomb. */
+const BOMB_RATIO = 200;
+const BOMB_SIZE = 64 * 2 ** 20;
+
 async function* gunzip(name: string, source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const unzip = createGunzip();
+  let packed = 0;
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      packed += chunk.length;
+      yield chunk;
+    }
+  };
   // Errors of either side surface where the unzipped bytes are read.
-  pipeline(source, unzip, () => {});
+  pipeline(counted, unzip, () => {});
+  let size = 0;
   try {
-    for await (const chunk of unzip) yield chunk as Uint8Array;
+    for await (const chunk of unzip) {
+      size += (chunk as Uint8Array).length;
+      if (size > BOMB_SIZE && size > packed * BOMB_RATIO)
+        throw new InkstoneError('data_bomb', `${name} grows without end when it is unpacked`, {
+          kind: 'data',
+          hint: 'no text is packed so tightly; look at what it holds',
+        });
+      yield chunk as Uint8Array;
+    }
   } catch (cause) {
     throw InkstoneError.is(cause)
       ? cause

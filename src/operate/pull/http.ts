@@ -23,7 +23,11 @@ for (const [network, prefix] of [
 ] as const)
   PRIVATE.addSubnet(network, prefix, 'ipv4');
 for (const [network, prefix] of [
-  ['::', 127],
+  ['::', 96],
+  // Ways of writing an IPv4 address as an IPv6 one: NAT64, 6to4, Teredo.
+  ['64:ff9b::', 96],
+  ['2002::', 16],
+  ['2001::', 32],
   ['64:ff9b:1::', 48],
   ['fc00::', 7],
   ['fe80::', 10],

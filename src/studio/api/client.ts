@@ -70,9 +70,10 @@ interface Options {
 /** Sends one request. @throws RequestFailure unless the status is 2xx */
 export async function send(path: string, options: Options = {}): Promise<Response> {
   const { method = 'GET', body, signal } = options;
-  const { key } = preferences.get();
+  const { key, csrf } = preferences.get();
   const headers: Record<string, string> = {};
   if (key !== '') headers.authorization = `Bearer ${key}`;
+  else if (csrf !== '' && method !== 'GET') headers['x-csrf-token'] = csrf;
   if (body instanceof Blob) headers['content-type'] = 'application/octet-stream';
   // A form says its own type, with the line between its parts.
   else if (body !== undefined && !(body instanceof FormData)) headers['content-type'] = 'application/json';
@@ -100,6 +101,32 @@ export async function send(path: string, options: Options = {}): Promise<Respons
 }
 
 const isPlain = (body: unknown): boolean => !(body instanceof Blob || body instanceof FormData);
+
+/**
+ * Logs this browser in: the key is sent once, and a cookie that no script can read stands for it. A server without log-in
+ * gets the key with every request. @throws RequestFailure where the key is not known
+ */
+export async function logIn(key: string): Promise<void> {
+  preferences.set({ key: '', csrf: '' });
+  try {
+    const { csrf = '' } = await sendForJson<{ csrf?: string }>('session', { method: 'POST', body: { key } });
+    preferences.set({ csrf });
+  } catch (thrown) {
+    if (!(thrown instanceof RequestFailure) || thrown.problem.status !== 404) throw thrown;
+    preferences.set({ key });
+  }
+}
+
+/** A page that was opened anew learns its token again; it does nothing where nobody is logged in. */
+export async function resumeSession(): Promise<void> {
+  if (preferences.get().key !== '') return;
+  try {
+    const { csrf = '' } = await sendForJson<{ csrf?: string }>('session');
+    preferences.set({ csrf });
+  } catch {
+    // Nobody answers, or the server knows no log-in: rooms tell by themselves.
+  }
+}
 
 /** Sends one request and reads JSON. @throws RequestFailure */
 export async function sendForJson<T>(path: string, options: Options = {}): Promise<T> {

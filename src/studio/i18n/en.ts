@@ -4,6 +4,7 @@ import { compareEnglish } from './compare.ts';
 import { inspectEnglish } from './inspect.ts';
 import { picturesEnglish } from './pictures.ts';
 import { tuneEnglish } from './tune.ts';
+import { watchEnglish } from './watch.ts';
 
 export const english = {
   brand: 'Inkstone',
@@ -28,6 +29,7 @@ export const english = {
     images: 'Images',
     models: 'Models',
     train: 'Train',
+    watch: 'Live',
     language: 'Switch to Chinese',
     otherLanguage: '中文',
     theme: 'Theme',
@@ -130,6 +132,7 @@ export const english = {
     tabs: 'Language of the code',
   },
   compare: compareEnglish,
+  watch: watchEnglish,
   inspect: inspectEnglish,
   pictures: picturesEnglish,
   tune: tuneEnglish,
@@ -252,7 +255,7 @@ export const english = {
     network: 'The server is not answering.',
     networkHint: 'See whether it still runs: “npm start” in the project’s folder starts it.',
     denied: 'The server wants an API key.',
-    deniedHint: 'Enter a key made on this server. It is kept until this tab is closed.',
+    deniedHint: 'Enter a key made on this server: it logs this browser in, and no script keeps it.',
     key: 'API key',
     keySave: 'Use this key',
     missing: 'That is not there any more.',

@@ -4,6 +4,7 @@ import type { Texts } from './en.ts';
 import { inspectChinese } from './inspect.ts';
 import { picturesChinese } from './pictures.ts';
 import { tuneChinese } from './tune.ts';
+import { watchChinese } from './watch.ts';
 
 export const chinese: Texts = {
   brand: '砚台 Inkstone',
@@ -28,6 +29,7 @@ export const chinese: Texts = {
     images: '图像',
     models: '模型',
     train: '训练',
+    watch: '实况',
     language: '切换到英文',
     otherLanguage: 'English',
     theme: '主题',
@@ -130,6 +132,7 @@ export const chinese: Texts = {
     tabs: '代码语言',
   },
   compare: compareChinese,
+  watch: watchChinese,
   inspect: inspectChinese,
   pictures: picturesChinese,
   tune: tuneChinese,
@@ -245,7 +248,7 @@ export const chinese: Texts = {
     network: '服务器没有回应。',
     networkHint: '请看看它是否还在运行：在项目文件夹里运行 “npm start” 即可启动。',
     denied: '服务器需要 API 密钥。',
-    deniedHint: '请输入在这台服务器上创建的密钥。关闭此标签页后不再保留。',
+    deniedHint: '请输入在这台服务器上创建的密钥：浏览器据此登录，脚本不保存密钥。',
     key: 'API 密钥',
     keySave: '使用此密钥',
     missing: '它已经不在了。',

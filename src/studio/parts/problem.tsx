@@ -1,8 +1,7 @@
 /** A problem as a person reads it: what happened, what to do, what the server said, another try. */
 import { useState } from 'preact/hooks';
-import type { Problem } from '../api/client.ts';
+import { logIn, type Problem, toProblem } from '../api/client.ts';
 import { useTexts } from '../i18n/index.ts';
-import { preferences } from '../state/preferences.ts';
 import { Warning } from './icons.tsx';
 
 interface Properties {
@@ -41,10 +40,16 @@ export function ProblemNote({ problem, title, retry }: Properties) {
 function KeyForm({ done }: { done: (() => void) | undefined }) {
   const { t } = useTexts();
   const [key, setKey] = useState('');
-  const save = (event: Event) => {
+  const [refused, setRefused] = useState('');
+  const save = async (event: Event) => {
     event.preventDefault();
-    preferences.set({ key: key.trim() });
-    done?.();
+    try {
+      await logIn(key.trim());
+      setRefused('');
+      done?.();
+    } catch (thrown) {
+      setRefused(toProblem(thrown).message || t.problems.network);
+    }
   };
   return (
     <form class="key-form" onSubmit={save}>
@@ -62,6 +67,11 @@ function KeyForm({ done }: { done: (() => void) | undefined }) {
       <button type="submit" class="button" disabled={key.trim() === ''}>
         {t.problems.keySave}
       </button>
+      {refused !== '' && (
+        <p class="problem-said" role="status">
+          {refused}
+        </p>
+      )}
     </form>
   );
 }

@@ -11,8 +11,10 @@ interface Preferences {
   language: Language;
   theme: Theme;
   welcomed: boolean;
-  /** Sent as a bearer token; empty while the server is open. */
+  /** Sent as a bearer token to a server that knows no log-in; else empty. */
   key: string;
+  /** Sent with what changes something: shows that it comes from this page. Empty while nobody is logged in. */
+  csrf: string;
 }
 
 const KEPT = 'inkstone.preferences';
@@ -54,6 +56,7 @@ function initial(): Preferences {
     theme: kept.theme === 'light' || kept.theme === 'dark' ? kept.theme : 'system',
     welcomed: kept.welcomed === true,
     key: typeof session.key === 'string' ? session.key : '',
+    csrf: typeof session.csrf === 'string' ? session.csrf : '',
   };
 }
 
@@ -62,13 +65,13 @@ export const preferences = createStore<Preferences>(initial());
 /** Puts language and theme on the page and keeps them, now and after each change. */
 export function applyPreferences(): void {
   const apply = () => {
-    const { language, theme, welcomed, key } = preferences.get();
+    const { language, theme, welcomed, key, csrf } = preferences.get();
     const root = document.documentElement;
     root.lang = language === 'zh' ? 'zh-CN' : 'en';
     if (theme === 'system') delete root.dataset.theme;
     else root.dataset.theme = theme;
     keep(KEPT, { language, theme, welcomed });
-    keep(KEY, { key }, () => sessionStorage);
+    keep(KEY, { key, csrf }, () => sessionStorage);
   };
   preferences.subscribe(apply);
   apply();

@@ -4,7 +4,7 @@
  */
 import { createStore } from './store.ts';
 
-export const ROOMS = ['playground', 'compare', 'inspect', 'images', 'models', 'train'] as const;
+export const ROOMS = ['playground', 'compare', 'inspect', 'images', 'models', 'train', 'watch'] as const;
 export type Room = (typeof ROOMS)[number];
 
 export interface Route {
