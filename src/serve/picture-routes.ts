@@ -30,11 +30,14 @@ export async function pictureModels({ registry, pool }: ServerContext): Promise<
   }));
 }
 
-export const isImagePreset = (id: string): boolean => imagePresets.some((preset) => preset.id === id);
+/** One that goes on from another model (diffusion in an autoencoder's latents) is begun on the command line. */
+const startable = imagePresets.filter(({ model }) => imageConfig.safeParse(model).success);
+
+export const isImagePreset = (id: string): boolean => startable.some((preset) => preset.id === id);
 
 /** Parameters are of all networks that learn; labels add a few, which come with the data. */
 export function imagePresetList(): object[] {
-  return imagePresets.map(({ id, title, description, model, labels, training }) => ({
+  return startable.map(({ id, title, description, model, labels, training }) => ({
     id,
     family: 'image',
     title,
