@@ -132,11 +132,13 @@ async function benchSeed(options: QualityOptions, call: SeedCall): Promise<Bench
   const result = await trainBert({
     ...{ ...data, data: 'novels.tar.gz', backend, model, training, resume: true },
     out: kept.run(`seed-${seed}`),
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
     report: ({ step, loss, remaining }) =>
       options.show(
         `seed ${seed}: step ${step}/${steps}, loss ${loss.toFixed(3)}, ${Math.round(remaining)} s left`,
       ),
   });
+  options.signal?.throwIfAborted();
   const { masked, right } = await scoreMasked({
     ...{ backend, model, weights: result.weights, pairs, shape, judged, seed: 7 },
   });

@@ -15,7 +15,10 @@ import { type BenchCase, type BenchResult, commit, round } from './report.ts';
 import type { BenchOptions } from './train-text.ts';
 
 /** What a benchmark that trains is told. */
-export type QualityOptions = Pick<BenchOptions, 'data' | 'threads' | 'effort' | 'show' | 'note'>;
+export type QualityOptions = Pick<BenchOptions, 'data' | 'threads' | 'effort' | 'show' | 'note'> & {
+  /** Saves the training and ends with the signal's reason. */
+  signal?: AbortSignal;
+};
 
 interface Trained extends TextRunResult {
   title: string;
@@ -58,6 +61,7 @@ async function trainOne(
       data,
       out: settings.out,
       resume: true,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
       backend,
       validation: settings.validation,
       training: { ...settings.training, steps, evaluateEvery: steps, checkpointEvery: 200, sampleEvery: 0 },
@@ -66,6 +70,7 @@ async function trainOne(
           `${preset.title}: step ${step}/${steps}, loss ${loss.toFixed(3)}, ${Math.round(remaining)} s left`,
         ),
     });
+    options.signal?.throwIfAborted();
     return { ...result, title: preset.title };
   } finally {
     await backend.close();

@@ -111,6 +111,16 @@ const FUNCTIONS = {
   autoscale: 'benchAutoscale',
 } as const;
 
+/** These look at the signal themselves: what is trained is saved first. */
+const TRAINING: ReadonlySet<string> = new Set(['text-quality', 'bert']);
+
+/** @throws what the signal was aborted with */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+
 export const bench = command({
   name: 'bench',
   summary: 'measure this machine beside other libraries, and what models learn on it beside references',
@@ -120,7 +130,7 @@ export const bench = command({
   schema,
   positionals: ['benchmark'],
   examples: ['bench train-text --json', 'bench decode', 'bench gemm --peers pytorch'],
-  async run(settings, { progress, print }): Promise<Result> {
+  async run(settings, { progress, print, signal }): Promise<Result> {
     const { benchmark, data, threads, noInstall, installPeers, effort } = settings;
     const options = {
       data,
@@ -133,8 +143,12 @@ export const bench = command({
       peers: settings.peers.filter((id) => id !== 'none'),
       show: (text: string) => progress.show(text),
       note: (text: string) => progress.note(text),
+      signal,
     };
-    const result = await (await load<Record<string, Run>>(benchmark))[FUNCTIONS[benchmark]]?.(options);
+    const run = (await load<Record<string, Run>>(benchmark))[FUNCTIONS[benchmark]] as Run;
+    const result = await (TRAINING.has(benchmark)
+      ? run(options)
+      : Promise.race([run(options), aborted(signal)]));
     progress.end();
     print((await load<{ show(result: object): string }>('report')).show(result as Result));
     return result as Result;
