@@ -16,13 +16,7 @@ await setup();
 const { root } = await import('./build.mjs');
 const { status } = spawnSync(
   process.execPath,
-  [
-    path.join(root, 'node_modules/vitest/vitest.mjs'),
-    'run',
-    '--reporter=dot',
-    '--disable-console-intercept',
-    'test/fuzz',
-  ],
+  [path.join(root, 'node_modules/vitest/vitest.mjs'), 'run', 'test/fuzz', '--disableConsoleIntercept'],
   {
     cwd: root,
     stdio: 'inherit',

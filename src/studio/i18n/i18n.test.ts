@@ -39,6 +39,7 @@ describe('dictionaries', () => {
       [
         ...['code.languages.curl', 'code.languages.javascript', 'code.languages.python', 'nav.otherLanguage'],
         ...['playground.modelState', 'settings.topK', 'settings.topP', 'tokens.chosen'],
+        ...['watch.charts.now', 'watch.none'],
       ].sort(),
     );
   });

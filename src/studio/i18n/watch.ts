@@ -119,7 +119,7 @@ export const watchChinese: typeof watchEnglish = {
     written: '写出词元',
     cost: '花费',
     budget: '预算',
-    spent: (spent, budget) => `${spent} / ${budget}`,
+    spent: (spent, budget) => `已用 ${spent}，共 ${budget}`,
     unlimited: '不限',
   },
 };

@@ -21,7 +21,7 @@ export function CodeView({ model, mode, close }: Properties) {
   const tabs = useRef<HTMLDivElement>(null);
   // Watched, so that the code follows what is typed.
   useStore(session, (state) => state);
-  const hasKey = useStore(preferences, (state) => state.key !== '');
+  const hasKey = useStore(preferences, ({ key, csrf }) => key !== '' || csrf !== '');
   const code = asCode(currentRequest(model, mode), language, serverAddress('/v1'), hasKey);
   const press = (event: KeyboardEvent) => {
     const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
