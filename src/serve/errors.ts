@@ -87,7 +87,9 @@ function known(thrown: unknown): InkstoneError {
   // What busboy says of a form that was cut or malformed has no status of its own.
   if (
     thrown instanceof Error &&
-    /^(Unexpected end of|Part terminated early|Malformed |Multipart: |Premature close)/.test(thrown.message)
+    /^(Unexpected end of|(Part|Header) terminated early|Malformed |Multipart: |The needle |Premature close)/.test(
+      thrown.message,
+    )
   )
     return new InkstoneError('form_invalid', `the form cannot be read: ${thrown.message}`, {
       kind: 'usage',

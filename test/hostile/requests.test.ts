@@ -233,6 +233,29 @@ describe('JSON', () => {
   });
 });
 
+describe('forms', () => {
+  it.each([
+    [
+      'cut within a part',
+      'multipart/form-data; boundary=b',
+      '--b\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\nab',
+    ],
+    ['without a boundary', 'multipart/form-data', 'ab'],
+    ['with a boundary of 400 characters', `multipart/form-data; boundary=${'b'.repeat(400)}`, 'ab'],
+    ['with headers cut', 'multipart/form-data; boundary=b', '--b\r\nContent-Dispo'],
+  ])('%s are refused as forms', async (_, type, body) => {
+    const { server } = await home.start(new LetterReplica('letters'));
+    for (const route of ['/v1/images/edits', '/v1/files']) {
+      const response = await fetch(`${server.address}${route}`, {
+        method: 'POST',
+        body,
+        headers: { 'content-type': type },
+      });
+      expect([route, response.status]).toEqual([route, 400]);
+    }
+  });
+});
+
 describe('patterns', () => {
   it('that make a backtracking matcher run for ages are answered in seconds', async () => {
     const { post } = await home.start(new LetterReplica('letters', { stopAfter: 3 }));
