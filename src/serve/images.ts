@@ -243,7 +243,7 @@ async function parts(
   const fields: Record<string, string> = Object.create(null);
   const files: Record<string, Buffer | undefined> = Object.create(null);
   for await (const part of request.parts({ limits: { fileSize: LARGEST, files: 2, fields: 20 } })) {
-    if (part.type === 'file') files[part.fieldname.replace(/\[\]$/, '')] = await part.toBuffer();
+    if (part.type === 'file') files[(part.fieldname ?? '').replace(/\[\]$/, '')] = await part.toBuffer();
     else fields[part.fieldname] = typeof part.value === 'string' ? part.value : JSON.stringify(part.value);
   }
   return { fields, files };

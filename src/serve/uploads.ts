@@ -66,7 +66,11 @@ export async function addUploads(app: FastifyInstance, context: ServerContext): 
 
   const found = async (id: string): Promise<FileRow> => {
     await pathOfFile(context, id);
-    return (await store.rows.get<FileRow>('files', id)) as FileRow;
+    const row = await store.rows.get<FileRow>('files', id);
+    if (row !== undefined) return row;
+    // Another request deleted it in between: the same is said as of any that is not there.
+    await pathOfFile(context, id);
+    throw new InkstoneError('file_missing', `there is no file ${id}`, { kind: 'missing' });
   };
   app.get<ById>('/v1/files/:id', async (request) => fileObject(await found(request.params.id)));
   app.get<ById>('/v1/files/:id/content', async (request, reply) => {
@@ -96,7 +100,7 @@ async function receive(context: ServerContext, request: FastifyRequest): Promise
       if (part.fieldname === 'purpose' && typeof part.value === 'string') purpose = part.value;
       continue;
     }
-    kept = await keepFile(context, { name: part.filename, pieces: part.file, length });
+    kept = await keepFile(context, { name: part.filename ?? '', pieces: part.file, length });
   }
   const missing = (param: string, hint: string): InkstoneError =>
     new InkstoneError('parameter_missing', `'${param}' is required`, {

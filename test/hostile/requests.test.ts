@@ -242,6 +242,11 @@ describe('forms', () => {
     ],
     ['without a boundary', 'multipart/form-data', 'ab'],
     ['with a boundary of 400 characters', `multipart/form-data; boundary=${'b'.repeat(400)}`, 'ab'],
+    [
+      'whose part has no name',
+      'multipart/form-data; boundary=b',
+      '--b\r\nContent-Disposition: form-data; filename="a"\r\n\r\nab\r\n--b--\r\n',
+    ],
     ['with headers cut', 'multipart/form-data; boundary=b', '--b\r\nContent-Dispo'],
   ])('%s are refused as forms', async (_, type, body) => {
     const { server } = await home.start(new LetterReplica('letters'));
