@@ -28,10 +28,11 @@ function isPublic(request: FastifyRequest): boolean {
 export function addGuards(app: FastifyInstance, options: GuardOptions): void {
   app.decorateRequest('keyId', undefined);
   app.decorateRequest('key', undefined);
-  // Answers are data: whatever is in them, no browser runs it. Pages say themselves what they need.
+  // Answers are data: whatever is in them, no browser runs it. Pages say themselves what they need, and a page that
+  // did not change keeps what it said: a browser would take the policy of a 304 in its place.
   app.addHook('onSend', async (_, reply, payload) => {
-    if (!String(reply.getHeader('content-type') ?? '').startsWith('text/html'))
-      reply.header('content-security-policy', DATA_POLICY);
+    const isPage = String(reply.getHeader('content-type') ?? '').startsWith('text/html');
+    if (!isPage && reply.statusCode !== 304) reply.header('content-security-policy', DATA_POLICY);
     return payload;
   });
   app.addHook('onRequest', async (request, reply) => {

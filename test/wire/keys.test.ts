@@ -331,6 +331,12 @@ describe('a browser elsewhere', () => {
     expect(headers.get('x-frame-options')).toBe('DENY');
     const page = await fetch(`${server.address}/`);
     expect(page.headers.get('content-security-policy')).toMatch(/default-src 'self'.*frame-ancestors 'none'/);
+    // A page that did not change keeps its policy: a browser takes that of a 304 in its place.
+    const etag = page.headers.get('etag');
+    if (etag !== null) {
+      const again = await fetch(`${server.address}/`, { headers: { 'if-none-match': etag } });
+      expect([again.status, again.headers.get('content-security-policy')]).toEqual([304, null]);
+    }
   });
 });
 
