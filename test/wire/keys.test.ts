@@ -1,5 +1,7 @@
 /** Keys over a real socket: scopes, models, limits with their headers, rotation, whose things are whose, log-in with a cookie. */
+
 import { readFile } from 'node:fs/promises';
+import http from 'node:http';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Prices } from '../../src/operate/quota/prices.ts';
@@ -334,8 +336,12 @@ describe('a browser elsewhere', () => {
     // A page that did not change keeps its policy: a browser takes that of a 304 in its place.
     const etag = page.headers.get('etag');
     if (etag !== null) {
-      const again = await fetch(`${server.address}/`, { headers: { 'if-none-match': etag } });
-      expect([again.status, again.headers.get('content-security-policy')]).toEqual([304, null]);
+      // fetch would ask for a page that no cache has.
+      const again = await new Promise<http.IncomingMessage>((resolve, reject) => {
+        http.get(`${server.address}/`, { headers: { 'if-none-match': etag } }, resolve).on('error', reject);
+      });
+      again.resume();
+      expect([again.statusCode, again.headers['content-security-policy']]).toEqual([304, undefined]);
     }
   });
 });
