@@ -7,11 +7,12 @@ import { InkstoneError } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { Random } from '../src/base/rng.ts';
 import { decodingStepBytes } from './flops.ts';
-import { interleave, type Measured } from './interleave.ts';
+import type { Measured } from './interleave.ts';
 import { type Limit, readBandwidth } from './limits.ts';
 import { corpus, SEED, SHAPES, writeParameters } from './material.ts';
-import { openPeers, PEER_NAMES, startNode } from './peers.ts';
-import { absentCase, type BenchCase, type BenchResult, commit, round, scaled } from './report.ts';
+import { openPeers, startNode } from './peers.ts';
+import { type BenchCase, type BenchResult, commit, round } from './report.ts';
+import { speedCases } from './speed.ts';
 import type { BenchOptions } from './train-text.ts';
 
 export const PROMPT = 32;
@@ -74,65 +75,27 @@ export async function benchDecode(options: BenchOptions): Promise<BenchResult> {
           const start = random.integer(text.ids.length - prompt);
           return Array.from(text.ids.subarray(start, start + prompt));
         });
-        const all = [{ id: 'ours', peer: ours }, ...open];
-        for (const { peer } of all)
-          await peer.ask({ do: 'prepare', name, work: 'decode', model, parameters, prompt: prompts, tokens });
-        const measured = await interleave(
-          all.map(({ id, peer }) => ({ id, run: (count) => peer.ask({ do: 'run', name, count }) })),
-          { rounds: small ? 2 : 7, runs: 2, budget: 40, warmup: 2 },
-          {
-            show: (said) => options.show(`${name}: ${said}`),
-            failed: (id, reason) => {
-              if (id === 'ours') throw InkstoneError.from(reason);
-              options.note(`${name}: ${id} failed: ${InkstoneError.from(reason).message}`);
-            },
-          },
-        );
-        for (const { peer } of all) await peer.ask({ do: 'free', name }).catch(() => undefined);
-        const own = measured.find(({ id }) => id === 'ours') as Measured;
-        const speed = (seconds: number): number => (sequences * tokens) / seconds;
         const bytes = decodingStepBytes(model, sequences, prompt + tokens / 2);
-        const shareOf = (seconds: number): number => round((bytes * tokens) / seconds / 1e9 / limit, 3);
-        const common = {
-          unit: 'tokens/s',
-          better: 'higher' as const,
-          ours: round(speed(own.time.median)),
-          ours_spread: scaled(own.time, speed),
-          share_of_bandwidth: shareOf(own.time.median),
-        };
-        for (const { id, description } of open) {
-          const theirs = measured.find((one) => one.id === id);
-          if (theirs === undefined) continue;
-          compareTokens(name, PEER_NAMES[id], own.tokens ?? [], theirs.tokens ?? []);
-          cases.push({
-            case: `${name}, ${PEER_NAMES[id]}`,
-            ...common,
-            peer: round(speed(theirs.time.median)),
-            peer_name: PEER_NAMES[id],
-            peer_version: description.version,
-            ratio: round(theirs.time.median / own.time.median, 3),
-            peer_spread: scaled(theirs.time, speed),
-            peer_share_of_bandwidth: shareOf(theirs.time.median),
-            threads: { ours: options.threads, peer: description.threads },
-            ...(theirs.note === undefined ? {} : { note: theirs.note }),
-          });
-        }
-        for (const one of absent) {
-          cases.push({
-            ...absentCase(
-              `${name}, ${PEER_NAMES[one.id]}`,
-              'tokens/s',
-              'higher',
-              common.ours,
-              one,
-              PEER_NAMES[one.id],
-            ),
-            ...common,
-          });
-        }
-        if (open.length + absent.length === 0) {
-          cases.push({ case: name, ...common, peer: null, peer_name: null, peer_version: null, ratio: null });
-        }
+        const shareOf = ({ time }: Measured): number =>
+          round((bytes * tokens) / time.median / 1e9 / limit, 3);
+        const found = await speedCases({
+          ...{
+            name,
+            unit: 'tokens/s',
+            speed: (seconds) => (sequences * tokens) / seconds,
+            ours,
+            open,
+            absent,
+          },
+          work: { work: 'decode', model, parameters, prompt: prompts, tokens },
+          plan: { rounds: small ? 2 : 7, runs: 2, budget: 40, warmup: 2 },
+          threads: options.threads,
+          check: (peer, own, theirs) => compareTokens(name, peer, own.tokens ?? [], theirs.tokens ?? []),
+          beside: (own) => ({ share_of_bandwidth: shareOf(own) }),
+          besideTheirs: (theirs) => ({ peer_share_of_bandwidth: shareOf(theirs) }),
+          ...{ show: options.show, note: options.note },
+        });
+        cases.push(...found);
       }
     }
     return {

@@ -6,9 +6,9 @@
 import { InkstoneError } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { makingWork, PICTURE_CASES } from './image-material.ts';
-import { interleave, type Measured } from './interleave.ts';
-import { openPeers, PEER_NAMES, startNode } from './peers.ts';
-import { absentCase, type BenchCase, type BenchResult, commit, round, scaled } from './report.ts';
+import { openPeers, startNode } from './peers.ts';
+import { type BenchCase, type BenchResult, commit, round } from './report.ts';
+import { speedCases } from './speed.ts';
 import { NETWORKS, type PictureBenchOptions } from './train-image.ts';
 
 const BATCHES = [1, 16];
@@ -49,50 +49,14 @@ export async function benchGenerateImage(options: PictureBenchOptions): Promise<
       for (const batch of BATCHES) {
         const name = `${network}, batch ${batch}`;
         const work = await makingWork(folder, network, PICTURE_CASES[network].model, batch);
-        const all = [{ id: 'ours', peer: ours }, ...open];
-        for (const { peer } of all) await peer.ask({ do: 'prepare', name, ...work });
-        const measured = await interleave(
-          all.map(({ id, peer }) => ({ id, run: (count) => peer.ask({ do: 'run', name, count }) })),
-          { rounds: Math.max(1, Math.round(7 * options.effort)), runs: 10, budget: 10, warmup: 4 },
-          {
-            show: (said) => options.show(`${name}: ${said}`),
-            failed: (id, reason) => {
-              if (id === 'ours') throw InkstoneError.from(reason);
-              options.note(`${name}: ${id} failed: ${InkstoneError.from(reason).message}`);
-            },
-          },
-        );
-        for (const { peer } of all) await peer.ask({ do: 'free', name }).catch(() => undefined);
-        const own = measured.find(({ id }) => id === 'ours') as Measured;
-        const speed = (seconds: number): number => batch / seconds;
-        const common = {
-          unit: 'images/s',
-          better: 'higher' as const,
-          ours: round(speed(own.time.median)),
-          ours_spread: scaled(own.time, speed),
-        };
-        for (const { id, description } of open) {
-          const theirs = measured.find((one) => one.id === id);
-          if (theirs === undefined) continue;
-          comparePictures(name, PEER_NAMES[id], own.tokens ?? [], theirs.tokens ?? []);
-          cases.push({
-            case: `${name}, ${PEER_NAMES[id]}`,
-            ...common,
-            peer: round(speed(theirs.time.median)),
-            peer_name: PEER_NAMES[id],
-            peer_version: description.version,
-            ratio: round(theirs.time.median / own.time.median, 3),
-            peer_spread: scaled(theirs.time, speed),
-            threads: { ours: options.threads, peer: description.threads },
-            ...(theirs.note === undefined ? {} : { note: theirs.note }),
-          });
-        }
-        for (const one of absent) {
-          const peerName = PEER_NAMES[one.id];
-          cases.push(absentCase(`${name}, ${peerName}`, 'images/s', 'higher', common.ours, one, peerName));
-        }
-        if (open.length + absent.length === 0)
-          cases.push({ case: name, ...common, peer: null, peer_name: null, peer_version: null, ratio: null });
+        const found = await speedCases({
+          ...{ name, unit: 'images/s', speed: (seconds) => batch / seconds, ours, open, absent, work },
+          plan: { rounds: Math.max(1, Math.round(7 * options.effort)), runs: 10, budget: 10, warmup: 4 },
+          threads: options.threads,
+          check: (peer, own, theirs) => comparePictures(name, peer, own.tokens ?? [], theirs.tokens ?? []),
+          ...{ show: options.show, note: options.note },
+        });
+        cases.push(...found);
       }
     }
     return {

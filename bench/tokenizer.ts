@@ -8,10 +8,10 @@ import * as host from '../src/base/host.ts';
 import { readPieces } from '../src/data/text/pieces.ts';
 import { trainBpe, WordCounter } from '../src/data/tokenizer/bpe-train.ts';
 import { dataFile } from './data.ts';
-import { interleave, type Measured } from './interleave.ts';
-import { openPeers, PEER_NAMES, startNode } from './peers.ts';
+import { openPeers, startNode } from './peers.ts';
 import type { Work } from './protocol.ts';
-import { absentCase, type BenchCase, type BenchResult, commit, round, scaled } from './report.ts';
+import { type BenchCase, type BenchResult, commit, round } from './report.ts';
+import { speedCases } from './speed.ts';
 import type { BenchOptions } from './train-text.ts';
 
 const VOCABULARY = 8192;
@@ -68,62 +68,20 @@ export async function benchTokenizer(options: BenchOptions): Promise<BenchResult
       for (const task of ['train', 'encode'] as const) {
         const name = `${corpus.name}, ${task === 'train' ? `learning ${vocabulary} tokens` : 'encoding'}`;
         const work: Work = { work: 'tokenizer', task, file, tokenizer, vocabulary };
-        const all = [{ id: 'ours', peer: ours }, ...open];
-        for (const { peer } of all) await peer.ask({ do: 'prepare', name, ...work });
-        const measured = await interleave(
-          all.map(({ id, peer }) => ({ id, run: (count) => peer.ask({ do: 'run', name, count }) })),
-          { rounds: small ? 1 : 3, runs: 1, budget: 12, warmup: 1 },
-          {
-            show: (text) => options.show(`${name}: ${text}`),
-            failed: (id, reason) => {
-              if (id === 'ours') throw InkstoneError.from(reason);
-              options.note(`${name}: ${id} failed: ${InkstoneError.from(reason).message}`);
-            },
-          },
-        );
-        for (const { peer } of all) await peer.ask({ do: 'free', name }).catch(() => undefined);
-        const found = (id: string): Measured | undefined => measured.find((one) => one.id === id);
-        const own = found('ours') as Measured;
-        const speed = (seconds: number): number => megabytes / seconds;
-        const common = {
-          unit: 'MB/s',
-          better: 'higher' as const,
-          ours: round(speed(own.time.median)),
-          ours_spread: scaled(own.time, speed),
-          threads: { ours: 1, peer: 1 },
-        };
-        for (const { id, description } of open) {
-          const theirs = found(id);
-          if (theirs === undefined) continue;
+        const found = await speedCases({
+          ...{ name, unit: 'MB/s', speed: (seconds) => megabytes / seconds, ours, open, absent, work },
+          plan: { rounds: small ? 1 : 3, runs: 1, budget: 12, warmup: 1 },
           // Learning may break ties in another order; encoding with the same file may not differ in one id.
-          if (task === 'encode' && own.tokens?.join() !== theirs.tokens?.join())
-            throw new InkstoneError('tokens_differ', `${name}: other ids than ${PEER_NAMES[id]}`, {
+          check: (peer, own, theirs) => {
+            if (task !== 'encode' || own.tokens?.join() === theirs.tokens?.join()) return;
+            throw new InkstoneError('tokens_differ', `${name}: other ids than ${peer}`, {
               details: { ours: own.tokens, peer: theirs.tokens },
             });
-          cases.push({
-            case: `${name}, ${PEER_NAMES[id]}`,
-            ...common,
-            peer: round(speed(theirs.time.median)),
-            peer_name: PEER_NAMES[id],
-            peer_version: description.version,
-            ratio: round(theirs.time.median / own.time.median, 3),
-            peer_spread: scaled(theirs.time, speed),
-          });
-        }
-        for (const one of absent)
-          cases.push({
-            ...absentCase(
-              `${name}, ${PEER_NAMES[one.id]}`,
-              'MB/s',
-              'higher',
-              common.ours,
-              one,
-              PEER_NAMES[one.id],
-            ),
-            ...common,
-          });
-        if (open.length + absent.length === 0)
-          cases.push({ case: name, ...common, peer: null, peer_name: null, peer_version: null, ratio: null });
+          },
+          beside: () => ({ threads: { ours: 1, peer: 1 } }),
+          ...{ show: options.show, note: options.note },
+        });
+        cases.push(...found);
       }
     }
     return {

@@ -13,20 +13,13 @@ import {
   writeTrainingSteps,
 } from './image-material.ts';
 import { interleave, type Measured, type Participant } from './interleave.ts';
-import { openPeers, PEER_NAMES, type PeerId, startNode } from './peers.ts';
+import { openPeers, PEER_NAMES, startNode } from './peers.ts';
 import { absentCase, type BenchCase, type BenchResult, commit, round, scaled } from './report.ts';
+import type { BenchOptions } from './train-text.ts';
 
-export interface PictureBenchOptions {
+export type PictureBenchOptions = Omit<BenchOptions, 'data' | 'shapes'> & {
   networks?: readonly PictureCaseName[] | undefined;
-  peers: readonly PeerId[];
-  threads: number;
-  install: boolean;
-  installPython: boolean;
-  /** Factor on rounds: 1 for real, less for tests. */
-  effort: number;
-  show(text: string): void;
-  note(text: string): void;
-}
+};
 
 /** What is measured where nobody says. */
 export const NETWORKS: readonly PictureCaseName[] = [
