@@ -1,11 +1,12 @@
 /** Writes the two files of an evaluation's card. Knows commands' surroundings; measures nothing. */
 import path from 'node:path';
-import { commandArguments, machine, makeFolder, timestamp, writeFile } from '../base/host.ts';
+import { machine, makeFolder, timestamp, writeFile } from '../base/host.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import { codeVersion, commitOf } from '../base/version.ts';
 import { type EvaluationCard, evaluationMarkdown, fingerprintWeights } from '../evaluate/report.ts';
 import type { AnyTextConfig } from '../models/text/any.ts';
 import type { TextModel } from '../models/text/load.ts';
+import { commandLine } from './command-line.ts';
 import { freeFolder } from './free-folder.ts';
 
 export type CardFacts = Pick<EvaluationCard, 'data' | 'protocol' | 'results' | 'limits'>;
@@ -28,7 +29,7 @@ export async function writeEvaluationCard(
       weights: fingerprintWeights(weights),
     },
     ...facts,
-    command: ['inkstone', ...commandArguments()].join(' '),
+    command: commandLine(),
     version: await codeVersion(),
     commit: (await commitOf()) ?? null,
     machine: `${cpu}, ${cores} cores, ${platform} ${architecture}, Node ${node}`,

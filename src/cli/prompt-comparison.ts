@@ -1,7 +1,7 @@
 /** What `prompt evaluate` and `few-shot` share: the questions, the model, the folder, the table. */
 import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
-import { commandArguments, readText } from '../base/host.ts';
+import { readText } from '../base/host.ts';
 import { z } from '../base/schema.ts';
 import { codeVersion } from '../base/version.ts';
 import {
@@ -23,6 +23,7 @@ import type { Embed } from '../prompt/index.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
+import { commandLine } from './command-line.ts';
 import { freeFolder } from './free-folder.ts';
 import { homeSetting, own, unescaped } from './prompt-settings.ts';
 
@@ -162,7 +163,7 @@ export async function compareInFolder(
       force: settings.force,
       provenance: {
         version: await codeVersion(),
-        command: ['inkstone', ...commandArguments()].join(' '),
+        command: commandLine(),
         data: path.resolve(settings.data),
       },
       signal: context.signal,

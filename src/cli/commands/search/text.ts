@@ -1,7 +1,7 @@
 /** `inkstone search text`: the best settings of a text training, by successive halving. */
 import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments, readText } from '../../../base/host.ts';
+import { readText } from '../../../base/host.ts';
 import { bar } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import { codeVersion } from '../../../base/version.ts';
@@ -15,6 +15,7 @@ import {
   searchText,
 } from '../../../train/search/index.ts';
 import { command } from '../../command.ts';
+import { commandLine } from '../../command-line.ts';
 import { defined, presetOf } from '../../train-text-plan.ts';
 
 const whole = z.number().int();
@@ -132,7 +133,7 @@ export const searchTextCommand = command({
           ),
         provenance: {
           version: await codeVersion(),
-          command: ['inkstone', ...commandArguments()].join(' '),
+          command: commandLine(),
           data: plan.data,
           ...defined({ field }),
         },

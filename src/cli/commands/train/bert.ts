@@ -1,7 +1,6 @@
 /** `inkstone train bert`: pre-trains a BERT on books (masked tokens and next sentence), and scores it on unseen text. */
 import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import { codeVersion } from '../../../base/version.ts';
@@ -19,6 +18,7 @@ import { type BertData, prepareBert } from '../../../train/bert-data.ts';
 import { type BertRunResult, trainBert } from '../../../train/bert-run.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import { type CommandContext, command } from '../../command.ts';
+import { commandLine } from '../../command-line.ts';
 import { freeRunFolder } from '../../free-folder.ts';
 import { defined } from '../../train-text-plan.ts';
 
@@ -238,7 +238,7 @@ async function run(settings: TrainBertSettings, context: CommandContext): Promis
         ),
       provenance: {
         version: await codeVersion(),
-        command: ['inkstone', ...commandArguments()].join(' '),
+        command: commandLine(),
         data: path.resolve(data),
         ...defined({
           field: plan.field,

@@ -1,7 +1,6 @@
 /** `inkstone train chat`: a model goes on learning from conversations, and then answers turns. */
 import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import { codeVersion } from '../../../base/version.ts';
@@ -10,7 +9,8 @@ import { findModel } from '../../../operate/registry.ts';
 import { createBackend } from '../../../runtime/index.ts';
 import { trainInstructions } from '../../../train/instruct-run.ts';
 import { command } from '../../command.ts';
-import { freeRunFolder } from '../../free-folder.ts';
+import { commandLine } from '../../command-line.ts';
+import { tunedFolder } from '../../free-folder.ts';
 import { defined, startingModel } from '../../train-text-plan.ts';
 
 const own = { environment: false } as const;
@@ -77,12 +77,7 @@ export const trainChatCommand = command({
         hint: 'name the model to tune',
       });
     const { folder } = await findModel(from);
-    const out = settings.out ?? (await freeRunFolder('chat'));
-    if (path.resolve(out) === path.resolve(folder))
-      throw new InkstoneError('out_invalid', 'a model cannot be tuned into its own folder', {
-        kind: 'usage',
-        hint: 'choose another --out',
-      });
+    const out = await tunedFolder(settings.out, 'chat', folder);
     const model = await loadTextModel(folder);
     const backend = await createBackend('cpu', defined({ threads: settings.threads }));
     try {
@@ -103,7 +98,7 @@ export const trainChatCommand = command({
           ),
         provenance: {
           version: await codeVersion(),
-          command: ['inkstone', ...commandArguments()].join(' '),
+          command: commandLine(),
           data: path.resolve(data),
           from: path.resolve(folder),
         },

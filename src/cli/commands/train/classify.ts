@@ -1,7 +1,5 @@
 /** `inkstone train classify`: a text model goes on learning as a classifier of labelled texts, and is scored. */
 import path from 'node:path';
-import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import { codeVersion } from '../../../base/version.ts';
@@ -13,7 +11,8 @@ import { trainClassifier } from '../../../train/classify-run.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import { type ClassifierScore, classifierScoreLines, scoreClassifier } from '../../classifier-score.ts';
 import { command } from '../../command.ts';
-import { freeRunFolder } from '../../free-folder.ts';
+import { commandLine } from '../../command-line.ts';
+import { tunedFolder } from '../../free-folder.ts';
 import { defined } from '../../train-text-plan.ts';
 
 const own = { environment: false } as const;
@@ -96,12 +95,7 @@ export const trainClassifyCommand = command({
   async run(settings, { progress, signal, json }): Promise<TrainClassifyResult> {
     const { base, data } = settings;
     const { folder } = await findModel(base);
-    const out = settings.out ?? (await freeRunFolder('classify'));
-    if (path.resolve(out) === path.resolve(folder))
-      throw new InkstoneError('out_invalid', 'a model cannot be tuned into its own folder', {
-        kind: 'usage',
-        hint: 'choose another --out',
-      });
+    const out = await tunedFolder(settings.out, 'classify', folder);
     const { config, tokenizer, weights } = await loadAnyTextModel(folder);
     const backend = await createBackend('cpu', defined({ threads: settings.threads }));
     try {
@@ -129,7 +123,7 @@ export const trainClassifyCommand = command({
           ),
         provenance: {
           version: await codeVersion(),
-          command: ['inkstone', ...commandArguments()].join(' '),
+          command: commandLine(),
           data: path.resolve(data),
           base: path.resolve(folder),
         },

@@ -4,7 +4,6 @@
  */
 import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import type { HostTensors } from '../../../base/tensor.ts';
@@ -23,6 +22,7 @@ import { type ImageRunConfig, trainImages } from '../../../train/image-run.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
+import { commandLine } from '../../command-line.ts';
 import { scoreFolder } from '../../evaluate-image.ts';
 import { freeRunFolder } from '../../free-folder.ts';
 import { featureNetwork } from '../../image-features.ts';
@@ -260,7 +260,7 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
         }),
       provenance: {
         version: await codeVersion(),
-        command: ['inkstone', ...commandArguments()].join(' '),
+        command: commandLine(),
         data: path.resolve(data),
         ...(start.folder === undefined ? {} : { from: path.resolve(start.folder) }),
       },

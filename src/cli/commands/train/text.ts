@@ -4,7 +4,7 @@
  */
 import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
-import { commandArguments, writeFile } from '../../../base/host.ts';
+import { writeFile } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { codeVersion } from '../../../base/version.ts';
 import type { Tokenizer } from '../../../data/tokenizer/tokenizer.ts';
@@ -21,6 +21,7 @@ import {
 } from '../../../train/text-run.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
+import { commandLine } from '../../command-line.ts';
 import { freeRunFolder } from '../../free-folder.ts';
 import {
   defined,
@@ -145,7 +146,7 @@ async function run(settings: TrainTextSettings, context: CommandContext): Promis
       sample: (weights, model, tokenizer) => sampleText(backend, { weights, model, tokenizer }, seed),
       provenance: {
         version: await codeVersion(),
-        command: ['inkstone', ...commandArguments()].join(' '),
+        command: commandLine(),
         data: path.resolve(plan.data),
         ...defined({ field: plan.field, from: plan.origin }),
       },
