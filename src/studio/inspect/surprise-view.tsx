@@ -1,7 +1,9 @@
 /** A text with every token tinted by its surprise, its figures, and the tokens that surprised most. */
+
 import { useMemo, useState } from 'preact/hooks';
 import type { InspectedToken } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
+import { Facts } from '../parts/facts.tsx';
 import { Segmented } from '../parts/segmented.tsx';
 import { TokenText } from '../playground/token-text.tsx';
 import { useStore } from '../state/store.ts';
@@ -63,14 +65,7 @@ export function SurpriseView({ found: { inspection } }: { found: Found }) {
         </p>
       </section>
       <aside class="desk-side" aria-labelledby="most-title">
-        <dl class="facts surprise-facts">
-          {facts.map(([name, value]) => (
-            <div key={name}>
-              <dt>{name}</dt>
-              <dd>{value}</dd>
-            </div>
-          ))}
-        </dl>
+        <Facts list={facts} look="facts surprise-facts" />
         <p class="help">{words.meanHelp}</p>
         {most.length > 0 && (
           <>

@@ -1,7 +1,9 @@
 /** The models: a list, and beside it the facts and the card of one. */
+
 import type { ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Markdown } from '../markdown/view.tsx';
+import { Facts } from '../parts/facts.tsx';
 import { ArrowLeft, Brush, Frame, Lens, Sheet, Tune } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ModelState } from '../parts/state-mark.tsx';
@@ -118,14 +120,7 @@ function ModelDetail({ model }: { model: ModelInfo }) {
         </h2>
         <ModelState state={model.state} />
       </div>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts list={facts} />
       <div class="actions">
         {writes(model) && (
           <a class="button primary" href={address('playground', undefined, { model: model.id })}>

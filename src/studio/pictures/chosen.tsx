@@ -1,7 +1,9 @@
 /** One picture large, with what it was made from, its download, and where it can be taken. */
+
 import type { ComponentChildren } from 'preact';
 import { addressOf, endingOf, type Made } from '../api/pictures.ts';
 import { useTexts } from '../i18n/index.ts';
+import { Facts } from '../parts/facts.tsx';
 import { DownMark } from '../parts/icons.tsx';
 import { fileName } from './settings.ts';
 
@@ -37,14 +39,7 @@ export function ChosenPicture({
         {title}
       </h2>
       <img src={addressOf(picture)} alt={t.pictures.tile(format.seed(seed), label)} />
-      <dl class="picture-facts">
-        {all.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts list={all} look="picture-facts" />
       <div class="actions">
         <a
           class="button"

@@ -1,10 +1,12 @@
 /** One training: state, figures, the loss curve, samples; stop it, or use what came of it. */
+
 import { useEffect, useState } from 'preact/hooks';
 import { type Problem, toProblem } from '../api/client.ts';
 import { LossChart } from '../chart/loss-chart.tsx';
 import { ScoreChart } from '../chart/score-chart.tsx';
 import { useTexts } from '../i18n/index.ts';
 import { refreshCatalogue } from '../models/catalogue.ts';
+import { Facts } from '../parts/facts.tsx';
 import { ArrowLeft, Brush, StopMark } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ProgressBar } from '../parts/progress.tsx';
@@ -202,14 +204,5 @@ function Figures({ known }: { known: Watched }) {
         ]) as [string, string][]),
   ];
   if (running) facts.push([t.train.remaining, remaining === undefined ? '–' : format.duration(remaining)]);
-  return (
-    <dl class="facts figures-large">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+  return <Facts list={facts} look="facts figures-large" />;
 }

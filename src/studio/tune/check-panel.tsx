@@ -1,7 +1,9 @@
 /** What an uploaded file holds for a model: counts, the lines that cannot be used, how it begins. */
+
 import type { Problem } from '../api/client.ts';
 import type { FileCheck } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
+import { Facts } from '../parts/facts.tsx';
 import { CheckMark, Warning } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ProgressBar } from '../parts/progress.tsx';
@@ -65,14 +67,7 @@ function Found({ found }: { found: FileCheck }) {
       <h3 id="check-title" class="sheet-label">
         {words.checked}
       </h3>
-      <dl class="facts">
-        {facts.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <Facts list={facts} />
       <p class={good ? 'check-good' : 'check-bad'}>
         {good ? <CheckMark /> : <Warning />}
         {verdict}
