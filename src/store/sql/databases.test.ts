@@ -145,6 +145,32 @@ describe.each(databases)('%s', (name, missing, open) => {
   });
 });
 
+describe('an answer that is lost on its way', () => {
+  it('counts a change once, however much others write before it is sent again', async () => {
+    const sql = await openPglite(path.join(folder, 'lost'));
+    await migrate(sql);
+    const others = new SqlRows(sql);
+    await others.update<Tally>('tally', 'a', add);
+    let lost = false;
+    const line: Sql = {
+      kind: sql.kind,
+      batch: (statements) => sql.batch(statements),
+      close: async () => undefined,
+      query: async (text, values) => {
+        const answer = await sql.query(text, values);
+        if (lost || !text.startsWith('update')) return answer;
+        lost = true;
+        for (let i = 0; i < 100; i++) await others.update<Tally>('tally', 'a', add);
+        return sql.query(text, values);
+      },
+    };
+    await new SqlRows(line).update<Tally>('tally', 'a', add);
+    expect(lost).toBe(true);
+    expect((await others.get<Tally>('tally', 'a'))?.n).toBe(102);
+    await sql.close();
+  });
+});
+
 describe('bad addresses', () => {
   it.each([
     ['postgres://127.0.0.1:1/none', 'database_unreachable'],

@@ -10,13 +10,16 @@ import type { Sql } from './contract.ts';
 
 interface Found {
   version: string;
-  /** Versions before that, as one text. */
-  earlier: string;
+  /** Writer, its last version, next writer, …; whoever wrote last comes first. */
+  earlier: string[];
   body: string;
 }
 
-/** Versions of a row that are remembered, for writers that lost their answer. */
-const REMEMBERED = 16;
+/**
+ * Writers whose last version a row remembers, each once however often it writes, for the one that lost its answer. Only
+ * where this many others came between would such a writer count its change twice.
+ */
+const REMEMBERED = 64;
 
 /** Tries of one change against other writers; each try loses only to somebody who won. */
 const TRIES = 200;
@@ -26,6 +29,10 @@ const PUT = `insert into inkstone.rows (collection, id, version, body) values ($
 
 export class SqlRows implements Rows {
   private readonly sql: Sql;
+  /** As a row knows this writer. */
+  private readonly writer = randomUUID();
+  /** The last change of each row under way: one writer makes one change of a row at a time, and so needs one mark. */
+  private readonly changing = new Map<string, Promise<unknown>>();
 
   constructor(sql: Sql) {
     this.sql = sql;
@@ -33,7 +40,7 @@ export class SqlRows implements Rows {
 
   private async read(collection: string, id: string): Promise<Found | undefined> {
     const { rows } = await this.sql.query(
-      `select version::text as version, earlier::text as earlier, body::text as body
+      `select version::text as version, earlier::text[] as earlier, body::text as body
         from inkstone.rows where collection = $1 and id = $2`,
       [collection, id],
     );
@@ -91,8 +98,22 @@ export class SqlRows implements Rows {
     id: string,
     change: (row: T | undefined) => T | undefined,
   ): Promise<T | undefined> {
-    checkCollection(collection);
-    checkId(id);
+    const key = `${checkCollection(collection)}/${checkId(id)}`;
+    const work = (): Promise<T | undefined> => this.change(collection, id, change);
+    const turn = (this.changing.get(key) ?? Promise.resolve()).then(work, work);
+    this.changing.set(key, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.changing.get(key) === turn) this.changing.delete(key);
+    }
+  }
+
+  private async change<T extends Row>(
+    collection: string,
+    id: string,
+    change: (row: T | undefined) => T | undefined,
+  ): Promise<T | undefined> {
     for (let i = 0; i < TRIES; i++) {
       const found = await this.read(collection, id);
       const row = found === undefined ? undefined : parsed<T>(collection, id, found.body);
@@ -100,24 +121,29 @@ export class SqlRows implements Rows {
       if (next === undefined) return row;
       invariant(next.id === id, 'a row keeps its id');
       const version = randomUUID();
-      const body = JSON.stringify(next);
+      const values = [
+        collection,
+        id,
+        version,
+        JSON.stringify(next),
+        marked(found?.earlier ?? [], this.writer, version),
+      ];
       const { count } =
         found === undefined
           ? await this.sql.query(
-              `insert into inkstone.rows (collection, id, version, body) values ($1, $2, $3, $4::json)
-                on conflict do nothing`,
-              [collection, id, version, body],
+              `insert into inkstone.rows (collection, id, version, body, earlier)
+                values ($1, $2, $3, $4::json, $5::uuid[]) on conflict do nothing`,
+              values,
             )
           : await this.sql.query(
-              `update inkstone.rows set version = $3, body = $4::json, changed = now(),
-                earlier = (version || earlier)[1:${REMEMBERED}]
-                where collection = $1 and id = $2 and version = $5::uuid`,
-              [collection, id, version, body, found.version],
+              `update inkstone.rows set version = $3, body = $4::json, earlier = $5::uuid[], changed = now()
+                where collection = $1 and id = $2 and version = $6::uuid`,
+              [...values, found.version],
             );
       if (count === 1) return next;
       // Sent twice over a broken line, the second finds the first one's work, perhaps under that of others.
       const there = await this.read(collection, id);
-      if (there?.version === version || there?.earlier.includes(version) === true) return next;
+      if (there?.earlier.includes(version) === true) return next;
       await new Promise((resolve) => setTimeout(resolve, Math.min(i, 20)));
     }
     throw new InkstoneError('row_contended', `too many change the row ${collection}/${id} at once`, {
@@ -140,6 +166,14 @@ export class SqlRows implements Rows {
     );
     return rows[0]?.n as number;
   }
+}
+
+/** The marks of a row after a change, as a PostgreSQL array. */
+function marked(earlier: readonly string[], writer: string, version: string): string {
+  const marks = [writer, version];
+  for (let i = 0; i + 1 < earlier.length && marks.length < 2 * REMEMBERED; i += 2)
+    if (earlier[i] !== writer) marks.push(earlier[i] as string, earlier[i + 1] as string);
+  return `{${marks.join(',')}}`;
 }
 
 function parsed<T extends Row>(collection: string, id: string, body: string): T {
