@@ -177,10 +177,14 @@ async function benchSeed(options: QualityOptions, call: SeedCall): Promise<Bench
     small: settings.small,
   });
   cases.push(
-    caseOf(`${name}, authorship from 200 examples`, '%', 'higher', 100 * tuned.pretrained, {
-      name: 'the same network from random weights',
-      value: 100 * tuned.random,
-    }),
+    caseOf(
+      `${name}, authorship from 200 examples`,
+      '%',
+      'higher',
+      100 * tuned.pretrained,
+      { name: 'the same network from random weights', value: 100 * tuned.random },
+      tuned.note,
+    ),
   );
   return cases;
 }
