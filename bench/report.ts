@@ -37,6 +37,9 @@ export interface BenchCase {
   note?: string;
 }
 
+/** One line of a table beside the cases. */
+export type BenchRow = Record<string, string | number | null>;
+
 export interface BenchResult {
   bench: string;
   commit: string;
@@ -62,6 +65,8 @@ export interface BenchResult {
   data?: string;
   seconds: number;
   cases: BenchCase[];
+  /** What is no comparison with a peer; all rows have the same names. */
+  table?: BenchRow[];
 }
 
 export const round = (value: number, digits = 4): number => Number(value.toPrecision(digits));
@@ -131,6 +136,26 @@ export async function commit(): Promise<string> {
 const percent = (share: number | undefined): string =>
   share === undefined ? '' : `${(100 * share).toFixed(0)} %`;
 
+/** Columns as wide as their widest cell. */
+function aligned(rows: readonly (readonly string[])[], left: (column: number) => boolean): string[] {
+  const [head = []] = rows;
+  const widths = head.map((_, i) => Math.max(...rows.map((row) => (row[i] as string).length)));
+  return rows.map((cells) =>
+    cells
+      .map((cell, i) => (left(i) ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number)))
+      .join('  ')
+      .trimEnd(),
+  );
+}
+
+function tableLines(table: readonly BenchRow[]): string[] {
+  const [first] = table;
+  if (first === undefined) return [];
+  const head = Object.keys(first);
+  const rows = table.map((row) => head.map((name) => String(row[name] ?? '–')));
+  return ['', ...aligned([head, ...rows], (i) => i === 0)];
+}
+
 /** A table for people. */
 export function show(result: BenchResult): string {
   const head = ['case', 'unit', 'ours', 'peer', 'ratio', 'share', "peer's", 'version'];
@@ -144,16 +169,6 @@ export function show(result: BenchResult): string {
     percent(one.peer_share_of_peak ?? one.peer_share_of_bandwidth),
     one.peer_version ?? '',
   ]);
-  const widths = head.map((title, i) =>
-    Math.max(title.length, ...rows.map((row) => (row[i] as string).length)),
-  );
-  const line = (cells: string[]): string =>
-    cells
-      .map((cell, i) =>
-        i < 2 || i === 7 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number),
-      )
-      .join('  ')
-      .trimEnd();
   const { machine } = result;
   const limits = [
     machine.gemm_peak === undefined
@@ -168,8 +183,8 @@ export function show(result: BenchResult): string {
     `${result.bench} at ${result.commit}: ${machine.cpu}, ${machine.threads} threads, ${machine.runtime}`,
     ...(limits.length === 0 ? [] : [limits.join('; ')]),
     '',
-    line(head),
-    ...rows.map(line),
+    ...aligned([head, ...rows], (i) => i < 2 || i === 7),
+    ...tableLines(result.table ?? []),
     ...(notes.length === 0 ? [] : ['', ...notes]),
     '',
     'ratio = ours / peer, from this run alone; ms: lower is better, all else: higher is better',

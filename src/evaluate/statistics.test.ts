@@ -1,7 +1,15 @@
 /** Intervals and tests against SciPy's values, exact enumerations and known coverage. */
 import { describe, expect, test } from 'vitest';
 import { Random } from '../base/rng.ts';
-import { bootstrapMean, bootstrapRatio, compare, mcnemar, pairedBootstrap, signTest } from './statistics.ts';
+import {
+  bootstrapMean,
+  bootstrapRatio,
+  compare,
+  mcnemar,
+  pairedBootstrap,
+  signTest,
+  studentInterval,
+} from './statistics.ts';
 
 test.each([
   // scipy.stats.binomtest(a, a + b, 0.5).pvalue
@@ -88,5 +96,31 @@ describe('two variants', () => {
   test('need the same items', () => {
     expect(() => compare([1], [1, 0])).toThrow('make no pairs');
     expect(() => compare([], [])).toThrow('make no pairs');
+  });
+});
+
+describe("Student's interval", () => {
+  test.each([
+    // scipy.stats.t.ppf(0.975, n − 1)
+    [2, 12.706204736],
+    [3, 4.30265273],
+    [4, 3.182446305],
+    [5, 2.776445105],
+    [11, 2.228138852],
+    [31, 2.042272456],
+  ])('of %i values reaches to the table’s t', (n, t) => {
+    const values = Array.from({ length: n }, (_, i) => i);
+    const centre = (n - 1) / 2;
+    const deviation = Math.sqrt(values.reduce((sum, x) => sum + (x - centre) ** 2, 0) / (n - 1));
+    const { value, lower, upper, count } = studentInterval(values);
+    expect({ value, count }).toEqual({ value: centre, count: n });
+    expect(((upper - centre) / deviation) * Math.sqrt(n)).toBeCloseTo(t, 6);
+    expect(((centre - lower) / deviation) * Math.sqrt(n)).toBeCloseTo(t, 6);
+  });
+
+  test('is a point where all values are one, and nothing of a single value', () => {
+    expect(studentInterval([2, 2, 2])).toEqual({ value: 2, lower: 2, upper: 2, count: 3 });
+    for (const few of [[], [1]])
+      expect(() => studentInterval(few)).toThrow(expect.objectContaining({ code: 'values_missing' }));
   });
 });

@@ -86,6 +86,45 @@ export function bootstrap(
   return { value: statistic(undefined), lower: quantile(all, 0.025), upper: quantile(all, 0.975), count };
 }
 
+/** Of the mean of values that are normal, nearly: Student's t. @throws InkstoneError `values_missing` for fewer than two */
+export function studentInterval(values: readonly number[]): Interval {
+  const count = values.length;
+  if (count < 2)
+    throw new InkstoneError('values_missing', `${count} values have no spread`, {
+      kind: 'data',
+      hint: 'give two or more',
+    });
+  const value = mean(values);
+  const variance = values.reduce((total, one) => total + (one - value) ** 2, 0) / (count - 1);
+  const reach = studentReach(count - 1) * Math.sqrt(variance / count);
+  return { value, lower: value - reach, upper: value + reach, count };
+}
+
+/** The t that |T| stays below with 95 % at so many degrees of freedom. */
+function studentReach(degrees: number): number {
+  let [low, high] = [0, 13];
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (studentWithin(middle, degrees) < 0.95) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
+/** P(|T| < t) (Abramowitz and Stegun, 26.7.3 and 26.7.4). */
+function studentWithin(t: number, degrees: number): number {
+  const angle = Math.atan(t / Math.sqrt(degrees));
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)];
+  const odd = degrees % 2 === 1;
+  let sum = 0;
+  let term = odd ? cosine : 1;
+  for (let k = odd ? 1 : 0; k <= degrees - 2; k += 2) {
+    sum += term;
+    term *= (cosine ** 2 * (k + 1)) / (k + 2);
+  }
+  return odd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum;
+}
+
 export interface PairedTest {
   test: 'paired bootstrap' | 'McNemar, exact';
   /** Mean of the second less mean of the first, with its bootstrap interval. */

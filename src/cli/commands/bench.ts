@@ -21,18 +21,23 @@ const PICTURES = [
   ...(['tiny-gan', 'tiny-stylegan2', 'tiny-ddpm'] as const),
 ] as const;
 
+const DIGITS = [
+  ...(['mnist-gan', 'mnist-diffusiongan', 'mnist-stylegan1', 'mnist-stylegan2'] as const),
+  ...(['mnist-vae', 'mnist-ddpm', 'mnist-cgan'] as const),
+] as const;
+
 const schema = z.object({
   benchmark: z
     .enum([
       ...['train-text', 'decode', 'gemm', 'text-quality', 'bert', 'serve-text', 'tokenizer'],
-      ...['train-image', 'generate-image', 'fairness', 'gateway', 'autoscale'],
+      ...['train-image', 'generate-image', 'image-quality', 'fairness', 'gateway', 'autoscale'],
     ] as const)
     .describe('what to measure'),
   data: z
     .string()
     .optional()
     .describe(
-      'folder with tinyshakespeare.txt, made-up text without it; autoscale: a file of recorded traffic',
+      'folder with tinyshakespeare.txt, made-up text without it; image-quality: MNIST; autoscale: a file of recorded traffic',
     )
     .meta({ environment: false }),
   shape: z
@@ -44,6 +49,23 @@ const schema = z.object({
     .array(z.enum(PICTURES))
     .optional()
     .describe('only these networks of pictures; default: all but the tiny ones')
+    .meta({ environment: false }),
+  only: z
+    .array(z.enum(DIGITS))
+    .optional()
+    .describe('image-quality: only these presets; calls at the same time may share the work')
+    .meta({ environment: false }),
+  seed: z
+    .array(z.number().int().min(0))
+    .optional()
+    .describe('bert, image-quality: these seeds; default: those of the protocol')
+    .meta({ environment: false }),
+  steps: z
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe('bert, image-quality: steps of each training; default: those of the protocol')
     .meta({ environment: false }),
   peers: z
     .array(z.enum([...PEERS, 'none']))
@@ -106,13 +128,14 @@ const FUNCTIONS = {
   tokenizer: 'benchTokenizer',
   'train-image': 'benchTrainImage',
   'generate-image': 'benchGenerateImage',
+  'image-quality': 'benchImageQuality',
   fairness: 'benchFairness',
   gateway: 'benchGateway',
   autoscale: 'benchAutoscale',
 } as const;
 
 /** These look at the signal themselves: what is trained is saved first. */
-const TRAINING: ReadonlySet<string> = new Set(['text-quality', 'bert']);
+const TRAINING: ReadonlySet<string> = new Set(['text-quality', 'bert', 'image-quality']);
 
 /** @throws what the signal was aborted with */
 const aborted = (signal: AbortSignal): Promise<never> =>
@@ -129,7 +152,12 @@ export const bench = command({
     'INKSTONE_HOME/peers/python or python3; TensorFlow.js and jax-js are installed on first use. A peer that is not there is named as absent.',
   schema,
   positionals: ['benchmark'],
-  examples: ['bench train-text --json', 'bench decode', 'bench gemm --peers pytorch'],
+  examples: [
+    'bench train-text --json',
+    'bench decode',
+    'bench gemm --peers pytorch',
+    'bench image-quality --only mnist-gan --only mnist-diffusiongan --threads 1 --json',
+  ],
   async run(settings, { progress, print, signal }): Promise<Result> {
     const { benchmark, data, threads, noInstall, installPeers, effort } = settings;
     const options = {
@@ -140,6 +168,9 @@ export const bench = command({
       installPython: installPeers,
       shapes: settings.shape ?? (benchmark === 'decode' ? ['nanogpt-10m'] : ['nanogpt-cpu', 'nanogpt-10m']),
       ...(settings.network === undefined ? {} : { networks: settings.network }),
+      ...(settings.only === undefined ? {} : { only: settings.only }),
+      ...(settings.seed === undefined ? {} : { seeds: settings.seed }),
+      ...(settings.steps === undefined ? {} : { steps: settings.steps }),
       peers: settings.peers.filter((id) => id !== 'none'),
       show: (text: string) => progress.show(text),
       note: (text: string) => progress.note(text),
