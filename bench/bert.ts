@@ -19,8 +19,8 @@ import { trainingConfig } from '../src/nn/training-config.ts';
 import { type Backend, createBackend } from '../src/runtime/index.ts';
 import { type BertData, prepareBert, splitBooks } from '../src/train/bert-data.ts';
 import { trainBert } from '../src/train/bert-run.ts';
-import { authorship } from './bert-authorship.ts';
 import { bigramLoss } from './bert-references.ts';
+import { sameScene } from './bert-scenes.ts';
 import { dataFile } from './data.ts';
 import { KeptWork } from './kept.ts';
 import { type BenchCase, type BenchResult, commit, round } from './report.ts';
@@ -174,13 +174,13 @@ async function benchSeed(options: QualityOptions, call: SeedCall): Promise<Bench
     );
   }
   options.show(`seed ${seed}: fine-tuning`);
-  const tuned = await authorship({
+  const tuned = await sameScene({
     ...{ backend, model, tokenizer: data.tokenizer, weights: result.weights, books: call.unseen, seed },
     small: settings.small,
   });
   cases.push(
     caseOf(
-      `${name}, authorship from 200 examples`,
+      `${name}, one scene or two books, from 200 examples`,
       '%',
       'higher',
       100 * tuned.pretrained,
