@@ -8,9 +8,9 @@ import { type HostTensor, tensor, viewOf } from '../src/base/tensor.ts';
 import { trainBpe, WordCounter } from '../src/data/tokenizer/bpe-train.ts';
 import { readTokenizer } from '../src/data/tokenizer/read.ts';
 import { createDecoder } from '../src/generate/index.ts';
-import { decodingOf, textConfig, textParameters } from '../src/models/text/architectures.ts';
+import { textConfig } from '../src/models/text/architectures.ts';
+import { servedText } from '../src/models/text/serving.ts';
 import { createTextTrainable } from '../src/models/text/trainable.ts';
-import { withWeights } from '../src/nn/quantise.ts';
 import { trainingConfig } from '../src/nn/training-config.ts';
 import { matmul, sum, trace } from '../src/program/index.ts';
 import { type Backend, createBackend } from '../src/runtime/index.ts';
@@ -113,8 +113,7 @@ async function decoding(
   const decoder = await createDecoder(
     {
       backend,
-      ...decodingOf(model),
-      parameters: await readTensors(parameters),
+      ...servedText(model, await readTensors(parameters)),
     },
     // The same prompts come again and again: nothing may be remembered of them.
     { maxBatch: prompt.length, prefixBytes: 0 },
@@ -141,15 +140,9 @@ async function decoding(
 async function serving(threads: number, work: WorkOf<'serve'>): Promise<Prepared> {
   const backend = await createBackend('cpu', { threads, inline: true });
   const config = textConfig.parse(work.model);
-  const { prefill, step, chunk, ...sizes } = decodingOf(config);
-  const { programs, parameters } = withWeights(
-    { prefill, step, chunk },
-    await readTensors(work.parameters),
-    textParameters(config),
-    work.format ?? 'float32',
-  );
+  const served = servedText(config, await readTensors(work.parameters), work.format ?? 'float32');
   const decoder = await createDecoder(
-    { backend, ...sizes, ...programs, parameters },
+    { backend, ...served },
     { maxBatch: work.slots, prefixBytes: 0, batching: work.batching },
   );
   let first: number[] = [];

@@ -111,8 +111,7 @@ class BeamJob {
     const result = await this.step.run({
       inputs: { token: tensor('i32', [size], token), position: tensor('i32', [size], position) },
       resident: this.cache.resident,
-      write: this.cache.writes(
-        'new_',
+      write: this.cache.stepWrites(
         Array.from(position),
         Array.from(position, (_, row) => row),
       ),

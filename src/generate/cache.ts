@@ -71,6 +71,14 @@ export class Cache {
     this.length = places;
   }
 
+  /** What puts the output `new_rows` of a step into place: all layers' keys and values, one after another. */
+  stepWrites(at: readonly number[], rows: readonly number[]): RowWrite[] {
+    const { heads } = this.shape;
+    return this.names.map((into, i) => ({
+      ...{ output: 'new_rows', into, axis: 2, first: i * heads, at, rows },
+    }));
+  }
+
   /** What puts a program's outputs `PREFIX keys.L`, `PREFIX values.L` into place. */
   writes(
     prefix: '' | 'new_',

@@ -377,7 +377,7 @@ export class Decoder {
     const result = await this.programs.step.run({
       inputs: { token: tensor('i32', [size], token), position: tensor('i32', [size], position) },
       resident: this.cache.resident,
-      write: this.cache.writes('new_', Array.from(position), rows),
+      write: this.cache.stepWrites(Array.from(position), rows),
     });
     for (const s of running) if (!s.ended) s.cached++;
     await this.take([...running], result.logits as HostTensor<'f32'>);

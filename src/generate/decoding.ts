@@ -19,7 +19,10 @@ export interface DecoderModel {
   prefill: Program;
   /** `tokens` [batch, time], `position`, `length` [batch], caches → `logits`, `new_keys.L`, `new_values.L`. */
   chunk: Program;
-  /** `token` [batch], `position` [batch], caches → `logits`, `new_keys.L`, `new_values.L`. */
+  /**
+   * `token` [batch], `position` [batch], caches → `logits`, `new_rows` [batch, 2·layers·heads, 1, headDim]: keys and
+   * values of each layer, one after another.
+   */
   step: Program;
   parameters: HostTensors;
   endOfText?: number;

@@ -20,9 +20,9 @@ import {
   type TokenConstraint,
   type TokenDecoder,
 } from '../generate/index.ts';
-import { decodingOf, textParameters } from '../models/text/architectures.ts';
 import { loadTextModel } from '../models/text/load.ts';
-import { type WeightFormat, withWeights } from '../nn/quantise.ts';
+import { servedText } from '../models/text/serving.ts';
+import type { WeightFormat } from '../nn/quantise.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { StopFinder } from './stop-finder.ts';
 import { TextStream, wholeText } from './text-stream.ts';
@@ -57,13 +57,9 @@ export class TextGenerator implements Generator<TextRequest, TextEvent> {
   ): Promise<TextGenerator> {
     const { weights, tokenizer, config } = await loadTextModel(folder);
     const endOfText = tokenizer.endOfText;
-    const { prefill, step, chunk, ...decoding } = decodingOf(config);
-    const kept = withWeights({ prefill, step, chunk }, weights, textParameters(config), format);
     const model = {
       backend,
-      ...decoding,
-      ...kept.programs,
-      parameters: kept.parameters,
+      ...servedText(config, weights, format),
       ...(endOfText === undefined ? {} : { endOfText }),
     };
     return new TextGenerator(tokenizer, await createDecoder(model, options));

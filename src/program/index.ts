@@ -17,7 +17,7 @@ export * from './ops/quantised.ts';
 export { leakyRelu } from './ops/rectify.ts';
 export * from './ops/reduce.ts';
 export { resize } from './ops/resize.ts';
-export { rmsNorm } from './ops/rms-norm.ts';
+export { rmsNorm, skipRmsNorm } from './ops/rms-norm.ts';
 export { rotate } from './ops/rotary.ts';
 export { type ScanResult, scan } from './ops/scan.ts';
 export * from './ops/shape.ts';

@@ -99,6 +99,13 @@ const fused: Fused[] = [
     inputs: { x, s: floats([x.shape.at(-1) as number]) },
     fn: ({ x, s }: Tensors) => P.rmsNorm(t(x), t(s)),
   })),
+  ...[floats([5, 8]), floats([2, 3, 16], 2), floats([2, 1, 1, 4], 100)].flatMap((a) =>
+    [0, 1].map((which) => ({
+      op: 'skipRmsNorm',
+      inputs: { a, b: floats(a.shape), s: floats([a.shape.at(-1) as number]) },
+      fn: ({ a, b, s }: Tensors) => P.skipRmsNorm(t(a), t(b), t(s))[which] as P.Tensor,
+    })),
+  ),
   {
     op: 'crossEntropy',
     inputs: { x: floats([5, 8], 4) },

@@ -18,6 +18,7 @@ import {
   type OnnxNode,
   writeOnnx,
 } from '../formats/onnx.ts';
+import { fuse } from './fuse.ts';
 import { hostOf } from './host-value.ts';
 import { type OnnxAttributes, type OnnxCall, operationOf } from './operation.ts';
 import { type ConvolutionCase, settle, usualWay, type Way } from './settle.ts';
@@ -37,6 +38,8 @@ export interface LowerOptions {
   blocks?: number;
   /** For WebGPU, see settle.ts; default false. */
   byFours?: boolean;
+  /** Residual sums and the norms after them become one node (tried on the CPU); default false. */
+  skips?: boolean;
   /** How a convolution is computed; default: as `usualWay` has it. */
   choose?(one: ConvolutionCase): Way;
 }
@@ -61,7 +64,8 @@ export function lowerToModel(program: Program, options: LowerOptions = {}): Onnx
     constants: new Set(Object.keys(options.constants ?? {})),
   });
   // Products by tap have new nodes that are alike.
-  const bound = ready === simple ? simple : simplify(ready);
+  const settled = ready === simple ? simple : simplify(ready);
+  const bound = options.skips === true && !portable ? fuse(settled) : settled;
   const lowering = new Lowering(portable);
   const graph = lowering.graph(bound, options.constants ?? {});
   return {

@@ -94,6 +94,30 @@ describe.each([
     ).rejects.toMatchObject({ code: 'row_out_of_range' });
   });
 
+  it('writes what one output holds for several tensors, and refuses more than it holds', async () => {
+    const program = await backend.compile(
+      trace('both', { r: { dtype: 'f32', shape: ['batch', 3, 1, 2] } }, ({ r }) => ({
+        out: mul(r as Tensor, 10),
+      })),
+    );
+    const cache = await backend.resident({ a: zeros('f32', [2, 1, 2, 2]), b: zeros('f32', [2, 2, 2, 2]) });
+    const run = (first: number) =>
+      program.run({
+        inputs: { r: tensor('f32', [1, 3, 1, 2], [1, 2, 3, 4, 5, 6]) },
+        resident: [cache],
+        write: [
+          { output: 'out', into: 'a', axis: 2, at: [1], rows: [1] },
+          { output: 'out', into: 'b', axis: 2, first, at: [0], rows: [0] },
+        ],
+      });
+    expect(await run(1)).toEqual({});
+    const { a, b } = await cache.read();
+    expect(Array.from(a?.data as Float32Array)).toEqual([0, 0, 0, 0, 0, 0, 10, 20]);
+    expect(Array.from(b?.data as Float32Array)).toEqual([30, 40, 0, 0, 50, 60, 0, 0, ...Array(8).fill(0)]);
+    await expect(run(2)).rejects.toMatchObject({ code: 'row_out_of_range' });
+    await program.free();
+  });
+
   it('writes rows run after run, of changing sizes, and what was handed out stays as it was', async () => {
     const program = await backend.compile(rows);
     const cache = await backend.resident({ c: zeros('f32', [2, 1, 2, 1]) });

@@ -60,12 +60,14 @@ export interface Part {
  * Puts `output` (rank r) into the resident tensor `into` along `axis`: for each index b of axis 0,
  * `into[b, …, at[b] : at[b] + count[b], …] = output[b, …, 0 : count[b], …]`.
  * `count` defaults to the output's whole axis. Axis 0 of output row b goes to row `rows[b]` of `into`
- * (default: b).
+ * (default: b). An output may hold what goes into several tensors, one after another along its axis 1 (then `axis` is 2
+ * or more): `first` is where that of `into` begins, and as much is taken as `into` has there.
  */
 export interface RowWrite {
   output: string;
   into: string;
   axis: number;
+  first?: number;
   at: readonly number[];
   count?: readonly number[];
   rows?: readonly number[];

@@ -183,9 +183,13 @@ class ReferenceExecutable implements Executable {
   async free(): Promise<void> {}
 }
 
-function writeRows(output: Value, into: Value, { axis, at, count, rows }: RowWrite): void {
+function writeRows(output: Value, into: Value, { axis, first = 0, at, count, rows }: RowWrite): void {
   const inner = sizeOf(output.shape.slice(axis + 1));
-  const middle = sizeOf(output.shape.slice(1, axis));
+  const middle = sizeOf(into.shape.slice(1, axis));
+  const all = sizeOf(output.shape.slice(1, axis));
+  const skipped = first * sizeOf(output.shape.slice(2, axis));
+  if (skipped + middle > all)
+    throw new InkstoneError('row_out_of_range', `${middle} lines from ${skipped} are not in ${all}`);
   const own = output.shape[axis] as number;
   const size = into.shape[axis] as number;
   for (let b = 0; b < (output.shape[0] as number); b++) {
@@ -195,7 +199,7 @@ function writeRows(output: Value, into: Value, { axis, at, count, rows }: RowWri
     if ((at[b] as number) + many > size)
       throw new InkstoneError('row_out_of_range', `rows do not fit an axis of ${size}`);
     for (let m = 0; m < middle; m++) {
-      const start = (b * middle + m) * own * inner;
+      const start = (b * all + skipped + m) * own * inner;
       into.data.set(
         output.data.subarray(start, start + many * inner),
         ((row * middle + m) * size + (at[b] as number)) * inner,

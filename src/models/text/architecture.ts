@@ -8,6 +8,7 @@ import type { AttentionMask } from '../../nn/attention.ts';
 import type { ParameterSpec } from '../../nn/parameters.ts';
 import type { Dropout } from '../../nn/train-step.ts';
 import type { Tensor } from '../../program/index.ts';
+import type { Joins } from './joins.ts';
 
 /** What every text configuration says, whatever else it says. */
 export interface TextSizes {
@@ -60,6 +61,8 @@ export interface TextArchitecture<C extends TextSizes = TextSizes> {
   name: string;
   config: z.ZodType<C>;
   parameters(config: C): ParameterSpec[];
+  /** Layers that may be one in a served model; its network takes the joined ones where they are there. */
+  joins?(config: C): Joins;
   /** Heads of the cache and numbers per head. */
   cache(config: C): { heads: number; dim: number };
   /** Everything but the head: `[batch, time, width]`, normalised. Dropout falls 1 + 2·layers times on such a tensor. */

@@ -13,6 +13,7 @@ import {
   textParameterCount,
   textParameters,
 } from './architectures.ts';
+import { servedText } from './serving.ts';
 
 const sizes = { layers: 3, heads: 4, width: 16, context: 12, vocabulary: 11 };
 const configs: Record<string, TextConfig> = {
@@ -58,11 +59,13 @@ describe.each(Object.entries(configs))('%s', (name, config) => {
     expect(textParameterCount(config)).toBe(counts[name]);
   });
 
-  test('a step and a chunk over the cache give what the whole network gives', async () => {
+  test.each([
+    ['as files have it', { ...decodingOf(config), parameters }],
+    ['as it is served', servedText(config, parameters)],
+  ])('%s, a step and a chunk over the cache give what the whole network gives', async (_, parts) => {
     const { vocabulary, layers } = config;
-    const parts = decodingOf(config);
-    const compile = (program: typeof parts.step) => cpu.compile(program, { constants: parameters });
-    const whole = await compile(textLogits(config));
+    const compile = (program: typeof parts.step) => cpu.compile(program, { constants: parts.parameters });
+    const whole = await cpu.compile(textLogits(config), { constants: parameters });
     const [prefill, chunk, step] = [
       await compile(parts.prefill),
       await compile(parts.chunk),
@@ -126,7 +129,9 @@ describe.each(Object.entries(configs))('%s', (name, config) => {
       const { logits } = await step.run({
         inputs: { token: one(ids[at] as number), position: one(at) },
         resident: [cache],
-        write: into('new_', at),
+        write: cache.names.map((name, i) => ({
+          ...{ output: 'new_rows', into: name, axis: 2, first: i * parts.heads, at: [at] },
+        })),
       });
       close(logits, at);
     }

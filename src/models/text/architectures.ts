@@ -18,6 +18,7 @@ import {
 } from './decoder-programs.ts';
 import { type Gpt2Config, gpt2 } from './gpt2.ts';
 import { type Gpt3Config, gpt3 } from './gpt3.ts';
+import { type Joins, joinedSpecs } from './joins.ts';
 import { type LlamaConfig, llama } from './llama.ts';
 import { type PanguConfig, pangu } from './pangu.ts';
 
@@ -73,8 +74,8 @@ export const textPackedEvaluate = (config: TextConfig, batch: number, time: numb
 export const textScores = (config: TextConfig): Program => decoderScores(architectureOf(config), config);
 export const textLogits = (config: TextConfig): Program => decoderLogits(architectureOf(config), config);
 
-/** What generate/ needs of a model, without the backend that runs it. */
-export function decodingOf(config: TextConfig): {
+/** What generate/ needs of a model, without the backend that runs it and without weights. */
+export interface Decoding {
   context: number;
   vocabulary: number;
   layers: number;
@@ -83,8 +84,15 @@ export function decodingOf(config: TextConfig): {
   prefill: Program;
   chunk: Program;
   step: Program;
-} {
-  const architecture = architectureOf(config);
+}
+
+/** @param options `joins` where the weights come joined, see joins.ts */
+export function decodingOf(config: TextConfig, { joins = {} }: { joins?: Joins } = {}): Decoding {
+  const own = architectureOf(config);
+  const architecture: TextArchitecture = {
+    ...own,
+    parameters: (sizes) => joinedSpecs(own.parameters(sizes), joins),
+  };
   const { heads, dim } = architecture.cache(config);
   return {
     context: config.context,

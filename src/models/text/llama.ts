@@ -14,6 +14,7 @@ import {
   rmsNorm,
   rotate,
   silu,
+  split,
   swapAxes,
   type Tensor,
 } from '../../program/index.ts';
@@ -121,32 +122,55 @@ export function rotaryFrequencies({ headWidth, rotaryBase, rotaryScaling }: Llam
   });
 }
 
+/** Turned by their angles; the values are not. From one product where the weights are joined. */
+function queriesKeysValues(
+  { heads, keyHeads, headWidth, epsilon, headNorm }: LlamaConfig,
+  parameters: Parameters,
+  { at, h, angles }: { at: string; h: Tensor; angles: { cos: Tensor; sin: Tensor } },
+): { q: Tensor; k: Tensor; v: Tensor } {
+  const project = (name: string, count: number): Tensor =>
+    splitHeads(linear(parameters, `${at}.self_attn.${name}_proj`, h), count, headWidth);
+  const normed = (name: string, value: Tensor): Tensor =>
+    headNorm ? rmsNorm(value, parameter(parameters, `${at}.self_attn.${name}_norm.weight`), epsilon) : value;
+  const isJoined = parameters[`${at}.self_attn.qkv_proj.weight`] !== undefined;
+  if (isJoined && !headNorm) {
+    const all = project('qkv', heads + 2 * keyHeads);
+    const [turning, v] = split(all, [heads + keyHeads, keyHeads], 1) as [Tensor, Tensor];
+    const [q, k] = split(rotate(turning, angles), [heads, keyHeads], 1) as [Tensor, Tensor];
+    return { q, k, v };
+  }
+  const [q, k, v] = (
+    isJoined
+      ? split(project('qkv', heads + 2 * keyHeads), [heads, keyHeads, keyHeads], 1)
+      : [project('q', heads), project('k', keyHeads), project('v', keyHeads)]
+  ) as [Tensor, Tensor, Tensor];
+  return { q: rotate(normed('q', q), angles), k: rotate(normed('k', k), angles), v };
+}
+
+function gateAndUp({ hidden }: LlamaConfig, parameters: Parameters, at: string, x: Tensor): [Tensor, Tensor] {
+  if (parameters[`${at}.mlp.gate_up_proj.weight`] !== undefined)
+    return split(linear(parameters, `${at}.mlp.gate_up_proj`, x), [hidden, hidden], -1) as [Tensor, Tensor];
+  return [linear(parameters, `${at}.mlp.gate_proj`, x), linear(parameters, `${at}.mlp.up_proj`, x)];
+}
+
 function block(
   config: LlamaConfig,
   parameters: Parameters,
   call: NetworkCall,
   { layer, x, angles }: { layer: number; x: Tensor; angles: { cos: Tensor; sin: Tensor } },
 ): Tensor {
-  const { heads, keyHeads, headWidth, epsilon, headNorm, window } = config;
+  const { epsilon, window } = config;
   const at = `model.layers.${layer}`;
   const norm = (name: string, value: Tensor): Tensor =>
     rmsNorm(value, parameter(parameters, `${at}.${name}.weight`), epsilon);
   const h = norm('input_layernorm', x);
-  const project = (name: string, count: number): Tensor =>
-    splitHeads(linear(parameters, `${at}.self_attn.${name}_proj`, h), count, headWidth);
-  const normed = (name: string, value: Tensor): Tensor =>
-    headNorm ? norm(`self_attn.${name}_norm`, value) : value;
-  const q = rotate(normed('q', project('q', heads)), angles);
-  const k = rotate(normed('k', project('k', keyHeads)), angles);
-  const v = project('v', keyHeads);
+  const { q, k, v } = queriesKeysValues(config, parameters, { at, h, angles });
   const mask: AttentionMask = window === undefined ? { kind: 'causal' } : { kind: 'banded', window };
   const seen = joinHeads(call.attend({ layer, q, k, v, mask }));
   const after = add(x, call.dropout(linear(parameters, `${at}.self_attn.o_proj`, seen)));
   const g = norm('post_attention_layernorm', after);
-  const gated = mul(
-    silu(linear(parameters, `${at}.mlp.gate_proj`, g)),
-    linear(parameters, `${at}.mlp.up_proj`, g),
-  );
+  const [gate, up] = gateAndUp(config, parameters, at, g);
+  const gated = mul(silu(gate), up);
   return add(after, call.dropout(linear(parameters, `${at}.mlp.down_proj`, gated)));
 }
 
@@ -154,6 +178,16 @@ export const llama: TextArchitecture<LlamaConfig> = {
   name: 'llama',
   config: llamaConfig as z.ZodType<LlamaConfig>,
   parameters: llamaParameters,
+  joins: ({ layers }) =>
+    Object.fromEntries(
+      Array.from({ length: layers }, (_, layer) => {
+        const at = `model.layers.${layer}`;
+        return [
+          [`${at}.self_attn.qkv_proj`, ['q', 'k', 'v'].map((name) => `${at}.self_attn.${name}_proj`)],
+          [`${at}.mlp.gate_up_proj`, ['gate', 'up'].map((name) => `${at}.mlp.${name}_proj`)],
+        ];
+      }).flat(),
+    ),
   cache: ({ keyHeads, headWidth }) => ({ heads: keyHeads, dim: headWidth }),
   network: (config, parameters, call) => {
     let x = call.dropout(gather(parameter(parameters, 'model.embed_tokens.weight'), call.tokens));

@@ -61,6 +61,7 @@ describe('quantised weights', () => {
 
   it.each([
     [8, 64, 0.006],
+    [8, 128, 0.007],
     [4, 32, 0.1],
   ] as const)('%i bits in blocks of %i keep normal numbers to a part of %d', async (bits, block, limit) => {
     const layout = { bits, block, inner: 2 * block + 5 };
@@ -103,6 +104,44 @@ describe('quantised weights', () => {
       ]),
     );
     expect(quantisableInputs([make(false), make(true)])).toEqual(new Map([['columns', 'columns']]));
+  });
+
+  it('rows are cut into the largest blocks that fill them', () => {
+    const shapes = { a: [20, 256], b: [20, 192], c: [40, 70] };
+    const types = Object.fromEntries(
+      Object.entries(shapes).map(([name, shape]) => [name, { dtype: 'f32' as const, shape }]),
+    );
+    const program = P.trace('p', types, (x) =>
+      Object.fromEntries(
+        Object.keys(shapes).map((name) => [
+          `out_${name}`,
+          P.matmul(P.fill(1, [1, x[name]?.shape[1] as number]), P.swapAxes(x[name] as P.Tensor)),
+        ]),
+      ),
+    );
+    const weights = Object.fromEntries(
+      Object.entries(shapes).map(([name, shape]) => [
+        name,
+        tensor('f32', shape, normal((shape[0] as number) * (shape[1] as number))),
+      ]),
+    );
+    const made = (format: 'int8' | 'int4') => {
+      const specs = Object.entries(shapes).map(
+        ([name, shape]) => ({ name, shape, initialiser: { name: 'zeros' }, role: 'matrix' }) as const,
+      );
+      const { parameters } = withWeights({ program }, weights, specs, format);
+      return Object.keys(shapes).map((name) => parameters[blocksName(name)]?.shape);
+    };
+    expect(made('int8')).toEqual([
+      [20, 2, 128],
+      [20, 3, 64],
+      [40, 2, 64],
+    ]);
+    expect(made('int4')).toEqual([
+      [20, 8, 16],
+      [20, 6, 16],
+      [40, 3, 16],
+    ]);
   });
 
   it('a product in a file for any runtime is the same product', async () => {

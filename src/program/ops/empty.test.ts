@@ -108,6 +108,11 @@ const cases: Case[] = [
     fn: ({ x, a }) => P.rmsNorm(x, a),
   },
   {
+    name: 'skipRmsNorm of no rows',
+    shapes: { x: [2, 0, 3], a: [3] },
+    fn: ({ x, a }) => P.add(...P.skipRmsNorm(x, P.exp(x), a)),
+  },
+  {
     name: 'rotate of no rows',
     shapes: { x: [0, 2, 3, 4], a: [1, 3, 2] },
     fn: ({ x, a }) => P.rotate(x, { cos: P.stopGradient(a), sin: P.stopGradient(a) }),
@@ -218,6 +223,7 @@ const refused: [string, Case][] = [
   ['max', one('logSumExp', (x) => P.logSumExp(x))],
   ['layerNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.layerNorm(x, a) }],
   ['rmsNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.rmsNorm(x, a) }],
+  ['skipRmsNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.skipRmsNorm(x, x, a)[0] }],
   [
     'rotate',
     {

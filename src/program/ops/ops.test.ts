@@ -203,6 +203,14 @@ const cases: Case[] = [
     },
   },
   {
+    name: 'skipRmsNorm',
+    shapes: { a: [2, 3], b: [2, 3], scale: [3] },
+    fn: ({ a, b, scale }) => {
+      const [normed, total] = P.skipRmsNorm(a as P.Tensor, b as P.Tensor, scale as P.Tensor, 0.1);
+      return P.add(P.mul(normed, 2), total);
+    },
+  },
+  {
     name: 'conv',
     shapes: { x: [2, 4, 5, 4], w: [4, 2, 3, 2] },
     fn: ({ x, w }) =>

@@ -131,13 +131,14 @@ class OnnxRuntimeBackend implements Backend {
 
   private async lowered(program: Program, options: LowerOptions): Promise<Uint8Array> {
     if (this.name === 'webgpu') return lower(program, { ...options, byFours: true });
-    if (!holdsConvolution(program)) return lower(program, options);
+    const own = { ...options, skips: true };
+    if (!holdsConvolution(program)) return lower(program, own);
     const blocks = (await this.link.ask({ kind: 'blocks' })) as number;
     this.tuner ??= new Tuner(
       { blocks, threads: this.threads, runtime: VERSION, file: this.choices },
       (call) => this.link.ask({ kind: 'time', ...call }),
     );
-    return this.tuner.lower(program, options);
+    return this.tuner.lower(program, own);
   }
 
   async resident(tensors: HostTensors): Promise<Resident> {

@@ -122,9 +122,16 @@ function partOf(
 export function writeRows(output: ort.Tensor, slot: Slot, write: RowWrite): void {
   const from = fromOrt(output, slot.dtype) as Float32Array;
   const into = fromOrt(slot.value, slot.dtype) as Float32Array;
-  const { axis } = write;
+  const { axis, first = 0 } = write;
   const inner = sizeOf(output.dims.slice(axis + 1));
-  const middle = sizeOf(output.dims.slice(1, axis));
+  const middle = sizeOf(slot.shape.slice(1, axis));
+  const all = sizeOf(output.dims.slice(1, axis));
+  const skipped = first * sizeOf(output.dims.slice(2, axis));
+  if (skipped + middle > all)
+    throw new InkstoneError(
+      'row_out_of_range',
+      `${middle} lines from ${skipped} are not in ${all} of "${write.output}"`,
+    );
   const own = output.dims[axis] as number;
   const size = slot.shape[axis] as number;
   for (let b = 0; b < (output.dims[0] as number); b++) {
@@ -138,7 +145,7 @@ export function writeRows(output: ort.Tensor, slot: Slot, write: RowWrite): void
         `rows ${at}…${at + count} do not fit an axis of ${size} in "${write.into}"`,
       );
     for (let m = 0; m < middle; m++) {
-      const start = (b * middle + m) * own * inner;
+      const start = (b * all + skipped + m) * own * inner;
       const place = ((row * middle + m) * size + at) * inner;
       copy(from, start, into, place, count * inner);
     }
