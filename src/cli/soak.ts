@@ -7,7 +7,9 @@ import { type ChildProcess, monotonic, spawnCommand } from '../base/host.ts';
 import { childrenOf, openHandles } from '../base/host-process.ts';
 import { processUse } from '../base/machine.ts';
 import { type Growth, growth } from '../operate/watch/trend.ts';
+import { Keys } from '../serve/keys.ts';
 import { openStore } from '../store/index.ts';
+import { forget, noCounts, type SoakCounts, soakClient } from './soak-load.ts';
 
 export interface SoakOptions {
   home: string;
@@ -21,7 +23,10 @@ export interface SoakOptions {
 
 export interface SoakResult {
   seconds: number;
-  requests: { answered: number; streamed: number; hungUp: number; files: number; failed: number };
+  /** Since the model had answered some. */
+  requests: SoakCounts;
+  /** Requests that failed before that, by reason: a model that is still being loaded refuses. */
+  loading: SoakCounts['failures'];
   /** Bytes; slopes in bytes a second. */
   memory: Growth | null;
   handles: Growth | null;
@@ -45,9 +50,18 @@ const EVERY = 500;
 
 /** @throws InkstoneError `soak_failed` where the server does not start or ends */
 export async function soak(options: SoakOptions): Promise<SoakResult> {
+  const { key, row } = await withKeys(options.home, (keys) => keys.create('soak'));
+  try {
+    return await watched(options, key);
+  } finally {
+    await withKeys(options.home, (keys) => keys.revoke(row.id));
+  }
+}
+
+async function watched(options: SoakOptions, key: string): Promise<SoakResult> {
   const { server, address, model } = await startServer(options);
   const end = new AbortController();
-  const requests = { answered: 0, streamed: 0, hungUp: 0, files: 0, failed: 0 };
+  const requests = noCounts();
   const stop = AbortSignal.any([options.signal, end.signal]);
   const memory: number[] = [];
   const handles: number[] = [];
@@ -55,14 +69,16 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const length = options.minutes * 60_000;
   let tables: Record<string, number> | undefined;
   let warmed = started;
+  let loading: SoakCounts['failures'] = {};
   try {
-    const people = Array.from({ length: options.people }, (_, i) =>
-      person(address, options.model ?? model, i, stop, requests),
+    const people = Array.from({ length: options.people }, (_, number) =>
+      soakClient({ address, key, model: options.model ?? model, number, stop, counts: requests }),
     );
     // The time begins with a model that is loaded and has answered some: on a busy machine that takes its while.
     const answers = (): number => requests.answered + requests.streamed;
     while (answers() < FIRST * options.people && monotonic() - started < LOADING && !stop.aborted)
       await new Promise((resolve) => setTimeout(resolve, EVERY));
+    loading = forget(requests).failures;
     started = monotonic();
     warmed = started;
     while (monotonic() - started < length && !options.signal.aborted) {
@@ -81,7 +97,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
       if (use.memory !== undefined) memory.push(use.memory);
       if (use.handles !== undefined) handles.push(use.handles);
       options.tell(
-        `${Math.round((monotonic() - started) / 1000)} s, ${requests.answered + requests.streamed} answers, ${Math.round((use.memory ?? 0) / 2 ** 20)} MiB, ${use.handles ?? '?'} handles`,
+        `${Math.round((monotonic() - started) / 1000)} s, ${requests.answered + requests.streamed} answers, ${requests.failed} failed, ${Math.round((use.memory ?? 0) / 2 ** 20)} MiB, ${use.handles ?? '?'} handles`,
       );
     }
     end.abort();
@@ -101,7 +117,7 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
   const growing = names.filter((name) => (after[name] ?? 0) > (before[name] ?? 0) + options.people);
   return {
     seconds: Math.round((monotonic() - started) / 1000),
-    requests,
+    ...{ requests, loading },
     ...judged,
     tables: Object.fromEntries(
       names.map((name) => [name, { before: before[name] ?? 0, after: after[name] ?? 0 }]),
@@ -109,6 +125,16 @@ export async function soak(options: SoakOptions): Promise<SoakResult> {
     growing,
     flat: judged.memory?.grows !== true && judged.handles?.grows !== true && growing.length === 0,
   };
+}
+
+/** Its own key, as a customer has one: spending is a table, too. Taken back when the soak is over. */
+async function withKeys<T>(home: string, use: (keys: Keys) => Promise<T>): Promise<T> {
+  const store = await openStore(home);
+  try {
+    return await use(new Keys(store));
+  } finally {
+    await store.close();
+  }
 }
 
 async function rowsOf(home: string): Promise<Record<string, number>> {
@@ -176,58 +202,4 @@ async function stopServer(server: ChildProcess): Promise<void> {
   const late = setTimeout(() => server.kill('SIGKILL'), 20_000);
   await ended;
   clearTimeout(late);
-}
-
-/** One client: whole answers, streams, streams that are left half-way, files that come and go. Leaves nothing behind. */
-async function person(
-  address: string,
-  model: string,
-  number: number,
-  stop: AbortSignal,
-  counts: SoakResult['requests'],
-): Promise<void> {
-  for (let i = number; !stop.aborted; i++) {
-    try {
-      if (i % 4 === 0) {
-        await fileThere(address, i);
-        counts.files++;
-        continue;
-      }
-      const leave = new AbortController();
-      const stream = i % 4 !== 1;
-      const response = await fetch(`${address}/v1/completions`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ model, prompt: `Once ${i % 50}`, max_tokens: 24, seed: i, stream }),
-        signal: AbortSignal.any([leave.signal, AbortSignal.timeout(60_000)]),
-      });
-      if (!response.ok) {
-        await response.arrayBuffer();
-        throw new InkstoneError('soak_refused', String(response.status));
-      }
-      if (i % 4 === 3) {
-        await response.body?.getReader().read();
-        leave.abort();
-        counts.hungUp++;
-      } else {
-        await response.arrayBuffer();
-        counts[stream ? 'streamed' : 'answered']++;
-      }
-    } catch {
-      if (stop.aborted) return;
-      counts.failed++;
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-  }
-}
-
-async function fileThere(address: string, i: number): Promise<void> {
-  const form = new FormData();
-  form.set('purpose', 'batch');
-  form.set('file', new Blob([`{"line": ${i}}\n`.repeat(50)]), 'soak.jsonl');
-  const made = await fetch(`${address}/v1/files`, { method: 'POST', body: form });
-  const { id } = (await made.json()) as { id: string };
-  const gone = await fetch(`${address}/v1/files/${id}`, { method: 'DELETE' });
-  await gone.arrayBuffer();
-  if (!gone.ok) throw new InkstoneError('soak_refused', String(gone.status));
 }

@@ -30,6 +30,11 @@ export class Owners {
     if (key !== undefined) await this.store.rows.put<OwnerRow>(COLLECTION, { id, key });
   }
 
+  /** Of a thing that is gone. */
+  async forget(id: string): Promise<void> {
+    await this.store.rows.remove(COLLECTION, id);
+  }
+
   async isOwn(request: FastifyRequest, id: string): Promise<boolean> {
     // Where nobody has a key everything is there for whoever asks.
     if (request.keyId === undefined) return true;

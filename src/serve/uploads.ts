@@ -81,6 +81,7 @@ export async function addUploads(app: FastifyInstance, context: ServerContext): 
     const { id } = await found(request.params.id);
     await store.rows.remove('files', id);
     await removeFile(path.join(home, 'files', id));
+    await context.owners.forget(id);
     return { id, object: 'file', deleted: true };
   });
 }

@@ -212,7 +212,12 @@ describe('whose things are whose', () => {
       expect([route, refused.status]).toEqual([route, 404]);
     }
     expect((await ann.ask('GET', `/v1/files/${id}/content`)).body).toEqual({ messages: [] });
+    const owners = async (): Promise<string[]> =>
+      (await server.context.store.rows.list('owners')).map((row) => row.id).sort();
+    expect(await owners()).toEqual([id, other].sort());
     expect((await ann.ask('DELETE', `/v1/files/${id}`)).status).toBe(200);
+    // Who had it goes with it, or the table would grow with each file that came and went.
+    expect(await owners()).toEqual([other]);
   });
 
   it('another key’s response is not there', async () => {

@@ -133,6 +133,12 @@ describe('starting again', () => {
     ]);
     expect(restarts.ended(190, 0)).toBeUndefined();
   });
+
+  it('never stops where somebody kills it every minute', () => {
+    const restarts = new Restarts();
+    const pauses = Array.from({ length: 20 }, (_, i) => restarts.ended(60_000 * i, 58_000));
+    expect(new Set(pauses)).toEqual(new Set([100]));
+  });
 });
 
 it('knows what this process uses, and nothing of one that is not there', () => {

@@ -1,6 +1,6 @@
 /**
  * Several replicas of one model as one: each request goes to the one with least outstanding work; one that a crash
- * cost, and of which nothing was given out yet, is sent once more, to another where there is one. Knows no processes.
+ * cost is sent once more, to another where there is one, and its text goes on where it was. Knows no processes.
  */
 import { type Clock, systemClock } from '../../base/clock.ts';
 import type { EmbeddingRequest, TextEmbedding } from '../../base/contracts/embedder.ts';
@@ -9,6 +9,7 @@ import type { InspectionRequest, TextInspection } from '../../base/contracts/ins
 import type { PictureFile, PictureRequest } from '../../base/contracts/pictures.ts';
 import type { ModelDescription, Replica, ReplicaStatus } from '../../base/contracts/replica.ts';
 import { InkstoneError } from '../../base/errors.ts';
+import { Said } from './said.ts';
 import { together } from './set-status.ts';
 
 export interface ReplicaSetOptions {
@@ -227,19 +228,21 @@ export class ReplicaSet implements Replica {
     }
   }
 
-  /** @throws InkstoneError what the replica throws, once something was given out; before that of the second attempt */
+  /**
+   * Goes on from where a lost process was, on another.
+   * @throws InkstoneError what the replica throws; of two that were lost what the second one threw
+   */
   async *generate(request: TextRequest, signal: AbortSignal): AsyncGenerator<TextEvent> {
     let replica = await this.pick();
-    let begun = false;
-    for (let attempt = 1; ; attempt++) {
-      let given = false;
+    const said = new Said();
+    let lost: unknown;
+    for (;;) {
       let failure: unknown;
       try {
         for await (const event of replica.generate(request, signal)) {
-          if (event.type === 'start' && begun) continue;
-          begun = true;
-          given = event.type !== 'start';
-          yield event;
+          const what = said.judge(event);
+          if (what === 'differs') throw lost;
+          if (what === 'give') yield event;
         }
         return;
       } catch (thrown) {
@@ -247,7 +250,9 @@ export class ReplicaSet implements Replica {
       } finally {
         this.release(replica);
       }
-      if (given || attempt > 1 || !this.again(failure, replica, request.id, signal)) throw failure;
+      if (lost !== undefined || !this.again(failure, replica, request.id, signal)) throw failure;
+      lost = failure;
+      said.again();
       replica = await this.pick(replica).catch(() => {
         throw failure;
       });

@@ -4,10 +4,10 @@ export interface RestartSettings {
   /** Milliseconds before the first start anew; doubled from then on. */
   first: number;
   most: number;
-  /** So many ends within so many milliseconds are a loop. */
+  /** So many ends within so many milliseconds are a loop; those after steady work are none of them. */
   crashes: number;
   within: number;
-  /** Milliseconds of work after which the pauses are short again. */
+  /** Milliseconds of work that are steady: the pauses are short again. */
   steady: number;
   /** Milliseconds for which a loop is left alone. */
   coolDown: number;
@@ -18,7 +18,7 @@ export const RESTARTS: RestartSettings = {
   most: 30_000,
   crashes: 5,
   within: 300_000,
-  steady: 60_000,
+  steady: 30_000,
   coolDown: 30_000,
 };
 
@@ -38,8 +38,10 @@ export class Restarts {
   /** @param worked milliseconds that it was ready before it ended. @returns the pause, or undefined for a loop */
   ended(now: number, worked: number): number | undefined {
     const { first, most, crashes, within, steady } = this.settings;
-    this.ends = [...this.ends.filter((at) => now - at < within), now];
-    this.inRow = worked >= steady ? 1 : this.inRow + 1;
+    const well = worked >= steady;
+    this.ends = this.ends.filter((at) => now - at < within);
+    if (!well) this.ends.push(now);
+    this.inRow = well ? 1 : this.inRow + 1;
     if (this.ends.length >= crashes) return undefined;
     return Math.min(most, first * 2 ** (this.inRow - 1));
   }

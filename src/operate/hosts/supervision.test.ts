@@ -126,6 +126,10 @@ describe('several hosts as one', () => {
     open.push(replicas);
     return { replicas, hosts };
   }
+  const busy = async (hosts: readonly ChildReplica[]): Promise<ChildReplica> => {
+    await until(() => hosts.some((one) => one.status().running > 0));
+    return hosts.find((one) => one.status().running > 0) as ChildReplica;
+  };
   const allReady = (hosts: readonly ChildReplica[]): Promise<unknown> =>
     Promise.all(hosts.map((one) => one.ready()));
 
@@ -153,14 +157,24 @@ describe('several hosts as one', () => {
     const { replicas, hosts } = set(2, { pace: 300 });
     await allReady(hosts);
     const answer = say(replicas, 'on', 2);
-    await until(() => hosts.some((one) => one.status().running > 0));
-    const at = hosts.find((one) => one.status().running > 0) as ChildReplica;
+    const at = await busy(hosts);
     sendSignal(at.processId as number, 'SIGKILL');
     expect(await answer).toBe('aa');
     expect(replicas.snapshot().retried).toBe(1);
   });
 
-  it('tell of a crash in the middle of an answer, which is never said twice', async () => {
+  it('go on with an answer in whose middle a host dies, and say nothing of it twice', async () => {
+    const { replicas, hosts } = set(2, { pace: 20 });
+    await allReady(hosts);
+    const answer = say(replicas, 'on', 20);
+    const at = await busy(hosts);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    sendSignal(at.processId as number, 'SIGKILL');
+    expect(await answer).toBe('a'.repeat(20));
+    expect(replicas.snapshot().retried).toBe(1);
+  });
+
+  it('tell of a second crash in the middle of an answer, of which nothing is said twice', async () => {
     const { replicas, hosts } = set(2);
     await allReady(hosts);
     let text = '';
@@ -169,7 +183,7 @@ describe('several hosts as one', () => {
         if (event.type === 'delta') text += event.text;
     })();
     await expect(answer).rejects.toMatchObject({ code: 'replica_crashed' });
-    expect([text, replicas.snapshot().retried]).toEqual(['aaa', 0]);
+    expect([text, replicas.snapshot().retried]).toEqual(['aaa', 1]);
   });
 
   it('wait for the one there is to come back', async () => {

@@ -76,7 +76,13 @@ export async function forward(
     const began = monotonic();
     one.target.begin(began);
     if (how.sent === 0) how.sent = began;
+    const attempt = new AbortController();
+    const stop = (): void => attempt.abort();
+    gone.signal.addEventListener('abort', stop, { once: true });
+    one.underWay.add(stop);
     const end = (outcome: Outcome): void => {
+      gone.signal.removeEventListener('abort', stop);
+      one.underWay.delete(stop);
       one.target.end(monotonic(), outcome, how.upstreamTime);
       if (outcome !== 'abandoned') rollout?.seen(one.target.version, outcome === 'failed', how.upstreamTime);
     };
@@ -86,7 +92,7 @@ export async function forward(
         urlOf(one, sent.path),
         { method: request.method ?? 'POST', ...outgoing(one, request, sent) },
         1000 * settings.timeout,
-        gone.signal,
+        attempt.signal,
       );
       how.upstreamTime = monotonic() - began;
     } catch {

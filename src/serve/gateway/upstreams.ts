@@ -19,6 +19,10 @@ export interface Upstream {
   target: Target;
   /** Names of clients to names there; undefined before it said. */
   models: Map<string, string> | undefined;
+  /** Looks in a row that it did not answer. */
+  silent: number;
+  /** Gives up what is under way there, one for each request. */
+  underWay: Set<() => void>;
 }
 
 export interface UpstreamsSnapshot {
@@ -39,6 +43,8 @@ export interface UpstreamsOptions {
 
 /** Looks between two comparisons of the servers with each other. */
 const COMPARE = 5;
+/** Looks without an answer after which what is under way there is given up: nobody waits for a server that is cut off. */
+const LOST = 2;
 const LARGEST_LIST = 4 * 2 ** 20;
 
 export class Upstreams {
@@ -129,6 +135,10 @@ export class Upstreams {
       if (healthy) this.balancer.forget(target.name);
     }
     target.healthy = healthy;
+    one.silent = healthy ? 0 : one.silent + 1;
+    if (one.silent < LOST || one.underWay.size === 0) return;
+    this.options.log?.('requests given up', { upstream: target.name, requests: one.underWay.size });
+    for (const giveUp of [...one.underWay]) giveUp();
   }
 
   startRollout({ from, to, steps, seconds, requests, failures, slower }: RolloutRequest): void {
@@ -210,5 +220,6 @@ function upstreamOf(settings: UpstreamSettings): Upstream {
     base: base.endsWith('/v1') ? base : `${base}/v1`,
     target: new Target(settings.name ?? url.host, { version: settings.version }),
     models: settings.models === undefined ? undefined : new Map(Object.entries(settings.models)),
+    ...{ silent: 0, underWay: new Set() },
   };
 }
