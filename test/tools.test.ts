@@ -1,5 +1,5 @@
 /** The build, the lock, the set-up check and the count of tests, each on a folder of its own. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -216,5 +216,37 @@ describe('set-up', () => {
     const text = fs.readFileSync(path.join(root, 'package-lock.json'), 'utf8');
     expect(text.match(/"resolved":[^\n]*/g) ?? []).toEqual([]);
     expect(text.match(/"(?:https?|git\+)[^"]*\.tgz[^"]*"/g) ?? []).toEqual([]);
+  });
+});
+
+describe('npm run chaos', () => {
+  const chaos = (...words: string[]): { status: number | null; out: string; err: string } => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [path.join(root, 'tools', 'chaos.mjs'), ...words],
+      { encoding: 'utf8' },
+    );
+    return { status, out: stdout, err: stderr };
+  };
+
+  test('tells its parts, each of which is a file', () => {
+    const { status, out } = chaos('--help');
+    expect(status).toBe(0);
+    for (const part of ['kills', 'power', 'overload', 'minute', 'partition']) {
+      expect(out).toMatch(new RegExp(`^  ${part} `, 'm'));
+      expect(fs.existsSync(path.join(root, 'test', 'chaos', `${part}.chaos.ts`))).toBe(true);
+    }
+  });
+
+  test.each([
+    [['--only', 'kills,floods'], 'there is no floods'],
+    [['--stores', 'mongo'], 'there is no mongo'],
+    [['--rounds', '0'], '--rounds is a whole number'],
+    [['--minutes', 'ten'], '--minutes is a whole number'],
+    [['--what'], "Unknown option '--what'"],
+  ])('refuses %j before it begins', (words, said) => {
+    const { status, err } = chaos(...words);
+    expect(status).toBe(2);
+    expect(err).toContain(said);
   });
 });

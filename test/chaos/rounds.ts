@@ -2,9 +2,10 @@
  * Rounds of kills under load, and the account at the end: what was accepted has ended, each effect is there once, nobody
  * waited past the deadline, orphans came back in time. Returns a report; judges nothing.
  */
+import { isThere } from './served.ts';
 import { DEADLINE, IN_BATCH, type StoreName, Yard } from './yard.ts';
 
-export type Blow = 'server' | 'host' | 'hang' | 'database' | 'backend';
+export type Blow = 'server' | 'host' | 'hang' | 'database' | 'backend' | 'clock' | 'disk';
 
 export interface Round {
   blow: Blow;
@@ -14,11 +15,17 @@ export interface Round {
   back: number;
   /** Milliseconds from when a server listened again until the batches that the dead one held were taken up. */
   orphans?: number;
+  /** A host that was struck was still there when requests were answered: it was not the one that answers. */
+  missed?: boolean;
 }
 
 export interface ChaosReport {
   store: StoreName;
   rounds: Round[];
+  /** Rounds by what was struck; of all those in which nobody was there. */
+  blows: Partial<Record<Blow, number>>;
+  notStruck: number;
+  missed: number;
   requests: Yard['counts'];
   accepted: number;
   /** Of those accepted. */
@@ -28,6 +35,8 @@ export interface ChaosReport {
   wrong: string[];
   /** More than one batch under one key. */
   doubled: number;
+  /** Rounds in which a dead server held batches. */
+  orphaned: number;
   /** The longest, in milliseconds. */
   worst: { back: number; orphans: number };
   seconds: number;
@@ -36,30 +45,30 @@ export interface ChaosReport {
 export interface ChaosOptions {
   store: StoreName;
   rounds: number;
-  blows: readonly Blow[];
+  /** By how often each shall come. */
+  blows: Partial<Record<Blow, number>>;
   seed?: number;
   tell?(round: Round, number: number): void;
 }
 
+/** Hosts that may end between two starts of the server: one more, and it says for half a minute that they only fall over. */
+const HOST_ENDS = 4;
+/** Milliseconds: how far a clock jumps at most, and how long a disk stays full. */
+const FARTHEST = 3_600_000;
+const FULL = 500;
+
 const wait = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-interface OpenJob {
-  id: string;
-  fence: number;
-  state: string;
-}
-
-/** Batches that somebody works on. */
-async function held(yard: Yard): Promise<OpenJob[]> {
-  const found: OpenJob[] = [];
-  for await (const { id } of yard.client.batches.list({ limit: 100 })) {
-    const batch = await yard.client.batches.retrieve(id);
-    if (['in_progress', 'finalizing'].includes(batch.status))
-      found.push({ id, state: batch.status, fence: 0 });
-    if (found.length >= 5) break;
-  }
-  return found;
+/** Batches, of the last few, that somebody works on. */
+async function held(yard: Yard): Promise<string[]> {
+  const found = await Promise.all(
+    yard.latest.map(async (id) => {
+      const { status } = await yard.client.batches.retrieve(id);
+      return ['in_progress', 'finalizing'].includes(status) ? [id] : [];
+    }),
+  );
+  return found.flat();
 }
 
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -72,14 +81,20 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   };
   const yard = await Yard.open(options.store);
   const rounds: Round[] = [];
+  const drawn = Object.entries(options.blows).flatMap(([blow, often]) =>
+    blow === 'disk' && !yard.ownDisk ? [] : Array<Blow>(often).fill(blow as Blow),
+  );
   try {
     await yard.start();
     await yard.recovered();
-    yard.load(2, 250);
+    yard.load(2, 600);
+    let hostEnds = 0;
     for (let i = 0; i < options.rounds; i++) {
-      await wait(200 + chance() * 800);
-      const blow = options.blows[Math.floor(chance() * options.blows.length)] as Blow;
-      const round = await strike(yard, blow);
+      await wait(100 + chance() * 500);
+      let blow = drawn[Math.floor(chance() * drawn.length)] as Blow;
+      if (hostEnds >= HOST_ENDS && (blow === 'host' || blow === 'hang')) blow = 'server';
+      hostEnds = blow === 'server' ? 0 : hostEnds + (blow === 'host' || blow === 'hang' ? 1 : 0);
+      const round = await strike(yard, blow, chance);
       rounds.push(round);
       options.tell?.(round, i + 1);
     }
@@ -88,7 +103,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       ...(await account(yard)),
       store: options.store,
       rounds,
-      worst: worstOf(rounds),
+      ...summed(rounds),
       seconds: (performance.now() - started) / 1000,
     };
   } finally {
@@ -96,7 +111,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   }
 }
 
-async function strike(yard: Yard, blow: Blow): Promise<Round> {
+async function strike(yard: Yard, blow: Blow, chance: () => number): Promise<Round> {
   if (blow === 'server') {
     const orphans = await held(yard).catch(() => []);
     await yard.killServer();
@@ -105,21 +120,28 @@ async function strike(yard: Yard, blow: Blow): Promise<Round> {
     const [back, taken] = await Promise.all([yard.recovered(), takenUp(yard, orphans, listening)]);
     return { blow, struck: true, back, ...(taken === undefined ? {} : { orphans: taken }) };
   }
-  const struck =
-    blow === 'host'
-      ? yard.killHost()
-      : blow === 'hang'
-        ? yard.killHost('SIGSTOP')
-        : blow === 'database'
-          ? await yard.killDatabase()
-          : yard.postgres?.killBackend() === true;
+  if (blow === 'host' || blow === 'hang') {
+    const host = yard.killHost(blow === 'hang' ? 'SIGSTOP' : 'SIGKILL');
+    const back = await yard.recovered();
+    if (host === undefined) return { blow, struck: false, back };
+    return { blow, struck: true, back, missed: isThere(host) };
+  }
+  let struck = true;
+  if (blow === 'database') struck = await yard.killDatabase();
+  else if (blow === 'backend') struck = yard.postgres?.killBackend() === true;
+  else if (blow === 'clock') await yard.jump(Math.round((2 * chance() - 1) * FARTHEST));
+  else {
+    yard.fillDisk();
+    await wait(FULL);
+    yard.freeDisk();
+  }
   return { blow, struck, back: await yard.recovered() };
 }
 
 /** Until the work of the dead one moves again, or is done. */
-async function takenUp(yard: Yard, orphans: readonly OpenJob[], since: number): Promise<number | undefined> {
+async function takenUp(yard: Yard, orphans: readonly string[], since: number): Promise<number | undefined> {
   if (orphans.length === 0) return undefined;
-  const moved = async ({ id }: OpenJob): Promise<boolean> => {
+  const moved = async (id: string): Promise<boolean> => {
     const response = await fetch(`http://127.0.0.1:${yard.port}/api/jobs/${id}`).catch(() => undefined);
     if (response?.ok !== true) return false;
     const job = (await response.json()) as { state: string; holder?: string; ended?: number; mine: boolean };
@@ -127,7 +149,7 @@ async function takenUp(yard: Yard, orphans: readonly OpenJob[], since: number): 
   };
   let left = orphans;
   while (left.length > 0 && performance.now() - since < DEADLINE) {
-    const still: OpenJob[] = [];
+    const still: string[] = [];
     for (const one of left) if (!(await moved(one))) still.push(one);
     left = still;
     if (left.length > 0) await wait(50);
@@ -176,9 +198,17 @@ async function account(
   };
 }
 
-function worstOf(rounds: readonly Round[]): ChaosReport['worst'] {
+function summed(
+  rounds: readonly Round[],
+): Pick<ChaosReport, 'blows' | 'notStruck' | 'missed' | 'orphaned' | 'worst'> {
+  const blows: Partial<Record<Blow, number>> = {};
+  for (const { blow } of rounds) blows[blow] = (blows[blow] ?? 0) + 1;
+  const orphans = rounds.flatMap((round) => (round.orphans === undefined ? [] : [round.orphans]));
   return {
-    back: Math.max(0, ...rounds.map(({ back }) => back)),
-    orphans: Math.max(0, ...rounds.map(({ orphans = 0 }) => orphans)),
+    blows,
+    notStruck: rounds.filter(({ struck }) => !struck).length,
+    missed: rounds.filter(({ missed }) => missed === true).length,
+    orphaned: orphans.length,
+    worst: { back: Math.max(0, ...rounds.map(({ back }) => back)), orphans: Math.max(0, ...orphans) },
   };
 }

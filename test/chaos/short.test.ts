@@ -9,16 +9,16 @@ import { before, cut, playBack } from './power.ts';
 import { type Blow, chaos } from './rounds.ts';
 import type { StoreName } from './yard.ts';
 
-const stores: [StoreName, readonly Blow[], string | undefined][] = [
-  ['folder', ['server', 'host'], undefined],
-  ['postgresql', ['server', 'database', 'backend'], noPostgres],
+const stores: [StoreName, Partial<Record<Blow, number>>, string | undefined][] = [
+  ['folder', { server: 1, host: 1, clock: 1, disk: 1 }, undefined],
+  ['postgresql', { server: 1, database: 1, backend: 1 }, noPostgres],
 ];
 
 describe('chaos, in short', () => {
   it.each(stores)('%s: what was accepted ends, once', { timeout: 300_000 }, async (store, blows, missing) => {
     if (missing !== undefined) return;
-    const report = await chaos({ store, blows, rounds: 4, seed: 3 });
-    expect(report).toMatchObject({ notEnded: [], wrong: [], doubled: 0 });
+    const report = await chaos({ store, blows, rounds: 5, seed: 3 });
+    expect(report).toMatchObject({ notEnded: [], wrong: [], doubled: 0, missed: 0 });
     expect(report.accepted).toBeGreaterThan(0);
     expect(report.ended).toBe(report.accepted);
     expect(report.requests.hung).toBe(0);

@@ -2,7 +2,8 @@
  * What chaos needs: a home with a model of random weights, the real server as a process that can be killed, its children
  * by name, a load of requests and batches, and a book of what was accepted. Knows no assertions.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
+import { appendFileSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -12,6 +13,7 @@ import { writeSafetensors } from '../../src/formats/safetensors.ts';
 import { textConfig, textParameters } from '../../src/models/text/architectures.ts';
 import { initialise } from '../../src/nn/parameters.ts';
 import { freePort, TestPostgres } from '../services/postgres.ts';
+import { Served } from './served.ts';
 
 export type StoreName = 'folder' | 'pglite' | 'postgresql';
 
@@ -19,10 +21,13 @@ export type StoreName = 'folder' | 'pglite' | 'postgresql';
 export const DEADLINE = 60_000;
 /** Requests in a batch of the load. */
 export const IN_BATCH = 12;
+/** Bytes of the disk that can be filled. */
+const DISK = 512 * 2 ** 20;
 
-const root = path.resolve(import.meta.dirname, '..', '..');
+/** Beside the home, so that a full disk stops no clock. */
+const clockOf = (home: string): string => `${home}.clock`;
 
-async function makeModel(home: string): Promise<void> {
+export async function makeModel(home: string): Promise<void> {
   const model = textConfig.parse({
     ...{ architecture: 'llama', layers: 1, heads: 2, keyHeads: 1, headWidth: 8, width: 16, hidden: 32 },
     ...{ context: 256, vocabulary: 257 },
@@ -60,20 +65,25 @@ export class Yard {
   readonly counts: Counts = { asked: 0, answered: 0, refused: 0, hung: 0 };
   /** Ids of batches that were accepted, with the key under which they were. */
   readonly accepted = new Map<string, string>();
+  /** Of those the last few. */
+  readonly latest: string[] = [];
+  /** Whether its home is a disk of its own, which can be full. */
+  readonly ownDisk: boolean;
   private readonly env: NodeJS.ProcessEnv;
-  private server: ChildProcess | undefined;
+  private server: Served | undefined;
   private stopped = false;
   private loads: Promise<void>[] = [];
   private file = '';
   private number = 0;
-  said = '';
 
   private constructor(
     home: string,
     port: number,
     env: NodeJS.ProcessEnv,
     postgres: TestPostgres | undefined,
+    ownDisk: boolean,
   ) {
+    this.ownDisk = ownDisk;
     this.home = home;
     this.port = port;
     this.env = env;
@@ -82,11 +92,19 @@ export class Yard {
 
   static async open(store: StoreName): Promise<Yard> {
     const home = await mkdtemp(path.join(tmpdir(), `inkstone-chaos-${store}-`));
+    const mount = ['-t', 'tmpfs', '-o', `size=${DISK}`, 'tmpfs', home];
+    const ownDisk = spawnSync('mount', mount).status === 0;
     await makeModel(home);
     const postgres = store === 'postgresql' ? await TestPostgres.start() : undefined;
     const database = postgres === undefined ? store : await postgres.database();
-    const env = { ...process.env, INKSTONE_DATABASE: database };
-    return new Yard(home, await freePort(), env, postgres);
+    const clock = new URL('clock.mjs', import.meta.url).href;
+    const env = {
+      ...process.env,
+      INKSTONE_DATABASE: database,
+      CHAOS_CLOCK: clockOf(home),
+      NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --import=${clock}`,
+    };
+    return new Yard(home, await freePort(), env, postgres, ownDisk);
   }
 
   get client(): OpenAI {
@@ -94,58 +112,49 @@ export class Yard {
     return new OpenAI({ baseURL, apiKey: 'none', maxRetries: 0, timeout: DEADLINE });
   }
 
-  /** Returns when it listens. */
+  /** Returns when it listens. Only the one model is loaded: whoever strikes a host strikes this one's. */
   async start(): Promise<void> {
-    const words = ['serve', '--home', this.home, '--port', String(this.port), '--json', '--queue', '200'];
-    // What stands in dist already: a check of the sources at each start would only take time.
-    const start = "const { run } = await import('./dist/cli/main.js'); await run();";
-    const child = spawn(process.execPath, ['--input-type=module', '-e', start, '--', 'inkstone', ...words], {
-      cwd: root,
-      env: this.env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    this.server = child;
-    child.stderr.on('data', (piece) => {
-      this.said = (this.said + String(piece)).slice(-4000);
-    });
-    await new Promise<void>((resolve, reject) => {
-      child.stdout.on('data', (piece) => {
-        if (String(piece).includes('"listening"')) resolve();
-      });
-      child.once('exit', (code, signal) =>
-        reject(new Error(`the server ended with ${code ?? signal}: ${this.said}`)),
-      );
-    });
-  }
-
-  get serverId(): number {
-    return this.server?.pid ?? 0;
+    this.server = await Served.start(
+      [
+        ...['serve', '--home', this.home, '--port', String(this.port), '--model', 'bytes'],
+        ...['--queue', '200', '--no-log-requests'],
+      ],
+      { env: this.env },
+    );
   }
 
   async killServer(): Promise<void> {
-    const { server } = this;
-    if (server === undefined || server.exitCode !== null || server.signalCode !== null) return;
-    const ended = new Promise((resolve) => server.once('exit', resolve));
-    server.kill('SIGKILL');
-    await ended;
+    await this.server?.kill();
   }
 
-  /** Ids of model hosts of the server. */
-  hosts(): number[] {
-    const { stdout } = spawnSync('ps', ['-o', 'pid=,args=', '--ppid', String(this.serverId)], {
-      encoding: 'utf8',
-    });
-    return stdout
-      .split('\n')
-      .filter((line) => line.includes('host-process'))
-      .map((line) => Number(line.trim().split(' ')[0]));
+  /** @returns the process that was struck; undefined where there was none */
+  killHost(signal: NodeJS.Signals = 'SIGKILL'): number | undefined {
+    const [host] = this.server?.hosts() ?? [];
+    if (host !== undefined) process.kill(host, signal);
+    return host;
   }
 
-  killHost(signal: NodeJS.Signals = 'SIGKILL'): boolean {
-    const [host] = this.hosts();
-    if (host === undefined) return false;
-    process.kill(host, signal);
-    return true;
+  /** The server's clock is off by so many milliseconds from now on. */
+  jump(milliseconds: number): Promise<void> {
+    return writeFile(clockOf(this.home), String(milliseconds));
+  }
+
+  /** Nothing more can be written until `freeDisk`. */
+  fillDisk(): void {
+    for (const piece of [2 ** 20, 4096])
+      try {
+        for (;;) appendFileSync(this.filler, Buffer.alloc(piece, 1));
+      } catch (thrown) {
+        if ((thrown as NodeJS.ErrnoException).code !== 'ENOSPC') throw thrown;
+      }
+  }
+
+  freeDisk(): void {
+    rmSync(this.filler, { force: true });
+  }
+
+  private get filler(): string {
+    return path.join(this.home, 'filler');
   }
 
   async killDatabase(): Promise<boolean> {
@@ -209,6 +218,8 @@ export class Yard {
           { headers: { 'Idempotency-Key': key } },
         );
         this.accepted.set(key, id);
+        this.latest.push(id);
+        if (this.latest.length > 6) this.latest.shift();
         return;
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -240,17 +251,12 @@ export class Yard {
 
   async close(): Promise<void> {
     this.stopped = true;
-    const { server } = this;
-    if (server !== undefined && server.exitCode === null && server.signalCode === null) {
-      const ended = new Promise((resolve) => server.once('exit', resolve));
-      server.kill('SIGTERM');
-      const late = setTimeout(() => server.kill('SIGKILL'), 15_000);
-      await ended;
-      clearTimeout(late);
-    }
+    await this.server?.stop();
     await this.postgres?.stop();
     // The embedded database leaves by itself, a moment after its last user.
     await new Promise((resolve) => setTimeout(resolve, 200));
+    if (this.ownDisk) spawnSync('umount', ['-l', this.home]);
+    await rm(clockOf(this.home), { force: true });
     await rm(this.home, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
   }
 }

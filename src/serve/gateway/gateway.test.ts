@@ -31,6 +31,8 @@ interface Fake {
   /** Stops listening and cuts all connections. */
   down(): Promise<void>;
   up(): Promise<void>;
+  /** Is not to be reached any more; what is open stays open, and silent. */
+  cutOff(): void;
 }
 
 const says =
@@ -52,7 +54,15 @@ const refuses =
 
 /** @param answer default: its own name */
 async function fake(name: string, answer: Answer = says(name), models = ['m']): Promise<Fake> {
-  const one: Fake = { name, url: '', asked: [], answer, down: async () => {}, up: async () => {} };
+  const one: Fake = {
+    name,
+    url: '',
+    asked: [],
+    answer,
+    down: async () => {},
+    up: async () => {},
+    cutOff: () => {},
+  };
   const server = http.createServer((request, reply) => {
     let text = '';
     request.setEncoding('utf8').on('data', (piece: string) => {
@@ -76,6 +86,7 @@ async function fake(name: string, answer: Answer = says(name), models = ['m']): 
       server.close(() => resolve());
       server.closeAllConnections();
     });
+  one.cutOff = () => void server.close();
   await one.up();
   port = (server.address() as AddressInfo).port;
   one.url = `http://127.0.0.1:${port}`;
@@ -267,6 +278,37 @@ describe('a stream through it', () => {
     for await (const _ of stream) break;
     await until(() => closed && gateway.snapshot().outstanding === 0);
     expect(gateway.snapshot().upstreams[0]).toMatchObject({ outstanding: 0, failed: 0, breaker: 'closed' });
+  });
+
+  it('of a server that is cut off is given up, and goes elsewhere before the first byte', async () => {
+    const [a, b] = [await fake('a', () => undefined), await fake('b')];
+    const { client, gateway, lines } = await start([a, b], {}, ({ name }) => ({
+      tier: name === 'a' ? 0 : 1,
+    }));
+    const answer = ask(client);
+    await until(() => a.asked.length === 1);
+    a.cutOff();
+    await gateway.upstreams.look();
+    // A single look that fails may be chance.
+    expect(b.asked).toHaveLength(0);
+    await gateway.upstreams.look();
+    expect(await answer).toBe('b');
+    expect(lines.at(-1)).toMatchObject({ upstream: 'b', attempts: 2, status: 200 });
+    expect(gateway.snapshot().upstreams.map(({ outstanding }) => outstanding)).toEqual([0, 0]);
+  });
+
+  it('of a server that is cut off ends with an error after the first byte', async () => {
+    const a = await fake(
+      'a',
+      streams(() => undefined),
+    );
+    const { client, gateway } = await start([a]);
+    const refused = expect(read(client)).rejects.toMatchObject({ code: 'upstream_broke' });
+    await until(() => a.asked.length === 1);
+    a.cutOff();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    for (let i = 0; i < 2; i++) await gateway.upstreams.look();
+    await refused;
   });
 
   it('of a server that falls silent goes elsewhere before the first byte, and ends after it', async () => {
