@@ -3,6 +3,7 @@
  * Times count from when a request was sent. Knows no servers and judges nothing.
  */
 import http from 'node:http';
+import { since, stoodStill } from './standstill.ts';
 
 export interface Answered {
   /** Milliseconds on this process's clock: sent, and its last byte. */
@@ -79,20 +80,20 @@ export class Load {
     return found;
   }
 
-  /** So many a second until the time is over, and their ends. */
-  async open(rate: number, milliseconds: number): Promise<Answered[]> {
+  /** So many a second until the time is over, and their ends. @param over called when the last one is sent */
+  async open(rate: number, milliseconds: number, over?: () => void): Promise<Answered[]> {
     const began = performance.now();
     const all: Promise<Answered>[] = [];
     const total = Math.round((rate * milliseconds) / 1000);
     await new Promise<void>((resolve) => {
       const send = (): void => {
-        while (all.length < total && began + (1000 * all.length) / rate <= performance.now())
-          all.push(this.ask());
+        while (all.length < total && (1000 * all.length) / rate <= since(began)) all.push(this.ask());
         if (all.length === total) resolve();
         else setTimeout(send, 1);
       };
       send();
     });
+    over?.();
     return Promise.all(all);
   }
 
@@ -100,6 +101,24 @@ export class Load {
     this.agent.destroy();
   }
 }
+
+/** Those that say something: nothing stood still while they were under way. */
+export const undisturbed = (answers: readonly Answered[]): Answered[] =>
+  answers.filter(({ sent, ended }) => stoodStill(sent, ended) === 0);
+
+/** How many there are by status, without those that were answered well. */
+export function failuresOf(
+  answers: readonly Answered[],
+  well: readonly number[] = [200],
+): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const { status } of answers) if (!well.includes(status)) found[status] = (found[status] ?? 0) + 1;
+  return found;
+}
+
+/** Milliseconds from sending to the last byte of each. */
+export const timesOf = (answers: readonly Answered[]): number[] =>
+  answers.map(({ sent, ended }) => ended - sent);
 
 /** Good answers a second that ended within a window of milliseconds. */
 export function goodput(answers: readonly Answered[], from: number, to: number): number {

@@ -6,7 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Random } from '../../src/base/rng.ts';
-import { type Answered, goodput, Load } from './load.ts';
+import { failuresOf, goodput, Load, timesOf, undisturbed } from './load.ts';
 import { MODEL, TOKENS } from './overload.ts';
 import { percentile, rounded } from './part.ts';
 import { Served } from './served.ts';
@@ -38,6 +38,8 @@ export interface MinuteReport {
   success: number;
   /** Requests that were not answered, by status. */
   others: Record<string, number>;
+  /** Requests that are not counted: everything stood still while they were under way. */
+  disturbed: number;
   /** Milliseconds of those that were answered. */
   times: { p50: number; p99: number; most: number };
 }
@@ -71,21 +73,18 @@ export async function minute({ minutes, every, seed, tell }: MinuteOptions): Pro
       kill();
       timer = setTimeout(again, every);
     }, every / 2);
-    let answers: Answered[];
-    try {
-      answers = await load.open(rate, 60_000 * minutes);
-    } finally {
-      clearTimeout(timer);
-    }
+    const all = await load
+      .open(rate, 60_000 * minutes, () => clearTimeout(timer))
+      .finally(() => clearTimeout(timer));
+    const answers = undisturbed(all);
     const good = answers.filter(({ status }) => status === 200);
-    const times = good.map(({ sent, ended }) => ended - sent);
-    const others: Record<string, number> = {};
-    for (const { status } of answers) if (status !== 200) others[status] = (others[status] ?? 0) + 1;
+    const times = timesOf(good);
     return {
       ...{ minutes, peak: rounded(peak), rate: rounded(rate), kills },
       ...{ sent: answers.length, answered: good.length },
       success: rounded(good.length / answers.length, 6),
-      others,
+      others: failuresOf(answers),
+      disturbed: all.length - answers.length,
       times: {
         p50: rounded(percentile(times, 0.5)),
         p99: rounded(percentile(times, 0.99)),

@@ -5,9 +5,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { type Answered, goodput, Load } from './load.ts';
+import { type Answered, failuresOf, goodput, Load, timesOf, undisturbed } from './load.ts';
 import { percentile, rounded } from './part.ts';
 import { Served } from './served.ts';
+import { stoodStill } from './standstill.ts';
 
 export const MODEL = 'starter';
 export const TOKENS = 24;
@@ -39,6 +40,8 @@ export interface OverloadReport {
   refusal: { p50: number; p95: number; p99: number; most: number };
   /** Requests that ended neither answered nor refused, by status. */
   others: Record<string, number>;
+  /** Requests that are not counted: everything stood still while they were under way. */
+  disturbed: number;
 }
 
 export async function overload({ pairs, turn, tell }: OverloadOptions): Promise<OverloadReport> {
@@ -62,22 +65,25 @@ export async function overload({ pairs, turn, tell }: OverloadOptions): Promise<
       const many = await load.open(TIMES * peak, turn);
       const overloaded = goodput(many, began + RAMP, began + turn);
       all.push(...many);
+      if (stoodStill(peakBegan, performance.now()) > 0) {
+        // What was measured is no peak: once more.
+        i--;
+        continue;
+      }
       found.push({ peak, overloaded });
       tell?.({ pair: i, peak: rounded(peak), overloaded: rounded(overloaded), sent: many.length });
     }
     const sum = (of: 'peak' | 'overloaded'): number => found.reduce((total, one) => total + one[of], 0);
-    const refused = all.filter(({ status }) => status === 429);
-    const times = refused.map(({ sent, ended }) => ended - sent);
-    const others: Record<string, number> = {};
-    for (const { status } of all)
-      if (status !== 200 && status !== 429) others[status] = (others[status] ?? 0) + 1;
+    const counted = undisturbed(all);
+    const refused = counted.filter(({ status }) => status === 429);
+    const times = timesOf(refused);
     return {
       pairs,
       peak: rounded(sum('peak') / pairs),
       overloaded: rounded(sum('overloaded') / pairs),
       goodput: rounded(sum('overloaded') / sum('peak'), 3),
       pairwise: found.map((one) => rounded(one.overloaded / one.peak, 2)),
-      sent: all.length,
+      sent: counted.length,
       refused: refused.length,
       refusal: {
         p50: rounded(percentile(times, 0.5)),
@@ -85,7 +91,8 @@ export async function overload({ pairs, turn, tell }: OverloadOptions): Promise<
         p99: rounded(percentile(times, 0.99)),
         most: rounded(times.reduce((most, one) => Math.max(most, one), 0)),
       },
-      others,
+      others: failuresOf(counted, [200, 429]),
+      disturbed: all.length - counted.length,
     };
   } finally {
     load.close();

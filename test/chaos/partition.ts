@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Keys } from '../../src/serve/keys.ts';
 import { openFileStore } from '../../src/store/index.ts';
-import { type Answered, Load } from './load.ts';
+import { type Answered, failuresOf, Load, timesOf, undisturbed } from './load.ts';
 import { percentile, rounded } from './part.ts';
 import { Served } from './served.ts';
+import { since } from './standstill.ts';
 import { openWire, type Wire } from './wire.ts';
 import { DEADLINE, makeModel } from './yard.ts';
 
@@ -31,6 +32,8 @@ export interface PartitionReport {
   answered: number;
   /** Requests that were not answered, by status; `-1` are those past their deadline. */
   others: Record<string, number>;
+  /** Requests that are not counted: everything stood still while they were under way. */
+  disturbed: number;
   /** Milliseconds of an answer. */
   times: { p50: number; p99: number; most: number };
   /** Milliseconds after a cut was over until the gateway asked that server again: the longest. */
@@ -84,7 +87,7 @@ export async function partition({ cuts, chance, tell }: PartitionOptions): Promi
       const { sent } = await far();
       for (;;) {
         const now = await far();
-        if (now.healthy && now.sent > sent) return performance.now() - began;
+        if (now.healthy && now.sent > sent) return since(began);
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     };
@@ -111,13 +114,13 @@ export async function partition({ cuts, chance, tell }: PartitionOptions): Promi
     stopped = true;
     await Promise.all(people);
     load.close();
-    const times = answers.map(({ sent, ended }) => ended - sent);
-    const others: Record<string, number> = {};
-    for (const { status } of answers) if (status !== 200) others[status] = (others[status] ?? 0) + 1;
+    const counted = undisturbed(answers);
+    const times = timesOf(counted);
     return {
-      ...{ kind: wire.kind, cuts, requests: answers.length },
-      answered: answers.filter(({ status }) => status === 200).length,
-      others,
+      ...{ kind: wire.kind, cuts, requests: counted.length },
+      answered: counted.filter(({ status }) => status === 200).length,
+      others: failuresOf(counted),
+      disturbed: answers.length - counted.length,
       times: {
         p50: rounded(percentile(times, 0.5)),
         p99: rounded(percentile(times, 0.99)),

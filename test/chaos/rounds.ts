@@ -3,6 +3,7 @@
  * waited past the deadline, orphans came back in time. Returns a report; judges nothing.
  */
 import { isThere } from './served.ts';
+import { since, stoodStill } from './standstill.ts';
 import { DEADLINE, IN_BATCH, type StoreName, Yard } from './yard.ts';
 
 export type Blow = 'server' | 'host' | 'hang' | 'database' | 'backend' | 'clock' | 'disk';
@@ -39,6 +40,8 @@ export interface ChaosReport {
   orphaned: number;
   /** The longest, in milliseconds. */
   worst: { back: number; orphans: number };
+  /** Milliseconds for which everything stood still, of which none counts. */
+  standstill: number;
   seconds: number;
 }
 
@@ -104,6 +107,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
       store: options.store,
       rounds,
       ...summed(rounds),
+      standstill: Math.round(stoodStill(started, performance.now())),
       seconds: (performance.now() - started) / 1000,
     };
   } finally {
@@ -139,7 +143,11 @@ async function strike(yard: Yard, blow: Blow, chance: () => number): Promise<Rou
 }
 
 /** Until the work of the dead one moves again, or is done. */
-async function takenUp(yard: Yard, orphans: readonly string[], since: number): Promise<number | undefined> {
+async function takenUp(
+  yard: Yard,
+  orphans: readonly string[],
+  listening: number,
+): Promise<number | undefined> {
   if (orphans.length === 0) return undefined;
   const moved = async (id: string): Promise<boolean> => {
     const response = await fetch(`http://127.0.0.1:${yard.port}/api/jobs/${id}`).catch(() => undefined);
@@ -148,13 +156,13 @@ async function takenUp(yard: Yard, orphans: readonly string[], since: number): P
     return job.ended !== undefined || job.mine;
   };
   let left = orphans;
-  while (left.length > 0 && performance.now() - since < DEADLINE) {
+  while (left.length > 0 && since(listening) < DEADLINE) {
     const still: string[] = [];
     for (const one of left) if (!(await moved(one))) still.push(one);
     left = still;
     if (left.length > 0) await wait(50);
   }
-  return performance.now() - since;
+  return since(listening);
 }
 
 /** Waits for what was accepted and looks at every answer. */

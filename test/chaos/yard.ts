@@ -14,6 +14,7 @@ import { textConfig, textParameters } from '../../src/models/text/architectures.
 import { initialise } from '../../src/nn/parameters.ts';
 import { freePort, TestPostgres } from '../services/postgres.ts';
 import { Served } from './served.ts';
+import { since } from './standstill.ts';
 
 export type StoreName = 'folder' | 'pglite' | 'postgresql';
 
@@ -185,7 +186,7 @@ export class Yard {
       counts.answered++;
       return true;
     } catch {
-      if (performance.now() - started >= DEADLINE) counts.hung++;
+      if (since(started) >= DEADLINE) counts.hung++;
       else counts.refused++;
       return false;
     }
@@ -195,7 +196,7 @@ export class Yard {
   async recovered(): Promise<number> {
     const started = performance.now();
     while (!(await this.ask())) await new Promise((resolve) => setTimeout(resolve, 50));
-    return performance.now() - started;
+    return since(started);
   }
 
   private async batch(): Promise<void> {

@@ -1,7 +1,7 @@
 /** The gateway over real sockets, before servers that answer, refuse, break off, fall silent and go away. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
@@ -415,6 +415,15 @@ describe('who may ask, and how much', () => {
     for (const path of ['/v1/%2e%2e/admin', '/v1/..%2fadmin', '/v1/%E0%A4%A', '/nothing'])
       expect((await fetch(`${gateway.address}${path}`)).status).toBe(404);
     expect(a.asked).toHaveLength(2);
+  });
+
+  it('does not wait for connections that were opened in advance', async () => {
+    const { gateway } = await start([await fake('a')]);
+    const socket = net.connect(Number(new URL(gateway.address).port), '127.0.0.1');
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    await new Promise((resolve) => socket.once('connect', resolve));
+    await gateway.close();
+    await closed;
   });
 
   it('ends in order: finishes streams, takes nothing new', async () => {

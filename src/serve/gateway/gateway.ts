@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { monotonic } from '../../base/host.ts';
@@ -49,6 +49,7 @@ export class Gateway {
   private readonly connections = new Connections();
   private readonly metrics: GatewayMetrics;
   private readonly server: http.Server;
+  private readonly sockets = new Set<Socket>();
   private outstanding = 0;
   private draining = false;
   private readonly host: string;
@@ -70,6 +71,10 @@ export class Gateway {
       { keepAliveTimeout: 60_000, headersTimeout: 30_000, requestTimeout: 600_000, maxHeaderSize: 16_384 },
       (request, reply) => void this.take(request, reply),
     );
+    this.server.on('connection', (socket) => {
+      this.sockets.add(socket);
+      socket.once('close', () => this.sockets.delete(socket));
+    });
   }
 
   async start(): Promise<void> {
@@ -247,8 +252,13 @@ export class Gateway {
     this.draining = true;
     this.upstreams.stop();
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
-    this.server.closeIdleConnections();
-    const idle = setInterval(() => this.server.closeIdleConnections(), 50);
+    const leave = (): void => {
+      this.server.closeIdleConnections();
+      // Opened in advance, as browsers do, and never used: Node does not count these as idle.
+      for (const socket of this.sockets) if (socket.bytesRead === 0) socket.destroy();
+    };
+    leave();
+    const idle = setInterval(leave, 50);
     const late = setTimeout(() => this.server.closeAllConnections(), 1000 * CLOSE_GRACE);
     await closed;
     clearInterval(idle);
