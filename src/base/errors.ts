@@ -29,6 +29,12 @@ const STATUS: Record<ErrorKind, { exit: number; http: number }> = {
   internal: { exit: 1, http: 500 },
 };
 
+/** The kind of trouble that a command's exit status tells; `internal` where it tells none. */
+export function kindOfExit(status: number | null): ErrorKind {
+  const found = Object.entries(STATUS).find(([, { exit }]) => exit === status);
+  return (found?.[0] as ErrorKind | undefined) ?? 'internal';
+}
+
 export interface ErrorOptions {
   /** Which kind of trouble; `internal` when left out. */
   kind?: ErrorKind;

@@ -18,6 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { InkstoneError } from './errors.ts';
 import { fileError } from './file-error.ts';
+import { isZombie } from './machine.ts';
 
 export * from './machine.ts';
 
@@ -394,7 +395,7 @@ export function processId(): number {
 export function isAlive(id: number): boolean {
   try {
     process.kill(id, 0);
-    return true;
+    return !isZombie(id);
   } catch (thrown) {
     return (thrown as NodeJS.ErrnoException).code === 'EPERM';
   }
@@ -447,6 +448,26 @@ export function spawnCommand(args: string[], options: ForkOptions = {}): ChildPr
     stdio: ['ignore', 'pipe', 'pipe'],
     ...options,
   });
+}
+
+/** Says to a command that it is tied: one that is only started with a channel is not. */
+const TIED = 'INKSTONE_TIED';
+
+/**
+ * The same, tied to this process: it is told when this one is gone, however that went (see `onParentGone`). In a group of
+ * its own: Ctrl+C in the terminal is for this process, which ends its commands in order.
+ */
+export function spawnTied(args: string[]): ChildProcess {
+  return spawnCommand(args, {
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    env: { ...process.env, [TIED]: '1' },
+    detached: process.platform !== 'win32',
+  });
+}
+
+/** In a command that is tied to its parent: when that is gone. */
+export function onParentGone(react: () => void): void {
+  if (process.env[TIED] === '1') parentChannel()?.onClose(react);
 }
 
 export type WorkerHandle = Pick<Worker, 'on' | 'postMessage' | 'ref' | 'unref' | 'terminate'>;

@@ -67,6 +67,8 @@ export interface ProcessUse {
   cpu: number;
   /** False for one that was stopped by a signal. */
   running: boolean;
+  /** When it began, in a unit of the system's own: tells it from a later process with the same id. */
+  started: number;
 }
 
 /** Linux counts time for others in hundredths of a second, memory in pages of 4 KiB. */
@@ -74,17 +76,31 @@ const TICK = 10;
 const PAGE = 4096;
 
 export function processUse(id: number): ProcessUse | undefined {
+  const fields = processFields(id);
+  if (fields === undefined || isOver(fields)) return undefined;
+  const [state, user, system, started, resident] = [0, 11, 12, 19, 21].map((at) => fields[at]);
+  return {
+    resident: Number(resident) * PAGE,
+    cpu: (Number(user) + Number(system)) * TICK,
+    running: state !== 'T' && state !== 't',
+    started: Number(started),
+  };
+}
+
+/** True for a process that has ended and that nobody has asked how: it still has its id. */
+export function isZombie(id: number): boolean {
+  const fields = processFields(id);
+  return fields !== undefined && isOver(fields);
+}
+
+const isOver = ([state]: readonly string[]): boolean => state === 'Z' || state === 'X';
+
+/** What Linux says of a process, the state first; undefined elsewhere. */
+function processFields(id: number): string[] | undefined {
   try {
     const text = fs.readFileSync(`/proc/${id}/stat`, 'latin1');
-    // The name stands in parentheses and may hold anything; fields are counted from behind it, the state first.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-    const [state, user, system, resident] = [fields[0], fields[11], fields[12], fields[21]];
-    if (state === 'Z' || state === 'X') return undefined;
-    return {
-      resident: Number(resident) * PAGE,
-      cpu: (Number(user) + Number(system)) * TICK,
-      running: state !== 'T' && state !== 't',
-    };
+    // The name stands in parentheses and may hold anything; fields are counted from behind it.
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }
@@ -93,7 +109,7 @@ export function processUse(id: number): ProcessUse | undefined {
 /** Lets everybody else go first; what cannot be lowered stays as it is. */
 export function lowerPriority(id: number): void {
   try {
-    os.setPriority(id, os.constants.priority.PRIORITY_BELOW_NORMAL);
+    os.setPriority(id, os.constants.priority.PRIORITY_LOW);
   } catch {
     // It has ended, or belongs to somebody else.
   }

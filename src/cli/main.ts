@@ -219,15 +219,19 @@ export async function run(
     signal: controller.signal,
     stoppedBy: () => stoppedBy,
   };
+  const stop = (signal: host.Signal): void => {
+    stoppedBy = signal;
+    controller.abort(new DOMException('stopped by a signal', 'AbortError'));
+  };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     host.onSignal(signal, () => {
       if (stoppedBy !== undefined) return host.endBySignal(signal);
-      stoppedBy = signal;
       if (signal === 'SIGINT' && host.isTerminal('stderr'))
         host.writeError('\nstopping; once more ends at once\n');
-      controller.abort(new DOMException('stopped by a signal', 'AbortError'));
+      stop(signal);
     });
   }
+  host.onParentGone(() => stoppedBy === undefined && stop('SIGTERM'));
   host.onCrash((thrown) => host.exit(report(thrown, args.includes('--json'), around)));
   host.setExitStatus(await execute(args, around));
   // A forgotten thread or socket must not keep a finished command alive.

@@ -8,5 +8,5 @@ export * from './run-metrics.ts';
 export * from './scheduler/scheduler.ts';
 export * from './stop-finder.ts';
 export * from './text-generator.ts';
-export * from './training-process.ts';
+export * from './training-order.ts';
 export * from './trainings.ts';

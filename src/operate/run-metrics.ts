@@ -97,10 +97,3 @@ export async function plannedSteps(folder: string): Promise<number | undefined> 
     return undefined;
   }
 }
-
-/** Id of the process that trains in a folder; undefined where none says so. */
-export async function lockHolder(folder: string): Promise<number | undefined> {
-  const text = await readText(path.join(folder, 'lock')).catch(() => '');
-  const id = Number(text);
-  return Number.isInteger(id) && id > 0 ? id : undefined;
-}

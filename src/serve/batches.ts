@@ -127,8 +127,8 @@ export function addBatches(app: FastifyInstance, context: ServerContext, inside:
   /** One's own: whoever has another key does not learn that it is there. @throws InkstoneError `batch_missing` */
   const found = async (request: FastifyRequest<ById>): Promise<BatchJob> => {
     const { id } = request.params;
-    const job = (await jobs.get(id).catch(missingOnly)) as BatchJob | undefined;
-    if (job?.kind === 'batch' && isOwn(request, job.input.owner)) return job;
+    const job = (await jobs.find('batch', id)) as BatchJob | undefined;
+    if (job !== undefined && isOwn(request, job.input.owner)) return job;
     throw new InkstoneError('batch_missing', `there is no batch ${id}`, {
       kind: 'missing',
       details: { param: 'batch_id' },
@@ -197,11 +197,6 @@ export function addBatches(app: FastifyInstance, context: ServerContext, inside:
       });
     return batchObject((await jobs.cancel(job.id)) as BatchJob);
   });
-}
-
-function missingOnly(thrown: unknown): undefined {
-  if (InkstoneError.is(thrown) && ['job_missing', 'row_id_invalid'].includes(thrown.code)) return undefined;
-  throw thrown;
 }
 
 /** Routes that take work of the kind that waits for gaps. */

@@ -18,6 +18,8 @@ import type { Sessions } from './sessions.ts';
 
 export interface ServerContext {
   home: string;
+  /** Of the home folder, among those that share the store. */
+  place: string;
   store: Store;
   registry: ModelRegistry;
   pool: ReplicaPool;

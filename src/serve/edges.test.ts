@@ -302,8 +302,8 @@ describe('trainings', () => {
 
   it('tell their history as events and end behind the final state', async () => {
     const { server } = await start();
-    const folder = path.join(home, 'told');
-    await mkdir(folder);
+    const folder = path.join(home, 'runs', 'told');
+    await mkdir(folder, { recursive: true });
     const lines = [
       { type: 'train', step: 1, loss: 3, tokens_per_second: 10, remaining: 5 },
       { type: 'evaluate', step: 2, val_loss: 2.5 },
@@ -314,16 +314,11 @@ describe('trainings', () => {
       path.join(folder, 'metrics.jsonl'),
       lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
     );
-    const row = {
-      id: 'told',
-      name: 'told',
-      file: '',
-      preset: 'tiny',
-      state: 'succeeded',
-      created: 1,
-      folder,
+    const job = {
+      ...{ id: 'told', kind: 'training', state: 'succeeded', created: 1, ended: 2, progress: 1 },
+      ...{ input: { name: 'told', file: '', preset: 'tiny', place: '' }, fence: 1, failures: 0 },
     };
-    await server.context.store.rows.put('trainings', row);
+    await server.context.store.rows.put('jobs', job);
     const { body, headers } = await raw(server, '/api/trainings/told/events');
     expect(headers['content-type']).toContain('text/event-stream');
     expect(headers['x-request-id']).toMatch(/^req-/);

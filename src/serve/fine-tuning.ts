@@ -8,12 +8,12 @@ import path from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import type { JobState } from '../base/contracts/trainable.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { exists, facts, readText } from '../base/host.ts';
+import { exists, readText } from '../base/host.ts';
 import { readConversations } from '../data/text/instructions.ts';
 import { requireWriting } from '../models/text/any.ts';
 import { requireOwn } from '../operate/model-info.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
-import { isFinal, type TrainingRow } from '../operate/trainings.ts';
+import { isFinal, type Training } from '../operate/trainings.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { pathOfFile } from './file-routes.ts';
@@ -43,8 +43,8 @@ function hyperparametersOf(body: FineTuningBody): NonNullable<FineTuningBody['hy
   return body.method?.supervised?.hyperparameters ?? body.hyperparameters ?? {};
 }
 
-async function jobObject(context: ServerContext, row: TrainingRow): Promise<object> {
-  const tune = row.tune as NonNullable<TrainingRow['tune']>;
+async function jobObject(context: ServerContext, row: Training): Promise<object> {
+  const tune = row.tune as NonNullable<Training['tune']>;
   const result = path.join(row.folder, 'result.json');
   const done = row.state === 'succeeded' && (await exists(result));
   const outcome = done
@@ -55,15 +55,12 @@ async function jobObject(context: ServerContext, row: TrainingRow): Promise<obje
     batch_size: tune.batch ?? 'auto',
     learning_rate_multiplier: tune.learningRate === undefined ? 'auto' : tune.learningRate / BASE_RATE,
   };
-  const finished = isFinal(row.state)
-    ? Math.floor(((await facts(done ? result : row.folder))?.modified ?? row.created * 1000) / 1000)
-    : null;
   return {
     id: row.id,
     object: 'fine_tuning.job',
     model: tune.from,
     created_at: row.created,
-    finished_at: finished,
+    finished_at: row.ended ?? null,
     estimated_finish: null,
     fine_tuned_model: row.state === 'succeeded' ? tune.model : null,
     organization_id: 'inkstone',
@@ -86,7 +83,7 @@ async function jobObject(context: ServerContext, row: TrainingRow): Promise<obje
 }
 
 /** What happened, the newest first. */
-function eventsOf(row: TrainingRow, lines: readonly MetricLine[]): { id: string }[] {
+function eventsOf(row: Training, lines: readonly MetricLine[]): { id: string }[] {
   const event = (name: string, message: string, data?: object) => ({
     object: 'fine_tuning.job.event',
     id: `ftevent-${row.id.slice(6)}-${name}`,
@@ -123,8 +120,8 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
   type ById = { Params: { id: string } };
 
   /** @throws InkstoneError `job_missing` */
-  const found = async (id: string): Promise<TrainingRow> => {
-    const row = await trainings.row(id).catch(() => undefined);
+  const found = async (id: string): Promise<Training> => {
+    const row = await trainings.get(id).catch(() => undefined);
     if (row?.tune !== undefined) return row;
     throw new InkstoneError('job_missing', `there is no fine-tuning job ${id}`, {
       kind: 'missing',
@@ -188,7 +185,8 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
   };
 
   app.post('/v1/fine_tuning/jobs', async (request, reply) => {
-    const row = await trainings.create(await order(parse(fineTuningBody, request.body)), onceOf(request));
+    const asked = { owner: request.keyId, once: onceOf(request) };
+    const row = await trainings.create(await order(parse(fineTuningBody, request.body)), asked);
     reply.header('openai-poll-after-ms', String(POLL));
     return jobObject(context, row);
   });

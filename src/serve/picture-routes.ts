@@ -60,7 +60,7 @@ export function addSampleSheets(app: FastifyInstance, { trainings }: ServerConte
   app.get<{ Params: { id: string; step: string } }>(
     '/api/trainings/:id/samples/:step',
     async (request, reply) => {
-      const row = await trainings.row(request.params.id);
+      const row = await trainings.get(request.params.id);
       const lines = await trainings.metrics(row);
       // Only what the training itself named as its sheet is read.
       const line = lines.findLast(

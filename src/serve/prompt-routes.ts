@@ -20,6 +20,7 @@ import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { pathOfFile } from './file-routes.ts';
 import { openReplica } from './generation.ts';
+import { onceOf } from './once.ts';
 import { hangUp } from './sse.ts';
 
 const name = z.string().min(1).max(64);
@@ -72,9 +73,7 @@ export const promptEvaluationBody = z.strictObject({
 
 export function addPromptRoutes(app: FastifyInstance, context: ServerContext): void {
   const prompts = new PromptRegistry(context.store);
-  const jobs = new PromptJobs(context.home, context.store);
-  app.addHook('onReady', () => jobs.recover());
-  app.addHook('onClose', () => jobs.close());
+  const jobs = new PromptJobs(context);
   addRegistry(app, prompts);
 
   app.post('/api/prompt-render', async (request, reply) => {
@@ -177,7 +176,8 @@ function addEvaluations(
       });
     const vectors = embed === undefined ? {} : { embed: (await context.registry.get(embed)).folder };
     reply.code(201);
-    return jobs.create({ ...settings, ...vectors, file, prompts: versions, model, folder });
+    const asked = { owner: request.keyId, once: onceOf(request) };
+    return jobs.create({ ...settings, ...vectors, file, prompts: versions, model, folder }, asked);
   });
   app.get('/api/prompt-evaluations', async () => ({ data: await jobs.list() }));
   app.get<ById>('/api/prompt-evaluations/:id', async (request) => jobs.get(request.params.id));

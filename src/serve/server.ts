@@ -7,7 +7,9 @@ import { codeVersion } from '../base/version.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import { AuditLog } from '../operate/audit-log.ts';
 import { forgetLines } from '../operate/jobs/batch.ts';
+import { adoptEarlier } from '../operate/jobs/earlier.ts';
 import { Jobs } from '../operate/jobs/jobs.ts';
+import { placeOf } from '../operate/place.ts';
 import { ReplicaPool, type StartReplica } from '../operate/pool.ts';
 import { Ledger } from '../operate/quota/ledger.ts';
 import { Prices } from '../operate/quota/prices.ts';
@@ -128,17 +130,25 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       hint: 'make one first: inkstone keys create NAME',
     });
   }
-  const trainings = new Trainings({
-    home,
+  const owners = new Owners(store);
+  const jobs = new Jobs({
     store,
-    // What was loaded while the run went on has older weights.
-    finished: async (row) => {
-      void pool.forget(row.name);
+    ended: async (job) => {
+      if (job.kind === 'batch') await forgetLines(store, job.id);
+    },
+    ...(options.log === undefined ? {} : { log: options.log }),
+  });
+  const place = await placeOf(home);
+  const trainings = new Trainings({
+    ...{ home, jobs, place },
+    finished: async (training, succeeded) => {
+      // What was loaded while the run went on has older weights.
+      void pool.forget(training.name);
       // A tuned model answers under its own name before its job is called done.
-      if (row.tune === undefined || row.state !== 'succeeded') return;
-      await registry.register(row.tune.model, row.folder);
-      void pool.forget(row.tune.model);
-      await keepResults({ home, store, trainings }, row);
+      if (training.tune === undefined || !succeeded) return;
+      await registry.register(training.tune.model, training.folder);
+      void pool.forget(training.tune.model);
+      await keepResults({ home, store, trainings, owners }, training);
     },
   });
   const watch = new Watch({
@@ -148,17 +158,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const alerter = new Alerter({ home, store, metrics: watch.metrics, config: alertConfig, log: options.log });
   const context: ServerContext = {
     home,
+    place,
     store,
     registry,
     pool,
     trainings,
-    jobs: new Jobs({
-      store,
-      ended: async (job) => {
-        if (job.kind === 'batch') await forgetLines(store, job.id);
-      },
-      ...(options.log === undefined ? {} : { log: options.log }),
-    }),
+    jobs,
     keys,
     draining: false,
     routes: [],
@@ -180,12 +185,12 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
       clock: monotonic,
     }),
     sessions: new Sessions(keys),
-    owners: new Owners(store),
+    owners,
     audit: new AuditLog(home),
   };
   const app = await buildApp(context, options, loopbackOnly);
   const address = await listen(app, host, options.port ?? 4747);
-  await trainings.recover();
+  await adoptEarlier(store, home, place);
   context.jobs.start();
   await alerter.start();
   void warm(context, options.model);
@@ -295,13 +300,12 @@ async function warm(context: ServerContext, model: string | undefined): Promise<
 
 async function close(app: FastifyInstance, context: ServerContext): Promise<void> {
   context.draining = true;
-  await context.jobs.close();
-  await context.generation.queue.drain();
+  // Trainings write their checkpoints while streams come to their end.
+  await Promise.all([context.jobs.close(), context.generation.queue.drain()]);
   // Answers are complete; what still hangs on are kept-alive connections and ends of event streams.
   const grace = setTimeout(() => app.server.closeAllConnections(), CLOSE_GRACE);
   await app.close();
   clearTimeout(grace);
-  await context.trainings.close();
   context.scheduling.autoscaler?.stop();
   await context.pool.drain();
   await context.alerter.close();

@@ -9,7 +9,7 @@ import { textParameterCount } from '../models/text/architectures.ts';
 import { presetConfig, textPreset, textPresets } from '../models/text/presets.ts';
 import { contextOf, describe, requireOwn } from '../operate/model-info.ts';
 import { type MetricLine, scoreOf } from '../operate/run-metrics.ts';
-import type { TrainingOrder } from '../operate/training-process.ts';
+import type { TrainingOrder } from '../operate/training-order.ts';
 import { isFinal } from '../operate/trainings.ts';
 import { addFileCheck } from './check-routes.ts';
 import type { ServerContext } from './context.ts';
@@ -129,7 +129,8 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
         details: { param: 'name' },
       });
     const file = await pathOfFile(context, body.file);
-    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how }, onceOf(request));
+    const asked = { owner: request.keyId, once: onceOf(request) };
+    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how }, asked);
     reply.code(201);
     return trainings.status(row);
   });
@@ -137,7 +138,7 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
   app.get('/api/trainings', async () => ({ data: await trainings.list() }));
 
   app.get<ById>('/api/trainings/:id', async (request) => {
-    const row = await trainings.row(request.params.id);
+    const row = await trainings.get(request.params.id);
     const lines = await trainings.metrics(row);
     const history = lines.filter((line) => line.type === 'train' || line.type === 'evaluate').map(pointOf);
     const samples = lines.filter((line) => line.type === 'sample').map((line) => sampleOf(row.id, line));
@@ -153,7 +154,7 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
 
   app.get<ById>('/api/trainings/:id/events', async (request, reply) => {
     const { id } = request.params;
-    await trainings.row(id);
+    await trainings.get(id);
     const gone = hangUp(reply);
     const out = new EventStream(reply, gone);
     out.start();
@@ -161,7 +162,7 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
     let state = '';
     while (!gone.aborted && !context.draining) {
       // The row first: what it calls final has all its lines written.
-      const row = await trainings.row(id);
+      const row = await trainings.get(id);
       const lines = await trainings.metrics(row);
       if (lines.length < sent) sent = 0;
       for (const line of lines.slice(sent)) await sendLine(out, id, line);

@@ -1,6 +1,6 @@
 /** What a tuning job leaves beside its model: its losses, step by step, as a file. Knows runs and files, no routes. */
 import type { Row } from '../base/contracts/store.ts';
-import type { TrainingRow } from '../operate/trainings.ts';
+import type { Training } from '../operate/trainings.ts';
 import type { ServerContext } from './context.ts';
 import { keepFile } from './file-routes.ts';
 
@@ -9,10 +9,10 @@ interface ResultRow extends Row {
 }
 
 const COLLECTION = 'tuning-results';
-type Services = Pick<ServerContext, 'home' | 'store' | 'trainings'>;
+type Services = Pick<ServerContext, 'home' | 'store' | 'trainings' | 'owners'>;
 
 /** `step,train_loss,valid_loss`, empty where a step has none. */
-export async function keepResults(services: Services, row: TrainingRow): Promise<void> {
+export async function keepResults(services: Services, row: Training): Promise<void> {
   const rows = new Map<number, { train?: number; valid?: number }>();
   for (const { type, step, loss, val_loss } of await services.trainings.metrics(row)) {
     if (type === 'train' && loss !== undefined) rows.set(step, { ...rows.get(step), train: loss });
@@ -25,8 +25,17 @@ export async function keepResults(services: Services, row: TrainingRow): Promise
   async function* pieces(): AsyncGenerator<Uint8Array> {
     yield bytes;
   }
-  const { id: file } = await keepFile(services, {
-    ...{ name: 'step_metrics.csv', pieces: pieces(), length: bytes.length, purpose: 'fine-tune-results' },
+  // Its name comes from the job, so that a second go replaces the first.
+  const file = `file-${row.id}-metrics`;
+  await services.owners.set(file, row.owner);
+  await keepFile(services, {
+    ...{
+      id: file,
+      name: 'step_metrics.csv',
+      pieces: pieces(),
+      length: bytes.length,
+      purpose: 'fine-tune-results',
+    },
   });
   await services.store.rows.put<ResultRow>(COLLECTION, { id: row.id, file });
 }

@@ -179,6 +179,11 @@ const rowChecks: StoreCheck[] = [
       });
       same(await codeOf(failing), 'change_failed', 'an error of the change');
       same((await rows.update<Tally>('tally', 'a', add))?.n, 25, 'and on');
+      const away = (n: number) => (row: Tally | undefined) => (row?.n === n ? null : undefined);
+      same(await rows.update<Tally>('tally', 'a', away(24)), { id: 'a', n: 25 }, 'not taken away');
+      const gone = await Promise.all([1, 2, 3].map(() => rows.update<Tally>('tally', 'a', away(25))));
+      same(gone, [undefined, undefined, undefined], 'taken away');
+      same(await rows.get('tally', 'a'), undefined, 'gone');
     },
   },
   {

@@ -136,7 +136,7 @@ class FileRows implements Rows {
   async update<T extends Row>(
     collection: string,
     id: string,
-    change: (row: T | undefined) => T | undefined,
+    change: (row: T | undefined) => T | null | undefined,
   ): Promise<T | undefined> {
     checkId(id);
     // Beside the collections: the dot keeps it from being one.
@@ -147,6 +147,10 @@ class FileRows implements Rows {
         const row = await this.get<T>(collection, id);
         const next = change(row);
         if (next === undefined) return row;
+        if (next === null) {
+          await this.remove(collection, id);
+          return undefined;
+        }
         invariant(next.id === id, 'a row keeps its id');
         await this.put(collection, next);
         return next;

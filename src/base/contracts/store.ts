@@ -13,13 +13,13 @@ export interface Rows {
   list<T extends Row>(collection: string, options?: { after?: string; limit?: number }): Promise<T[]>;
   /**
    * Changes one row so that no other writer comes in between, in this process or another: `change` sees what is there
-   * and says what shall be; undefined leaves everything as it is. It may be called more than once; its last word takes
-   * effect, once. Returns what is there then.
+   * and says what shall be; undefined leaves everything as it is, null takes the row away. It may be called more than once;
+   * its last word takes effect, once. Returns what is there then.
    */
   update<T extends Row>(
     collection: string,
     id: string,
-    change: (row: T | undefined) => T | undefined,
+    change: (row: T | undefined) => T | null | undefined,
   ): Promise<T | undefined>;
   /** Names of collections that have rows, in order. */
   collections(): Promise<string[]>;

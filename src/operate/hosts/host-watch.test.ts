@@ -11,7 +11,7 @@ const SETTINGS = { startWithin: 5000, silent: 800, busy: 4000, every: 100, memor
 function watched(settings: Partial<WatchSettings> = {}) {
   const clock = new ManualClock();
   const state = {
-    use: { resident: 10, cpu: 0, running: true } as ProcessUse | undefined,
+    use: { resident: 10, cpu: 0, running: true, started: 1 } as ProcessUse | undefined,
     codes: [] as string[],
   };
   let slept = 0;
@@ -66,7 +66,7 @@ describe('a host that is watched', () => {
   it('is hung soon where it was stopped, and late where nobody can tell', () => {
     const stopped = watched();
     stopped.watch.started();
-    stopped.state.use = { resident: 10, cpu: 0, running: false };
+    stopped.state.use = { resident: 10, cpu: 0, running: false, started: 1 };
     stopped.pass(900);
     expect(stopped.state.codes).toEqual(['replica_hung']);
     const unknown = watched();
@@ -94,7 +94,7 @@ describe('a host that is watched', () => {
     pass(100, { beats: true });
     watch.reported(5000);
     expect(state.codes).toEqual([]);
-    state.use = { resident: 1001, cpu: 0, running: true };
+    state.use = { resident: 1001, cpu: 0, running: true, started: 1 };
     pass(100, { beats: true });
     expect([state.codes, watch.memory]).toEqual([['replica_out_of_memory'], 1001]);
     const own = watched();

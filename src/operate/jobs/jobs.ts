@@ -4,33 +4,22 @@
  * on. Of a killed process the leases run out, and the next one goes on from the last step. Knows no kind of work.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import type { Job, JobError, JobWork, JobWorker } from '../../base/contracts/jobs.ts';
+import type { Job, JobWorker } from '../../base/contracts/jobs.ts';
 import type { Row, Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { now } from '../../base/host.ts';
+import { type AnyWorker, isEnded, JobRun, OPEN } from './job-run.ts';
 
-const OPEN = 'jobs-open';
 const ENDED = 'jobs';
 const KEYS = 'job-keys';
 
-/** Milliseconds that a lease lasts, between renewals, and between looks for work: an orphan is back within five seconds. */
+/** Milliseconds that a lease lasts, and between looks for work: an orphan is back within five seconds. */
 const LEASE = 3000;
-const RENEW = 1000;
 const LOOK = 500;
-/** Milliseconds before the first try anew; doubles. */
-const BACKOFF = 500;
-const RETRIES = 5;
 /** Milliseconds for which a key and an ended job are remembered, and between looks for older ones. */
 const KEYS_KEPT = 2 * 86_400_000;
 const JOBS_KEPT = 90 * 86_400_000;
 const SWEEP = 3_600_000;
-
-/** Why a worker is told to stop. */
-const CANCEL = 'cancel';
-const LOST = 'lost';
-const CLOSED = 'closed';
-
-type AnyWorker = JobWorker<unknown, unknown, unknown>;
 
 export interface JobsOptions {
   store: Store;
@@ -42,10 +31,16 @@ export interface JobsOptions {
   ended?(job: Job): Promise<void>;
 }
 
-interface Running {
-  job: Job;
-  stop: AbortController;
-  done: Promise<void>;
+export interface NewJob<I> {
+  kind: string;
+  input: I;
+  id?: string;
+  /** The same key and input is the same job. */
+  key?: string;
+  /** What must be the same where the key is; default: the input. */
+  same?: unknown;
+  /** Refuses, by throwing, what is asked for the first time. */
+  check?(): Promise<void>;
 }
 
 export class Jobs {
@@ -54,7 +49,7 @@ export class Jobs {
   private readonly options: JobsOptions;
   private readonly lease: number;
   private readonly workers = new Map<string, AnyWorker>();
-  private readonly running = new Map<string, Running>();
+  private readonly running = new Map<string, JobRun>();
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> | undefined;
   private again = false;
@@ -83,25 +78,20 @@ export class Jobs {
   }
 
   /**
-   * Accepts a job: when this returns, it will end. @param given.key the same key and input is the same job
-   * @throws InkstoneError `idempotency_conflict` where the key was used for another input
+   * Accepts a job: when this returns, it will end.
+   * @throws InkstoneError `idempotency_conflict` where the key was used for another input, and what `check` throws
    */
-  async create<I>(given: {
-    kind: string;
-    input: I;
-    id?: string;
-    key?: string;
-    /** What must be the same where the key is; default: the input. */
-    same?: unknown;
-  }): Promise<Job<I>> {
+  async create<I>(given: NewJob<I>): Promise<Job<I>> {
     const { kind, input, key, same = input } = given;
     let id = given.id ?? `job-${now().toString(36)}-${randomUUID().slice(0, 12)}`;
+    // A key may be longer than a row's id.
+    const name = key === undefined ? '' : createHash('sha256').update(key).digest('hex');
+    const known = key === undefined ? undefined : await this.rows.get<KeyRow>(KEYS, name);
+    if (known === undefined) await given.check?.();
     if (key !== undefined) {
       const mark = createHash('sha256')
         .update(JSON.stringify([kind, same]))
         .digest('hex');
-      // A key may be longer than a row's id.
-      const name = createHash('sha256').update(key).digest('hex');
       const fresh: KeyRow = { id: name, job: id, mark, at: now() };
       const kept = await this.rows.update<KeyRow>(KEYS, name, (row) =>
         row === undefined ? fresh : undefined,
@@ -117,38 +107,85 @@ export class Jobs {
       ...{ id, kind, input, state: 'queued', created: now(), progress: 0, fence: 0, failures: 0 },
       ...(key === undefined ? {} : { key }),
     };
-    const ended = key === undefined ? undefined : await this.rows.get<Job<I>>(ENDED, id);
-    if (ended !== undefined) return ended;
+    const there = key === undefined ? undefined : await this.read(id);
+    if (there !== undefined) return there as Job<I>;
     const made = await this.rows.update<Job<I>>(OPEN, id, (row) => (row === undefined ? job : undefined));
     void this.look();
     return made ?? job;
   }
 
+  /** Ended jobs are put there before they leave the open ones: looked at in this order none is missed. */
+  private async read(id: string): Promise<Job | undefined> {
+    return (await this.rows.get<Job>(OPEN, id)) ?? (await this.rows.get<Job>(ENDED, id));
+  }
+
   /** @throws InkstoneError `job_missing` */
   async get(id: string): Promise<Job> {
-    // Ended jobs are put there before they leave the open ones: looked at in this order none is missed.
-    const job = (await this.rows.get<Job>(OPEN, id)) ?? (await this.rows.get<Job>(ENDED, id));
+    const job = await this.read(id);
     if (job !== undefined) return job;
     throw new InkstoneError('job_missing', `there is no job ${id}`, { kind: 'missing' });
+  }
+
+  /** A job of a kind; undefined where there is none under this id, or under any such. */
+  async find(kind: string, id: string): Promise<Job | undefined> {
+    try {
+      const job = await this.read(id);
+      return job?.kind === kind ? job : undefined;
+    } catch (thrown) {
+      if (InkstoneError.is(thrown) && thrown.code === 'row_id_invalid') return undefined;
+      throw thrown;
+    }
   }
 
   /** The newest first. */
   async list(kind: string): Promise<Job[]> {
     const all = new Map<string, Job>();
+    // Of one that was let go on after its end the open one is newer.
     for (const collection of [OPEN, ENDED])
-      for (const job of await this.rows.list<Job>(collection)) if (job.kind === kind) all.set(job.id, job);
+      for (const job of await this.rows.list<Job>(collection))
+        if (job.kind === kind && (all.get(job.id)?.fence ?? -1) <= job.fence) all.set(job.id, job);
     return [...all.values()].sort((a, b) => b.created - a.created || (a.id < b.id ? 1 : -1));
   }
 
   /** Asks for a job's end; one that nobody works on ends at once. One that has ended stays as it is. */
   async cancel(id: string): Promise<Job> {
+    await this.ask(id, 'cancelling', (row) => row.cancelling !== true);
+    return this.get(id);
+  }
+
+  /** Lets a job wait, once its worker has put it down, until it is resumed. One that has ended stays as it is. */
+  async pause(id: string): Promise<Job> {
+    await this.ask(id, 'paused', (row) => row.paused !== true && row.cancelling !== true);
+    return this.get(id);
+  }
+
+  private async ask(id: string, what: 'cancelling' | 'paused', may: (row: Job) => boolean): Promise<void> {
     const job = await this.rows.update<Job>(OPEN, id, (row) =>
-      row === undefined || row.cancelling === true ? undefined : { ...row, cancelling: true },
+      row === undefined || isEnded(row) || row.sealed === true || !may(row)
+        ? undefined
+        : { ...row, [what]: true },
     );
-    if (job === undefined) return this.get(id);
+    if (job === undefined || job.sealed === true) return;
     const mine = this.running.get(id);
     if (mine === undefined) await this.look();
-    else mine.stop.abort(CANCEL);
+    else mine.stop(what === 'paused' ? 'pause' : 'cancel');
+  }
+
+  /** Goes on with a job that was paused, cancelled or failed, from its last step; others stay as they are. */
+  async resume(id: string): Promise<Job> {
+    const open = await this.rows.update<Job>(OPEN, id, (row) => {
+      if (row === undefined || isEnded(row) || row.paused !== true) return undefined;
+      const { paused: _, ...rest } = row;
+      return rest;
+    });
+    if (open !== undefined && isEnded(open)) await this.put(open);
+    const job = await this.get(id);
+    if (isEnded(job) && job.state !== 'succeeded') {
+      const { ended: _, error: __, result: ___, ...rest } = job;
+      const again: Job = { ...rest, state: 'queued', fence: job.fence + 1, failures: 0 };
+      await this.rows.update<Job>(OPEN, id, (row) => (row === undefined ? again : undefined));
+    }
+    void this.look();
     return this.get(id);
   }
 
@@ -178,7 +215,9 @@ export class Jobs {
       if (this.closed) return;
       if (isEnded(job)) await this.put(job);
       else if (this.mayTake(job)) await this.take(job);
-      else if (job.cancelling === true) this.running.get(job.id)?.stop.abort(CANCEL);
+      else if (job.cancelling === true && this.isStrange(job) && free(job)) await this.drop(job);
+      else if (job.cancelling === true) this.running.get(job.id)?.stop('cancel');
+      else if (job.paused === true) this.running.get(job.id)?.stop('pause');
     }
   }
 
@@ -187,16 +226,22 @@ export class Jobs {
     this.swept = now();
     for (const { id, at } of await this.rows.list<KeyRow>(KEYS))
       if (now() - at > KEYS_KEPT) await this.rows.remove(KEYS, id);
-    for (const { id, ended } of await this.rows.list<Job>(ENDED))
-      if (ended !== undefined && now() - ended > JOBS_KEPT) await this.rows.remove(ENDED, id);
+    for (const { id, kind, ended } of await this.rows.list<Job>(ENDED)) {
+      const kept = this.workers.get(kind)?.kept ?? JOBS_KEPT;
+      if (ended !== undefined && now() - ended > kept) await this.rows.remove(ENDED, id);
+    }
+  }
+
+  /** Nobody here can do it. */
+  private isStrange(job: Job): boolean {
+    const worker = this.workers.get(job.kind);
+    return worker === undefined || worker.takes?.(job.input) === false;
   }
 
   private mayTake(job: Job): boolean {
-    const worker = this.workers.get(job.kind);
-    if (worker === undefined || this.running.has(job.id)) return false;
+    if (this.isStrange(job) || this.running.has(job.id)) return false;
     const busy = [...this.running.values()].filter((one) => one.job.kind === job.kind).length;
-    if (busy >= (worker.concurrency ?? 1)) return false;
-    return free(job);
+    return busy < (this.workers.get(job.kind)?.concurrency ?? 1) && free(job);
   }
 
   private async take(job: Job): Promise<void> {
@@ -215,110 +260,39 @@ export class Jobs {
       };
     });
     if (taken?.holder !== this.holder || this.running.has(job.id) || taken.state !== 'running') return;
-    const stop = new AbortController();
-    if (taken.cancelling === true) stop.abort(CANCEL);
-    const running: Running = { job: taken, stop, done: Promise.resolve() };
-    this.running.set(job.id, running);
-    running.done = this.work(running).finally(() => {
+    const run = new JobRun({
+      ...{ rows: this.rows, job: taken, lease: this.lease },
+      worker: this.workers.get(job.kind) as AnyWorker,
+      log: (message, details) => this.options.log?.(message, details),
+      ended: (ended) => this.put(ended),
+    });
+    this.running.set(job.id, run);
+    void run.done.finally(() => {
       this.running.delete(job.id);
       void this.look();
     });
   }
 
-  private async work(running: Running): Promise<void> {
-    const { job, stop } = running;
-    const worker = this.workers.get(job.kind) as AnyWorker;
-    const renewing = setInterval(
-      () => {
-        void this.change(job, (row) => ({ ...row, leaseUntil: now() + this.lease }))
-          .then((row) => {
-            if (row === undefined) stop.abort(LOST);
-            else if (row.cancelling === true) stop.abort(CANCEL);
-          })
-          // The store is away: the lease may run out, and the fence keeps what is written later from counting.
-          .catch(() => undefined);
-      },
-      Math.min(RENEW, this.lease / 3),
-    );
-    const cancelling = (): boolean => stop.signal.reason === CANCEL;
-    const work: JobWork<unknown, unknown> = {
-      ...{ id: job.id, input: job.input, step: job.step, signal: stop.signal },
-      cancelled: cancelling,
-      save: async (step, progress) => {
-        const row = await this.change(job, (now_) => ({ ...now_, step, progress }));
-        if (row === undefined) throw leaseLost(job.id);
-        if (row.cancelling === true) stop.abort(CANCEL);
-      },
-    };
-    try {
-      const result = await worker.run(work);
-      const cancelled = cancelling();
-      // Cut short by the end of this process, or by somebody who has the job now: this is no result.
-      if (stop.signal.aborted && !cancelled) throw leaseLost(job.id);
-      await this.end(job, {
-        state: cancelled ? 'cancelled' : 'succeeded',
-        result,
-        ...(cancelled ? {} : { progress: 1 }),
-      });
-    } catch (thrown) {
-      await this.failed(job, worker, InkstoneError.from(thrown), cancelling()).catch((error: unknown) =>
-        this.options.log?.('a job could not be put down', { job: job.id, error: String(error) }),
-      );
-    } finally {
-      clearInterval(renewing);
-    }
-  }
-
-  private async failed(
-    job: Job,
-    worker: AnyWorker,
-    error: InkstoneError,
-    cancelling: boolean,
-  ): Promise<void> {
-    if (this.closed) {
-      // This process ends: the next one goes on at once.
-      await this.change(job, ({ holder: _, leaseUntil: __, ...row }) => ({ ...row, state: 'queued' }));
-      return;
-    }
-    if (error.code === 'lease_lost') return;
-    if (cancelling) return void (await this.end(job, { state: 'cancelled' }));
-    const passes = ['resource', 'limit', 'internal'].includes(error.kind);
-    if (passes && job.failures < (worker.retries ?? RETRIES)) {
-      await this.change(job, ({ holder: _, leaseUntil: __, ...row }) => ({
-        ...row,
-        state: 'queued',
-        failures: row.failures + 1,
-        notBefore: now() + BACKOFF * 2 ** row.failures,
-        error: plain(error),
-      }));
-      return;
-    }
-    await this.end(job, { state: 'failed', error: plain(error) });
-  }
-
-  /** Changes a job that is still ours; undefined where it is not. */
-  private async change(job: Job, next: (row: Job) => Job): Promise<Job | undefined> {
-    const row = await this.rows.update<Job>(OPEN, job.id, (there) =>
-      there === undefined || there.fence !== job.fence || isEnded(there) ? undefined : next(there),
-    );
-    return row?.fence === job.fence && !isEnded(row) ? row : undefined;
-  }
-
-  private async end(job: Job, end: Partial<Job>): Promise<void> {
-    // The end is one atomic change: of two who both think that they hold the job, one writes it.
-    const ended = await this.rows.update<Job>(OPEN, job.id, (there) => {
-      if (there === undefined || there.fence !== job.fence || isEnded(there)) return undefined;
-      const { holder: _, leaseUntil: __, error: ___, cancelling: ____, ...row } = there;
-      return { ...row, ...end, ended: now() };
+  /** Ends a cancelled job that nobody holds and nobody here could work on. */
+  private async drop(job: Job): Promise<void> {
+    await this.rows.update<Job>(OPEN, job.id, (row) => {
+      if (row === undefined || isEnded(row) || row.cancelling !== true || !free(row)) return undefined;
+      const { cancelling: _, holder: __, leaseUntil: ___, error: ____, ...rest } = row;
+      return { ...rest, state: 'cancelled', fence: row.fence + 1, ended: now() };
     });
-    if (ended !== undefined && isEnded(ended)) await this.put(ended);
+    void this.look();
   }
 
   /** To the ended ones; repeated by the next who looks, if this process is killed in between. */
   private async put(job: Job): Promise<void> {
-    await this.rows.put(ENDED, job);
+    // Whoever is late takes back nothing: neither a newer end nor a job that was let go on since.
+    await this.rows.update<Job>(ENDED, job.id, (there) =>
+      there === undefined || there.fence < job.fence ? job : undefined,
+    );
     await this.options.ended?.(job);
-    await this.rows.remove(OPEN, job.id);
+    await this.rows.update<Job>(OPEN, job.id, (there) =>
+      there?.fence === job.fence && isEnded(there) ? null : undefined,
+    );
   }
 
   /** Stops work in order; it goes on with the next process. */
@@ -326,7 +300,7 @@ export class Jobs {
     this.closed = true;
     clearInterval(this.timer);
     await this.looking;
-    for (const { stop } of this.running.values()) stop.abort(CLOSED);
+    for (const run of this.running.values()) run.stop('closed');
     await Promise.all([...this.running.values()].map(({ done }) => done));
   }
 }
@@ -338,29 +312,13 @@ interface KeyRow extends Row {
   mark: string;
 }
 
-const isEnded = (job: Job): boolean => job.ended !== undefined;
-
 /**
  * Nobody holds it, or not any more. A lease that ends far in the future comes from a clock that was set back since: it
  * counts as run out.
  */
 function free(job: Job): boolean {
   const at = now();
-  if (
-    job.notBefore !== undefined &&
-    job.notBefore > at &&
-    job.notBefore - at < 120_000 &&
-    job.cancelling !== true
-  )
-    return false;
+  const waits = job.notBefore !== undefined && job.notBefore > at && job.notBefore - at < 120_000;
+  if ((waits || job.paused === true) && job.cancelling !== true) return false;
   return job.leaseUntil === undefined || job.leaseUntil <= at || job.leaseUntil - at > 4 * LEASE;
 }
-
-const leaseLost = (id: string): InkstoneError =>
-  new InkstoneError('lease_lost', `the job ${id} was taken up by another process`, { kind: 'conflict' });
-
-const plain = ({ code, message, hint }: InkstoneError): JobError => ({
-  code,
-  message,
-  ...(hint === undefined ? {} : { hint }),
-});

@@ -80,6 +80,15 @@ export class SqlRows implements Rows {
     return count > 0;
   }
 
+  /** False where the row has another version by now, or is gone: also by this very call, sent twice over a broken line. */
+  private async removeAt(collection: string, id: string, version: string): Promise<boolean> {
+    const { count } = await this.sql.query(
+      'delete from inkstone.rows where collection = $1 and id = $2 and version = $3::uuid',
+      [collection, id, version],
+    );
+    return count > 0;
+  }
+
   async list<T extends Row>(
     collection: string,
     options: { after?: string; limit?: number } = {},
@@ -96,7 +105,7 @@ export class SqlRows implements Rows {
   async update<T extends Row>(
     collection: string,
     id: string,
-    change: (row: T | undefined) => T | undefined,
+    change: (row: T | undefined) => T | null | undefined,
   ): Promise<T | undefined> {
     const key = `${checkCollection(collection)}/${checkId(id)}`;
     const work = (): Promise<T | undefined> => this.change(collection, id, change);
@@ -112,13 +121,17 @@ export class SqlRows implements Rows {
   private async change<T extends Row>(
     collection: string,
     id: string,
-    change: (row: T | undefined) => T | undefined,
+    change: (row: T | undefined) => T | null | undefined,
   ): Promise<T | undefined> {
     for (let i = 0; i < TRIES; i++) {
       const found = await this.read(collection, id);
       const row = found === undefined ? undefined : parsed<T>(collection, id, found.body);
       const next = change(row);
       if (next === undefined) return row;
+      if (next === null) {
+        if (found === undefined || (await this.removeAt(collection, id, found.version))) return undefined;
+        continue;
+      }
       invariant(next.id === id, 'a row keeps its id');
       const version = randomUUID();
       const values = [
