@@ -109,7 +109,7 @@ function processFields(id: number): string[] | undefined {
 /** Lets everybody else go first; what cannot be lowered stays as it is. */
 export function lowerPriority(id: number): void {
   try {
-    os.setPriority(id, os.constants.priority.PRIORITY_LOW);
+    os.setPriority(id, os.constants.priority.PRIORITY_BELOW_NORMAL);
   } catch {
     // It has ended, or belongs to somebody else.
   }

@@ -2,14 +2,11 @@
  * Comparisons of prompts as durable jobs: each is a command (`inkstone prompt evaluate`), one at a time in a server. Answers
  * are kept in a folder as they come, so whoever takes a comparison up goes on behind the last.
  */
-import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import type { Job } from '../base/contracts/jobs.ts';
 import type { JobStatus } from '../base/contracts/trainable.ts';
-import { InkstoneError } from '../base/errors.ts';
-import { exists, now, readText } from '../base/host.ts';
-import { type CommandStep, runCommand } from './jobs/command-run.ts';
-import type { Jobs } from './jobs/jobs.ts';
+import { exists, readText } from '../base/host.ts';
+import { type Asked, CommandJobs, type CommandPlace } from './jobs/command-jobs.ts';
 import type { PromptEvaluation } from './prompt-evaluation.ts';
 
 export interface PromptOrder {
@@ -30,14 +27,6 @@ export interface PromptOrder {
   embed?: string | undefined;
 }
 
-/** What its job keeps of a comparison. */
-interface PromptInput extends PromptOrder {
-  /** Of the home folder that has the answers. */
-  place: string;
-  /** Id of the API key that asked. */
-  owner?: string | undefined;
-}
-
 export interface PromptJob extends JobStatus {
   model: string;
   prompts: string[];
@@ -45,78 +34,58 @@ export interface PromptJob extends JobStatus {
   comparison?: PromptEvaluation;
 }
 
-export interface PromptJobsOptions {
-  home: string;
-  /** Of this home folder. */
-  place: string;
-  jobs: Jobs;
-}
-
-const KIND = 'prompt-evaluation';
 /** By this one sees that a comparison was begun. */
 const MARK = 'evaluation.json';
 /** Milliseconds for the answers that are being given when it is told to stop. */
 const GRACE = 10_000;
 
 export class PromptJobs {
-  private readonly options: PromptJobsOptions;
+  private readonly commands: CommandJobs<PromptOrder>;
 
-  constructor(options: PromptJobsOptions) {
-    this.options = options;
-    options.jobs.register<PromptInput, CommandStep, object>({
-      kind: KIND,
-      kept: Number.POSITIVE_INFINITY,
-      takes: ({ place }) => place === options.place,
-      run: (work) => {
-        const folder = this.folder(work.id);
-        return runCommand(work, {
-          ...{ folder, mark: MARK, grace: GRACE },
-          args: (resume) => [...commandOf(work.input, folder, options.home), ...(resume ? ['--resume'] : [])],
-          progress: async () => {
-            const { done, all } = await this.asked(folder);
-            return all === 0 ? 0 : Math.min(1, done / all);
-          },
-        });
+  constructor(at: CommandPlace) {
+    this.commands = new CommandJobs(at, {
+      ...{ kind: 'prompt-evaluation', prefix: 'prompts', mark: MARK, grace: GRACE },
+      args: (order, folder, resume) => [
+        ...commandOf(order, folder, at.home),
+        ...(resume ? ['--resume'] : []),
+      ],
+      progress: async (folder) => {
+        const { done, all } = await countOf(folder);
+        return all === 0 ? 0 : Math.min(1, done / all);
       },
     });
   }
 
-  private folder(id: string): string {
-    return path.join(this.options.home, 'evaluations', id);
-  }
-
-  /** @param asked.once the same key and mark is the same comparison @throws InkstoneError `idempotency_conflict` */
-  async create(
-    order: PromptOrder,
-    asked: { owner?: string | undefined; once?: { key: string; mark: string } | undefined } = {},
-  ): Promise<PromptJob> {
-    const { owner, once } = asked;
-    const { jobs, place } = this.options;
-    const job = await jobs.create<PromptInput>({
-      ...{ kind: KIND, id: `prompts-${now().toString(36)}-${randomUUID().slice(0, 8)}` },
-      input: { ...order, place, ...(owner === undefined ? {} : { owner }) },
-      ...(once === undefined ? {} : { key: once.key, same: once.mark }),
-    });
-    return this.status(job);
+  /** @throws InkstoneError `idempotency_conflict` */
+  async create(order: PromptOrder, by: Asked = {}): Promise<PromptJob> {
+    return this.status(await this.commands.create(order, by));
   }
 
   /** @throws InkstoneError `evaluation_missing` */
   async get(id: string): Promise<PromptJob> {
-    const job = await this.options.jobs.find(KIND, id);
-    if (job !== undefined) return this.status(job);
-    throw new InkstoneError('evaluation_missing', `there is no evaluation ${id}`, { kind: 'missing' });
+    return this.status(await this.commands.get(id));
   }
 
   /** The newest first. */
   async list(): Promise<PromptJob[]> {
-    return Promise.all((await this.options.jobs.list(KIND)).map((job) => this.status(job)));
+    return Promise.all((await this.commands.list()).map((job) => this.status(job)));
+  }
+
+  /** After the answers that are being given; they are kept. @throws InkstoneError `evaluation_missing` */
+  async stop(id: string): Promise<PromptJob> {
+    return this.status(await this.commands.stop(id));
+  }
+
+  /** Goes on with one that was stopped or failed; others are left as they are. @throws InkstoneError `evaluation_missing` */
+  async resume(id: string): Promise<PromptJob> {
+    return this.status(await this.commands.resume(id));
   }
 
   private async status({ id, input, state, created, ended, progress, error }: Job): Promise<PromptJob> {
-    const { model, prompts } = input as PromptInput;
-    const folder = this.folder(id);
+    const { model, prompts } = input as PromptOrder;
+    const folder = this.commands.folder(id);
     const result = path.join(folder, 'result.json');
-    const asked = await this.asked(folder);
+    const asked = await countOf(folder);
     return {
       ...{ id, kind: 'prompt evaluate', state, created: Math.floor(created / 1000) },
       progress: state === 'succeeded' ? 1 : asked.all === 0 ? progress : Math.min(1, asked.done / asked.all),
@@ -130,27 +99,15 @@ export class PromptJobs {
         : {}),
     };
   }
+}
 
-  /** Answers there are, and that there are to be. */
-  private async asked(folder: string): Promise<{ done: number; all: number }> {
-    const [config, results] = [path.join(folder, MARK), path.join(folder, 'results.jsonl')];
-    if (!(await exists(config))) return { done: 0, all: 0 };
-    const { items, prompts } = JSON.parse(await readText(config)) as { items: number; prompts: unknown[] };
-    const done = (await exists(results)) ? (await readText(results)).split('\n').length - 1 : 0;
-    return { done, all: items * prompts.length };
-  }
-
-  /** After the answers that are being given; they are kept. @throws InkstoneError `evaluation_missing` */
-  async stop(id: string): Promise<PromptJob> {
-    await this.get(id);
-    return this.status(await this.options.jobs.cancel(id));
-  }
-
-  /** Goes on with one that was stopped or failed; others are left as they are. @throws InkstoneError `evaluation_missing` */
-  async resume(id: string): Promise<PromptJob> {
-    await this.get(id);
-    return this.status(await this.options.jobs.resume(id));
-  }
+/** Answers there are, and that there are to be. */
+async function countOf(folder: string): Promise<{ done: number; all: number }> {
+  const [config, results] = [path.join(folder, MARK), path.join(folder, 'results.jsonl')];
+  if (!(await exists(config))) return { done: 0, all: 0 };
+  const { items, prompts } = JSON.parse(await readText(config)) as { items: number; prompts: unknown[] };
+  const done = (await exists(results)) ? (await readText(results)).split('\n').length - 1 : 0;
+  return { done, all: items * prompts.length };
 }
 
 function commandOf(order: PromptOrder, out: string, home: string): string[] {

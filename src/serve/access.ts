@@ -13,7 +13,7 @@ const SCOPES: readonly [RegExp, Scope][] = [
   [/^\/v1\/(completions|chat|responses|embeddings|images|audio)/, 'generate'],
   [/^\/api\/(inspect|prompt-render|votes|prompts)/, 'generate'],
   [/^\/(v1|api)\/files/, 'files'],
-  [/^\/v1\/(fine_tuning|batches)|^\/api\/(trainings|prompt-evaluations|jobs)/, 'train'],
+  [/^\/v1\/(fine_tuning|batches)|^\/api\/(trainings|prompt-evaluations|evaluations|jobs)/, 'train'],
 ];
 
 export function scopeOf(method: string, route: string): Scope | undefined {
@@ -23,7 +23,7 @@ export function scopeOf(method: string, route: string): Scope | undefined {
 
 /** Routes of things that belong to who made them. */
 const OWNED =
-  /^\/(v1\/files|api\/files|v1\/fine_tuning\/jobs|api\/trainings|api\/prompt-evaluations|v1\/batches)(\/:[a-z_]+)?/;
+  /^\/(v1\/files|api\/files|v1\/fine_tuning\/jobs|api\/trainings|api\/prompt-evaluations|api\/evaluations|v1\/batches)(\/:[a-z_]+)?/;
 /** Where a request names a file. */
 const FILE_FIELDS = ['file', 'training_file', 'validation_file', 'input_file_id'] as const;
 

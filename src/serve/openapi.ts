@@ -1,6 +1,7 @@
 /** `/openapi.json`, made from the same schemas that check requests. */
 import { z } from 'zod';
 import { batchBody } from './batches.ts';
+import { evaluationBody } from './evaluation-routes.ts';
 import { imageBody, wayBody } from './images.ts';
 import { promptBody, promptEvaluationBody, promptRenderBody } from './prompt-routes.ts';
 import { responsesBody } from './responses/request.ts';
@@ -158,6 +159,13 @@ export function openApi(version: string): object {
       '/api/prompt-evaluations/{id}': { get: operation('One comparison with its result', byId) },
       '/api/prompt-evaluations/{id}/stop': { post: operation('Stops it; answers are kept', byId) },
       '/api/prompt-evaluations/{id}/resume': { post: operation('Goes on with it', byId) },
+      '/api/evaluations': {
+        get: operation('Evaluations of models'),
+        post: operation('Scores a model on a file', { requestBody: body(evaluationBody) }),
+      },
+      '/api/evaluations/{id}': { get: operation('One evaluation with its figures and its card', byId) },
+      '/api/evaluations/{id}/stop': { post: operation('Stops it', byId) },
+      '/api/evaluations/{id}/resume': { post: operation('Begins anew with it', byId) },
       '/metrics': { get: operation('Numbers for Prometheus, as text') },
       '/session': {
         get: operation('Whether a key is needed, and whose session this is'),

@@ -29,6 +29,7 @@ import { completions } from './completions.ts';
 import type { ServerContext } from './context.ts';
 import { addEmbeddings } from './embeddings.ts';
 import { answerOf } from './errors.ts';
+import { addEvaluations } from './evaluation-routes.ts';
 import { addFineTuning } from './fine-tuning.ts';
 import { addGuards, LOOPBACK } from './guards.ts';
 import { addImages } from './images.ts';
@@ -273,6 +274,7 @@ async function buildApp(
   addStudioRoutes(app, context);
   addInspection(app, context);
   addPromptRoutes(app, context);
+  addEvaluations(app, context);
   addVotes(app, context);
   addWatchRoutes(app, context);
   await addPages(app);

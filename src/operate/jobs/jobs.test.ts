@@ -223,6 +223,144 @@ describe('a job', () => {
   });
 });
 
+describe('a job that rests', () => {
+  const stay = async (work: Work): Promise<string> => {
+    await work.save((work.step ?? 0) + 1, 0.5);
+    if ((work.step ?? 0) === 0) await wait(work);
+    if (work.signal.aborted) throw new InkstoneError('interrupted', 'told to stop', { kind: 'conflict' });
+    return `from ${work.step}`;
+  };
+  const is = async (jobs: Jobs, id: string, state: string): Promise<void> => {
+    await expect.poll(async () => (await jobs.get(id)).state).toBe(state);
+  };
+
+  it('is put down, lets others by, and goes on from its step', async () => {
+    const jobs = process(stay);
+    const { id } = await jobs.create({ kind: 'count', input: 1 });
+    await expect.poll(async () => (await jobs.get(id)).step).toBe(1);
+    await jobs.pause(id);
+    await is(jobs, id, 'queued');
+    const other = await jobs.create({ kind: 'count', input: 2 });
+    await expect.poll(async () => (await jobs.get(other.id)).step).toBe(1);
+    expect(await jobs.get(id)).toMatchObject({ state: 'queued', paused: true, failures: 0 });
+    await jobs.cancel(other.id);
+    expect(await end(jobs, other.id)).toMatchObject({ state: 'cancelled' });
+    await jobs.resume(id);
+    expect(await end(jobs, id)).toMatchObject({ state: 'succeeded', result: 'from 1' });
+    expect(await jobs.get(id)).not.toHaveProperty('paused');
+  });
+
+  it('is put down where another process works on it, and can be cancelled', async () => {
+    const [here, elsewhere] = [process(stay), new Jobs({ store })];
+    open.push(elsewhere);
+    const { id } = await here.create({ kind: 'count', input: 1 });
+    await expect.poll(async () => (await here.get(id)).step).toBe(1);
+    await elsewhere.pause(id);
+    await is(here, id, 'queued');
+    await here.cancel(id);
+    expect(await end(here, id)).toMatchObject({ state: 'cancelled' });
+    await expect(here.pause('nobody')).rejects.toMatchObject({ code: 'job_missing' });
+    await expect(here.resume('nobody')).rejects.toMatchObject({ code: 'job_missing' });
+  });
+});
+
+describe('a job that has ended', () => {
+  it('goes on when it is resumed, unless it has succeeded; whoever is late takes nothing back', async () => {
+    const jobs = process(async (work) => {
+      await work.save((work.step ?? 0) + 1, 0.5);
+      if ((work.step ?? 0) === 0) throw new InkstoneError('data_bad', 'no', { kind: 'data' });
+      return `from ${work.step}`;
+    });
+    const { id } = await jobs.create({ kind: 'count', input: 1, key: 'k' });
+    const failed = await end(jobs, id);
+    expect(failed).toMatchObject({ state: 'failed', error: { code: 'data_bad' } });
+    await jobs.resume(id);
+    const done = await end(jobs, id);
+    expect(done).toMatchObject({ state: 'succeeded', result: 'from 1', failures: 0 });
+    expect(done).not.toHaveProperty('error');
+    expect(done.fence).toBeGreaterThan(failed.fence);
+    await expect.poll(() => store.rows.count('jobs-open')).toBe(0);
+    // A process that slept since the first end, and puts that away now.
+    await store.rows.put('jobs-open', { ...failed, fence: 0 });
+    await jobs.look();
+    await expect.poll(() => store.rows.count('jobs-open')).toBe(0);
+    expect(await jobs.get(id)).toEqual(done);
+    expect(await jobs.resume(id)).toEqual(done);
+    expect(await jobs.create({ kind: 'count', input: 1, key: 'k' })).toEqual(done);
+    expect(await jobs.list('count')).toEqual([done]);
+  });
+});
+
+describe('a job that is sealed', () => {
+  it('ends as its worker says, whoever wants to cancel it; one that was told to stop before is not', async () => {
+    let go = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const seals: boolean[] = [];
+    const jobs = process(async (work) => {
+      if (work.input === 2) await wait(work);
+      seals.push(await work.seal());
+      if (work.input === 1) await held;
+      if (!seals.at(-1)) throw new InkstoneError('interrupted', 'no', { kind: 'conflict' });
+      return 'made';
+    });
+    const { id } = await jobs.create({ kind: 'count', input: 1 });
+    await expect.poll(() => seals).toEqual([true]);
+    await jobs.cancel(id);
+    await jobs.pause(id);
+    go();
+    expect(await end(jobs, id)).toMatchObject({ state: 'succeeded', result: 'made' });
+    const other = await jobs.create({ kind: 'count', input: 2 });
+    await expect.poll(async () => (await jobs.get(other.id)).state).toBe('running');
+    await jobs.cancel(other.id);
+    expect(await end(jobs, other.id)).toMatchObject({ state: 'cancelled' });
+    expect(seals).toEqual([true, false]);
+  });
+});
+
+describe('a job that this process cannot do', () => {
+  it('waits for one that can, and ends where it is cancelled', async () => {
+    const jobs = new Jobs({ store, lease: 300, look: 50 });
+    const done: number[] = [];
+    jobs.register<number, number, number>({
+      kind: 'count',
+      takes: (input) => input < 5,
+      run: async ({ input }) => done.push(input),
+    });
+    open.push(jobs);
+    jobs.start();
+    const far = await jobs.create({ kind: 'count', input: 7 });
+    const near = await jobs.create({ kind: 'count', input: 3 });
+    await end(jobs, near.id);
+    expect(await jobs.get(far.id)).toMatchObject({ state: 'queued', fence: 0 });
+    await jobs.cancel(far.id);
+    expect(await end(jobs, far.id)).toMatchObject({ state: 'cancelled' });
+    expect(done).toEqual([3]);
+  });
+});
+
+it('failures are counted from where a job last got further', async () => {
+  let tries = 0;
+  const jobs = process(async (work) => {
+    tries++;
+    // Further at each of the first six tries, then no more.
+    await work.save(tries, Math.min(tries, 6) / 10);
+    throw new InkstoneError('disk_full', 'full', { kind: 'resource' });
+  });
+  // Without its pauses: what waits is made free.
+  const timer = setInterval(async () => {
+    for (const { id } of await store.rows.list('jobs-open'))
+      await store.rows.update<Job>('jobs-open', id, (row) =>
+        row?.notBefore === undefined || row.ended !== undefined ? undefined : { ...row, notBefore: 1 },
+      );
+  }, 20);
+  const { id } = await jobs.create({ kind: 'count', input: 1 });
+  expect(await end(jobs, id)).toMatchObject({ state: 'failed', failures: 3, failedAt: 0.6 });
+  clearInterval(timer);
+  expect(tries).toBe(9);
+});
+
 describe('a key', () => {
   it('makes one job of many requests, also after it has ended', async () => {
     let runs = 0;
