@@ -189,23 +189,24 @@ export class Jobs {
     return this.get(id);
   }
 
-  /** Looks for work now; of several calls at once one looks, and once more. */
+  /** Looks for work; done when it has looked at what was there at the call. */
   look(): Promise<void> {
     if (this.closed) return Promise.resolve();
-    if (this.looking !== undefined) {
-      this.again = true;
-      return this.looking;
-    }
-    this.looking = this.lookOnce()
-      // A store that is away for a moment is looked at again.
-      .catch((thrown: unknown) => this.options.log?.('jobs cannot be read', { error: String(thrown) }))
-      .finally(() => {
-        this.looking = undefined;
-        if (!this.again) return;
-        this.again = false;
-        void this.look();
-      });
+    this.again = true;
+    this.looking ??= this.lookOn();
     return this.looking;
+  }
+
+  /** Of several calls at once one looks, and once more. */
+  private async lookOn(): Promise<void> {
+    while (this.again && !this.closed) {
+      this.again = false;
+      // A store that is away for a moment is looked at again.
+      await this.lookOnce().catch((thrown: unknown) =>
+        this.options.log?.('jobs cannot be read', { error: String(thrown) }),
+      );
+    }
+    this.looking = undefined;
   }
 
   private async lookOnce(): Promise<void> {
@@ -214,8 +215,8 @@ export class Jobs {
     for (const job of open) {
       if (this.closed) return;
       if (isEnded(job)) await this.put(job);
+      else if (this.mayDrop(job)) await this.drop(job);
       else if (this.mayTake(job)) await this.take(job);
-      else if (job.cancelling === true && this.isStrange(job) && free(job)) await this.drop(job);
       else if (job.cancelling === true) this.running.get(job.id)?.stop('cancel');
       else if (job.paused === true) this.running.get(job.id)?.stop('pause');
     }
@@ -241,7 +242,15 @@ export class Jobs {
   private mayTake(job: Job): boolean {
     if (this.isStrange(job) || this.running.has(job.id)) return false;
     const busy = [...this.running.values()].filter((one) => one.job.kind === job.kind).length;
-    return busy < (this.workers.get(job.kind)?.concurrency ?? 1) && free(job);
+    // Whoever only tidies up takes nobody's place.
+    const room = job.cancelling === true || busy < (this.workers.get(job.kind)?.concurrency ?? 1);
+    return room && free(job);
+  }
+
+  /** Cancelled, held by nobody, and not begun, or nobody here could go on with it: there is nothing to tidy up. */
+  private mayDrop(job: Job): boolean {
+    if (job.cancelling !== true || this.running.has(job.id) || !free(job)) return false;
+    return job.step === undefined || this.isStrange(job);
   }
 
   private async take(job: Job): Promise<void> {
@@ -273,14 +282,14 @@ export class Jobs {
     });
   }
 
-  /** Ends a cancelled job that nobody holds and nobody here could work on. */
+  /** Ends a cancelled job without a worker. */
   private async drop(job: Job): Promise<void> {
     await this.rows.update<Job>(OPEN, job.id, (row) => {
       if (row === undefined || isEnded(row) || row.cancelling !== true || !free(row)) return undefined;
-      const { cancelling: _, holder: __, leaseUntil: ___, error: ____, ...rest } = row;
+      const { cancelling: _, paused: __, holder: ___, leaseUntil: ____, error: _____, ...rest } = row;
       return { ...rest, state: 'cancelled', fence: row.fence + 1, ended: now() };
     });
-    void this.look();
+    this.again = true;
   }
 
   /** To the ended ones; repeated by the next who looks, if this process is killed in between. */
