@@ -136,9 +136,9 @@ describe.each(stores)('on %s', { timeout: 400_000 }, (store) => {
     expect((await weights(folder)).equals(await weights(whole.folder))).toBe(true);
   });
 
-  it('one that is cancelled while no server runs makes no model, one that waits gets its turn', async () => {
+  it('one that is cancelled behind a kill makes no model, one that waits gets its turn', async () => {
     const server = await open(store);
-    const first = await tune(server, 5000, 'first');
+    const first = await tune(server, 1000, 'first');
     const second = await tune(server, 1, 'second');
     await strike(server, first.id, first.folder, () => server.kill());
     await server.start();
