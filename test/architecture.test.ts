@@ -16,6 +16,8 @@ function readTree(): Map<string, string> {
     if (!fs.existsSync(at)) continue;
     for (const entry of fs.readdirSync(at, { recursive: true, withFileTypes: true })) {
       const file = path.join(entry.parentPath, entry.name);
+      // Peers of benchmarks install theirs below bench/.
+      if (path.relative(root, file).split(path.sep).includes('node_modules')) continue;
       if (entry.isFile() && /\.(ts|tsx|mjs|js|css)$/.test(entry.name)) {
         tree.set(path.relative(root, file).split(path.sep).join('/'), fs.readFileSync(file, 'utf8'));
       }
