@@ -1,7 +1,6 @@
 /** `inkstone evaluate` of an image model: all scores of docs/protocol-image.md, and a card. */
 import path from 'node:path';
-import { makeFolder, makeTemporaryFolder, removeFile, timestamp, writeFile } from '../base/host.ts';
-import { codeVersion } from '../base/version.ts';
+import { makeTemporaryFolder, removeFile } from '../base/host.ts';
 import type { ImageSet } from '../data/image/array-file.ts';
 import { findIdx } from '../data/image/idx.ts';
 import { prepareImages } from '../data/image/prepare.ts';
@@ -9,10 +8,13 @@ import type { FeatureNetwork } from '../evaluate/image/features.ts';
 import { trainJudge } from '../evaluate/image/judge.ts';
 import { type ImageScores, scoreImages } from '../evaluate/image/score-run.ts';
 import { pictureMaker } from '../generate/image/any.ts';
-import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
+import { classesOf } from '../models/image/any.ts';
+import { loadImageModel } from '../models/image/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
+import { type CardFacts, writeEvaluationCard } from './evaluation-card.ts';
+import { freeFolder } from './free-folder.ts';
 import { featureNetwork } from './image-features.ts';
 import { type NeighbourFiles, neighbourCount, neighbourLines, writeNeighbours } from './image-neighbours.ts';
 
@@ -52,14 +54,14 @@ export async function evaluateImages(
     set = await prepareImages(data, { folder: work, size, channels: channels as 1 | 3, fit: 'contain' });
     network = await featureNetwork(settings.features, data, size, backend);
     const scores = await scoreFolder({ data, work, folder, set, network, backend }, { samples, note });
-    const out = settings.out ?? path.join('runs-out', `evaluate-${id.replaceAll('/', '-')}`);
+    const out = settings.out ?? (await freeFolder(`evaluate-${id}`));
     const rows = neighbourCount(settings.neighbours, set);
     const neighbours =
       rows > 0 ? await writeNeighbours({ folder, out, set, network, backend }, { rows, note }) : {};
+    const all = { ...scores, ...neighbours };
     return {
-      ...scores,
-      ...neighbours,
-      ...(await writeCard(id, model, set, { ...scores, ...neighbours }, out)),
+      ...all,
+      ...(await writeEvaluationCard({ ...model, name: id }, cardFacts(data, set, all), out)),
     };
   } finally {
     await network?.close();
@@ -88,7 +90,7 @@ export async function scoreFolder(
 ): Promise<ImageScores> {
   const { config, weights } = await loadImageModel(folder);
   const maker = pictureMaker(config, backend, weights);
-  const classes = config.architecture === 'vae' ? 0 : config.classes;
+  const classes = classesOf(config);
   const test = await testPart(data, work, set);
   const labelled = classes > 0 && set.info.classes.length === classes;
   const judge = labelled
@@ -148,41 +150,40 @@ export function imageScoreLines(scores: Partial<ImageScores> & Partial<Neighbour
   ];
 }
 
-async function writeCard(
-  id: string,
-  model: ImageModelInfo,
-  set: ImageSet,
-  scores: ImageScores & Partial<NeighbourFiles>,
-  folder: string,
-): Promise<{ card: string; card_json: string }> {
-  await makeFolder(folder);
-  const facts = {
-    model: id,
-    architecture: model.architecture,
-    parameters: model.parameters,
-    data: { fingerprint: set.info.fingerprint, pictures: set.info.count, classes: set.info.classes },
-    scores,
-    rules: 'docs/protocol-image.md',
-    version: await codeVersion(),
-    at: timestamp(),
-  };
-  const card = path.join(folder, 'card.md');
-  const json = path.join(folder, 'card.json');
-  const rows = imageScoreLines(scores).map((line) => `    ${line}`);
-  await writeFile(
-    card,
-    [
-      `# ${id}`,
-      '',
-      `${model.architecture}, ${model.parameters} parameters, pictures of ${model.config.size} × ${model.config.size}.`,
-      `Scored against ${set.info.count} pictures (SHA-256 ${set.info.fingerprint}) by ${facts.rules}, version ${facts.version}, ${facts.at}.`,
-      '',
-      ...rows,
-      '',
-      'Scores on these features are not to be compared with scores on others.',
-      '',
-    ].join('\n'),
+/** The card of docs/protocol-image.md's scores. */
+function cardFacts(data: string, set: ImageSet, scores: ImageScores & Partial<NeighbourFiles>): CardFacts {
+  const { features, samples } = scores;
+  const isHeldOut = scores[`fid_floor_${features}`] !== undefined;
+  const results = Object.entries(scores).flatMap(([name, value]) =>
+    typeof value !== 'number' || name === 'samples'
+      ? []
+      : [{ name, value, unit: /^(precision|recall|.*_accuracy)/.test(name) ? 'share' : '', count: samples }],
   );
-  await writeFile(json, `${JSON.stringify(facts, null, 2)}\n`);
-  return { card, card_json: json };
+  const near = (['features', 'pixels'] as const).flatMap((by) => {
+    const found = scores[`nearest_${by}`] as NeighbourFiles['nearest_pixels'] | undefined;
+    if (found === undefined) return [];
+    const { made, real, copies } = found;
+    return [
+      { name: `nearest training picture by ${by}, median`, value: made, unit: '' },
+      { name: `the same among training pictures`, value: real, unit: '' },
+      { name: `nearer by ${by} than 95 % of them`, value: copies, unit: 'share' },
+    ];
+  });
+  const { fingerprint, count, classes } = set.info;
+  return {
+    data: {
+      ...{ path: path.resolve(data), fingerprint, pictures: count, classes },
+      split: isHeldOut ? 'compared with the test pictures beside them' : 'compared with all of them',
+    },
+    protocol: [
+      `docs/protocol-image.md: ${samples} pictures, classes in turn, seed 99, no truncation, the average generator, pixels rounded as they would be written.`,
+      `Features of the network "${features}".`,
+      ...(isHeldOut ? ['The floor is what the training pictures themselves get.'] : []),
+    ],
+    results: [...results, ...near],
+    limits: [
+      'Scores on these features are not to be compared with scores on others, nor with scores of another number of pictures.',
+      ...(isHeldOut ? [] : ['The model may have learned from the very pictures that it is compared with.']),
+    ],
+  };
 }

@@ -4,29 +4,29 @@ import { machine, makeFolder, timestamp, writeFile } from '../base/host.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import { codeVersion, commitOf } from '../base/version.ts';
 import { type EvaluationCard, evaluationMarkdown, fingerprintWeights } from '../evaluate/report.ts';
-import type { AnyTextConfig } from '../models/text/any.ts';
-import type { TextModel } from '../models/text/load.ts';
 import { commandLine } from './command-line.ts';
 import { freeFolder } from './free-folder.ts';
 
 export type CardFacts = Pick<EvaluationCard, 'data' | 'protocol' | 'results' | 'limits'>;
 
+/** What a card says of a model of any family. */
+export type CardModel = Omit<EvaluationCard['model'], 'weights'> & { weights: HostTensors };
+
 /** @returns paths of `card.md` and `card.json` */
 export async function writeEvaluationCard(
-  model: TextModel<AnyTextConfig> & { name: string },
+  model: CardModel,
   facts: CardFacts,
   out?: string,
 ): Promise<{ card: string; card_json: string }> {
   const folder = out ?? (await freeFolder(`evaluate-${model.name}`));
   const { cpu, cores, platform, architecture, node } = machine();
-  const weights: HostTensors = model.weights;
   const card: EvaluationCard = {
     model: {
       name: model.name,
       family: model.family,
       architecture: model.architecture,
       parameters: model.parameters,
-      weights: fingerprintWeights(weights),
+      weights: fingerprintWeights(model.weights),
     },
     ...facts,
     command: commandLine(),

@@ -16,8 +16,9 @@ import {
   type PictureFormat,
 } from '../generate/image/encode.ts';
 import { denoisingOf, type Given } from '../generate/image/given.ts';
-import type { MakePictures, PictureMaker, Pictures } from '../generate/image/maker.ts';
+import { type MakePictures, makeInParts, type Pictures } from '../generate/image/request.ts';
 import { wayBetween } from '../generate/image/way.ts';
+import { classesOf } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
 import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
@@ -85,6 +86,9 @@ export const imageFlags = {
     .describe('diffusion: a picture that is white where --from is to be made anew')
     .meta(own),
 };
+/** Pictures between two words of progress. */
+const PART = 256;
+
 const flags = z.object(imageFlags);
 
 export interface GenerateImageSettings extends z.output<typeof flags> {
@@ -142,7 +146,10 @@ export async function generateImages(
       await writeFile(file, await encodeAnimation(frames, { gif, parameters, ...sized(settings) }));
       return { ...done, out: file, count: frames.count, pictures_per_second: rate(frames.count, begun) };
     }
-    const pictures = await inParts(maker, request, context);
+    const pictures = await makeInParts(maker, request, PART, (made) => {
+      context.signal.throwIfAborted();
+      if (settings.count > PART) context.progress.show(`${made}/${settings.count} pictures`);
+    });
     const speed = rate(settings.count, begun);
     if (/\.npz$/i.test(out)) {
       await makeFolder(path.dirname(out));
@@ -169,7 +176,7 @@ export function labelsOf(
   { classes, config }: ImageModelInfo,
   count: number,
 ): number[] | undefined {
-  const known = config.architecture === 'vae' ? 0 : config.classes;
+  const known = classesOf(config);
   if (known === 0) {
     if (wanted.length === 0) return undefined;
     throw new InkstoneError('label_unknown', 'this model has no classes', {
@@ -200,41 +207,6 @@ async function given(settings: GenerateImageSettings): Promise<Given> {
     from: from === undefined ? undefined : await readBytes(from),
     mask: mask === undefined ? undefined : await readBytes(mask),
   };
-}
-
-/** In parts, so that long work shows how far it is and ends when asked. */
-async function inParts(
-  maker: PictureMaker,
-  request: MakeByDenoising,
-  context: CommandContext,
-): Promise<Pictures> {
-  const total = request.seeds.length;
-  const part = 256;
-  let all: Pictures | undefined;
-  for (let at = 0; at < total; at += part) {
-    context.signal.throwIfAborted();
-    const end = Math.min(total, at + part);
-    const made = await maker.make({
-      ...request,
-      seeds: request.seeds.slice(at, end),
-      ...(request.labels === undefined ? {} : { labels: request.labels.slice(at, end) }),
-      ...(request.mixWith === undefined
-        ? {}
-        : { mixWith: { ...request.mixWith, seeds: request.mixWith.seeds.slice(at, end) } }),
-      ...(request.from === undefined
-        ? {}
-        : {
-            from: request.from.subarray(
-              (request.from.length / total) * at,
-              (request.from.length / total) * end,
-            ),
-          }),
-    });
-    all ??= { ...made, count: total, pixels: new Uint8Array((made.pixels.length / made.count) * total) };
-    all.pixels.set(made.pixels, (made.pixels.length / made.count) * at);
-    if (total > part) context.progress.show(`${end}/${total} pictures`);
-  }
-  return all as Pictures;
 }
 
 /** `images` `[n, size, size]` (`[n, channels, size, size]` for colour) u8, and `labels` `[n]` i32. */

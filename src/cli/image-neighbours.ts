@@ -6,6 +6,7 @@ import { madeNeighbours, type NeighbourSummary, neighbourRows } from '../evaluat
 import { backendProducts } from '../evaluate/image/products.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import { encodeSheet } from '../generate/image/encode.ts';
+import { classesOf } from '../models/image/any.ts';
 import { loadImageModel } from '../models/image/load.ts';
 import type { Backend } from '../runtime/contract.ts';
 
@@ -43,7 +44,7 @@ export async function writeNeighbours(
 ): Promise<NeighbourFiles> {
   note('nearest training pictures');
   const { config, weights } = await loadImageModel(folder);
-  const classes = config.architecture === 'vae' ? 0 : config.classes;
+  const classes = classesOf(config);
   const count = Math.max(rows, COUNTED);
   const maker = pictureMaker(config, backend, weights);
   const seeds = Array.from({ length: count }, (_, i) => SEED + i);

@@ -29,12 +29,10 @@ export interface EvaluationCard {
   };
   data: {
     path: string;
-    /** SHA-256 of the text in order. */
+    /** SHA-256 of the text, or of pixels and labels, in order. */
     fingerprint: string;
-    characters: number;
-    documents: number;
     split: string;
-  };
+  } & ({ characters: number; documents: number } | { pictures: number; classes: readonly string[] });
   /** The rules, one sentence each. */
   protocol: string[];
   results: CardResult[];
@@ -71,6 +69,12 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
+function sizeOf(data: EvaluationCard['data']): string {
+  if ('characters' in data) return `${data.characters} characters, ${data.documents} documents`;
+  const classes = data.classes.length === 0 ? '' : `, ${data.classes.length} classes`;
+  return `${data.pictures} pictures${classes}`;
+}
+
 /** The Markdown of a card. */
 export function evaluationMarkdown(card: EvaluationCard): string {
   const { model, data, results } = card;
@@ -79,7 +83,7 @@ export function evaluationMarkdown(card: EvaluationCard): string {
     ['Weights', `SHA-256 ${model.weights}`],
     ['Data', data.path],
     ['Fingerprint', `SHA-256 ${data.fingerprint}`],
-    ['Size', `${data.characters} characters, ${data.documents} documents; ${data.split}`],
+    ['Size', `${sizeOf(data)}; ${data.split}`],
     ['Command', code(card.command)],
     ['Code', card.commit === null ? card.version : `${card.version}, commit ${card.commit}`],
     ['Machine', card.machine],

@@ -24,6 +24,8 @@ export interface TrainableOptions {
   parameters?: HostTensors;
   /** Values of the model's frozen parameters. */
   frozen?: HostTensors;
+  /** More of them, which belong to what is trained: saved, restored and handed out with what learns. */
+  still?: HostTensors;
   profile?: boolean;
 }
 
@@ -55,6 +57,7 @@ export async function createTrainable(options: TrainableOptions): Promise<Profil
   for (const [name, { shape, start: from }] of Object.entries(programs.state)) {
     state[name] = from === 'zero' ? zeros('f32', shape as readonly number[]) : (state[from] as HostTensor);
   }
+  Object.assign(state, options.still);
   const compile = (program: Program): Promise<Executable> =>
     backend.compile(program, { profile: options.profile ?? false });
   const main = await compile((programs.step ?? programs.accumulate) as Program);
@@ -117,8 +120,13 @@ class OneLossTrainable implements ProfiledTrainable {
   async parameters(): Promise<HostTensors> {
     const averaged = this.options.config.ema !== 0;
     const names = this.options.model.specs.map((s) => s.name);
-    const values = await this.resident.read(names.map((n) => (averaged ? `average.${n}` : n)));
-    return Object.fromEntries(names.map((n) => [n, values[averaged ? `average.${n}` : n] as HostTensor]));
+    const still = Object.keys(this.options.still ?? {});
+    const nameOf = (name: string): string => (averaged ? `average.${name}` : name);
+    const values = await this.resident.read([...names.map(nameOf), ...still]);
+    return {
+      ...Object.fromEntries(names.map((n) => [n, values[nameOf(n)] as HostTensor])),
+      ...Object.fromEntries(still.map((n) => [n, values[n] as HostTensor])),
+    };
   }
 
   /** A batch holds `accumulation` times the rows of one pass. */

@@ -12,12 +12,13 @@ import { pictureMaker } from '../generate/image/any.ts';
 import type { MakeByDenoising } from '../generate/image/diffusion.ts';
 import { encodeAnimation, encodePicture, type Parameters } from '../generate/image/encode.ts';
 import { denoisingOf } from '../generate/image/given.ts';
-import type { PictureMaker, Pictures } from '../generate/image/maker.ts';
+import { makeInParts, type PictureMaker, type Pictures } from '../generate/image/request.ts';
 import { wayBetween } from '../generate/image/way.ts';
-import { type ImageConfig, isDenoiser } from '../models/image/any.ts';
+import { classesOf, isDenoiser } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
 import { styleLayers } from '../models/image/stylegan.ts';
 import type { Backend } from '../runtime/contract.ts';
+import { tuningTraits } from '../train/image-tuning.ts';
 
 export function describePictures(info: ImageModelInfo, id: string): ModelDescription {
   return {
@@ -33,9 +34,10 @@ export function describePictures(info: ImageModelInfo, id: string): ModelDescrip
   };
 }
 
-export function traitsOf({ config, classes }: ImageModelInfo): PictureTraits {
+export function traitsOf(info: ImageModelInfo): PictureTraits {
+  const { config, classes } = info;
   const { architecture, size, channels } = config;
-  const known = knownClasses(config);
+  const known = classesOf(config);
   return {
     ...{ architecture, size, channels },
     classes: Array.from({ length: known }, (_, i) => classes[i] ?? String(i)),
@@ -43,10 +45,9 @@ export function traitsOf({ config, classes }: ImageModelInfo): PictureTraits {
     between: !isDenoiser(config),
     edits: isDenoiser(config),
     steps: 'steps' in config ? config.steps : 0,
+    tuning: tuningTraits(info),
   };
 }
-
-const knownClasses = (config: ImageConfig): number => (config.architecture === 'vae' ? 0 : config.classes);
 
 /** Pictures between two looks at whether somebody still waits. */
 const PART = 16;
@@ -72,15 +73,13 @@ export class LocalPictures implements PictureSource {
     const { count, seed, mix } = request;
     const seeds = Array.from({ length: count }, (_, i) => seed + i);
     const labels = this.labels(request.labels, count);
-    const made = await this.parts(signal, count, async (from, to) => ({
-      seeds: seeds.slice(from, to),
-      ...(labels === undefined ? {} : { labels: labels.slice(from, to) }),
+    const made = await this.make(signal, {
+      seeds,
+      ...(labels === undefined ? {} : { labels }),
       ...(request.truncation === undefined ? {} : { truncation: request.truncation }),
-      ...(mix === undefined
-        ? {}
-        : { mixWith: { seeds: seeds.slice(from, to).map(() => mix.seed), crossover: mix.layer } }),
-      ...(await this.denoising(request, to - from)),
-    }));
+      ...(mix === undefined ? {} : { mixWith: { seeds: seeds.map(() => mix.seed), crossover: mix.layer } }),
+      ...(await this.denoising(request, count)),
+    });
     const about = await this.about(request);
     return this.files(made, request, (i) => ({
       ...about,
@@ -105,15 +104,7 @@ export class LocalPictures implements PictureSource {
       },
       way.frames,
     );
-    const { seeds, latents = [], labels: each } = plan;
-    const made = await this.parts(signal, seeds.length, (from, to) =>
-      Promise.resolve({
-        ...plan,
-        seeds: seeds.slice(from, to),
-        latents: latents.slice(from, to),
-        ...(each === undefined ? {} : { labels: each.slice(from, to) }),
-      }),
-    );
+    const made = await this.make(signal, plan);
     const classes = labels === undefined ? {} : { classes: labels.map((label) => this.named(label).class) };
     const about = {
       ...(await this.about(request)),
@@ -135,23 +126,13 @@ export class LocalPictures implements PictureSource {
   }
 
   /** All pictures, made in parts. @throws InkstoneError `cancelled` once nobody waits any more */
-  private async parts(
-    signal: AbortSignal | undefined,
-    count: number,
-    request: (from: number, to: number) => Promise<MakeByDenoising>,
-  ): Promise<Pictures> {
-    const { channels, size } = this.info.config;
-    const stride = channels * size * size;
-    const pixels = new Uint8Array(count * stride);
-    for (let at = 0; at < count; at += PART) {
+  private make(signal: AbortSignal | undefined, request: MakeByDenoising): Promise<Pictures> {
+    return makeInParts(this.maker, request, PART, () => {
       if (signal?.aborted === true)
         throw new InkstoneError('cancelled', 'nobody waits for these pictures any more', {
           kind: 'conflict',
         });
-      const made = await this.maker.make(await request(at, Math.min(count, at + PART)));
-      pixels.set(made.pixels, at * stride);
-    }
-    return { count, channels, size, pixels };
+    });
   }
 
   private denoising(request: PictureRequest, rows: number): Promise<Partial<MakeByDenoising>> {
@@ -168,7 +149,7 @@ export class LocalPictures implements PictureSource {
 
   /** What was asked for in turn; nothing asked for, all classes in turn. */
   private labels(wanted: readonly number[] | undefined, count: number): readonly number[] | undefined {
-    const known = knownClasses(this.info.config);
+    const known = classesOf(this.info.config);
     if (known === 0) return wanted;
     const all =
       wanted === undefined || wanted.length === 0 ? Array.from({ length: known }, (_, i) => i) : wanted;
@@ -176,7 +157,7 @@ export class LocalPictures implements PictureSource {
   }
 
   private named(label: number | undefined): { class?: string } {
-    if (label === undefined || knownClasses(this.info.config) === 0) return {};
+    if (label === undefined || classesOf(this.info.config) === 0) return {};
     return { class: this.info.classes[label] ?? String(label) };
   }
 

@@ -8,10 +8,14 @@ import { InkstoneError } from '../base/errors.ts';
 import { exists, readBytes } from '../base/host.ts';
 import { imageConfig } from '../models/image/any.ts';
 import { imagePresets } from '../models/image/presets.ts';
+import type { ImageTraining } from '../models/image/training.ts';
 import { traitsOf } from '../operate/picture-source.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
-import { trainedParameters } from '../train/image-kinds.ts';
+import type { TrainingOrder } from '../operate/training-order.ts';
+import { isAlone, requireLayers, trainedParameters } from '../train/image-kinds.ts';
+import { tuningPlan } from '../train/image-tuning.ts';
 import type { ServerContext } from './context.ts';
+import type { TrainingBody } from './schemas.ts';
 
 /** As `/api/models` lists them: what every model says, and what can be asked of this one. */
 export async function pictureModels({ registry, pool }: ServerContext): Promise<object[]> {
@@ -48,6 +52,43 @@ export function imagePresetList(): object[] {
     labels,
     steps: training.steps,
   }));
+}
+
+type Registered = Awaited<ReturnType<ServerContext['registry']['find']>>;
+type Pictures = Awaited<ReturnType<ServerContext['registry']['pictures']>>[number];
+
+export const isPictures = (model: Registered): model is Pictures => model.info.family === 'image';
+
+/** What only a model of pictures that is gone on from has. @throws InkstoneError `parameter_invalid` */
+export function requireNoPictureSettings(body: TrainingBody): void {
+  const param = (['freeze', 'augment'] as const).find((name) => body[name] !== undefined);
+  if (param === undefined) return;
+  throw new InkstoneError('parameter_invalid', `'${param}' is for a model of pictures that is gone on from`, {
+    kind: 'usage',
+    hint: "leave it out, or name such a model with 'from'",
+    details: { param },
+  });
+}
+
+/** Goes on from a model of pictures, in its own shape. @throws InkstoneError `parameter_invalid`, `layer_unknown`, `nothing_learns` */
+export async function pictureTuning(
+  { id, info }: Pictures,
+  body: TrainingBody,
+): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family'>> {
+  const { preset, steps, freeze, augment, learning_rate: learningRate, batch_size: batch } = body;
+  const wrong = (param: string, message: string, hint: string): InkstoneError =>
+    new InkstoneError('parameter_invalid', message, { kind: 'usage', hint, details: { param } });
+  if (preset !== undefined)
+    throw wrong('preset', 'a model of pictures keeps its own shape', "leave 'preset' out");
+  if (batch === 1) throw wrong('batch_size', 'a step takes two pictures or more', 'give 2 or more');
+  const { id: own, model, training } = await tuningPlan(info.folder);
+  if (augment !== undefined && isAlone(model.architecture))
+    throw wrong('augment', `a ${model.architecture} model has no critic`, "leave 'augment' out");
+  requireLayers(info.config, { ...training, frozen: freeze } as ImageTraining);
+  return {
+    ...{ preset: own, family: 'image', steps },
+    base: { ...{ model: id, folder: info.folder, learningRate, batch }, freeze, augment },
+  };
 }
 
 /** A sample of a training: its text, or where its sheet is fetched. */

@@ -105,6 +105,9 @@ export const trainingBody = z.object({
   /** With `from` only. */
   learning_rate: z.number().gt(0).max(10).optional(),
   batch_size: z.int().min(1).max(1024).optional(),
+  /** With `from` a model of pictures: layers that do not learn, by the beginnings of their names; what the critic sees. */
+  freeze: z.array(z.string().min(1).max(200)).max(200).optional(),
+  augment: z.enum(['none', 'ada', 'diffusion']).optional(),
 });
 export type TrainingBody = z.infer<typeof trainingBody>;
 

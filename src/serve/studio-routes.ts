@@ -20,7 +20,10 @@ import {
   addSampleSheets,
   imagePresetList,
   isImagePreset,
+  isPictures,
   pictureModels,
+  pictureTuning,
+  requireNoPictureSettings,
   sampleOf,
 } from './picture-routes.ts';
 import { type TrainingBody, trainingBody } from './schemas.ts';
@@ -90,9 +93,11 @@ const TUNING_RATE = 3e-4;
 /** From a preset, or from a model that is there. @throws InkstoneError `parameter_invalid`, `model_not_found`, `preset_unknown` */
 async function methodOf(
   { registry }: ServerContext,
-  { preset, from, steps, learning_rate: learningRate, batch_size: batch }: TrainingBody,
+  body: TrainingBody,
 ): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family'>> {
+  const { preset, from, steps, learning_rate: learningRate, batch_size: batch } = body;
   if (from === undefined) {
+    requireNoPictureSettings(body);
     if (preset !== undefined && isImagePreset(preset)) return { preset, steps, family: 'image' };
     if (preset !== undefined) return { preset: textPreset(preset).id, steps };
     throw new InkstoneError('parameter_invalid', "one of 'preset' and 'from' is needed", {
@@ -101,7 +106,10 @@ async function methodOf(
       details: { param: 'preset' },
     });
   }
-  const { folder, info } = await registry.get(from);
+  const found = await registry.find(from);
+  if (isPictures(found)) return pictureTuning(found, body);
+  requireNoPictureSettings(body);
+  const { folder, info } = found;
   requireWriting(requireOwn(info, 'be tuned').config);
   const planned = steps ?? TUNING_STEPS;
   return {

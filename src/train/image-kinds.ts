@@ -26,16 +26,17 @@ import { unetSpecs } from '../models/image/unet.ts';
 import { latentShape, vaeEvaluate, vaeLoss, vaeSpecs } from '../models/image/vae.ts';
 import { type AdversarialConfig, adversarialConfig } from '../nn/adversarial/config.ts';
 import { QuickRandom } from '../nn/adversarial/draw.ts';
-import type { learned } from '../nn/adversarial/programs.ts';
+import { learned } from '../nn/adversarial/programs.ts';
 import { createAdversarial } from '../nn/adversarial/trainable.ts';
-import { countParameters } from '../nn/parameters.ts';
+import { countParameters, initialise, type ParameterSpec, parameterTypes } from '../nn/parameters.ts';
+import type { LossProgram } from '../nn/train-step.ts';
 import { createTrainable } from '../nn/trainable.ts';
 import type { Backend } from '../runtime/contract.ts';
 
 /** Networks that minimise one loss by themselves. */
 type Alone = 'ddpm' | 'latent-ddpm' | 'vae';
 const ALONE: readonly string[] = ['ddpm', 'latent-ddpm', 'vae'] satisfies Alone[];
-const isAlone = (architecture: string): boolean => ALONE.includes(architecture);
+export const isAlone = (architecture: string): boolean => ALONE.includes(architecture);
 
 export interface ImageKind {
   trainable: Trainable;
@@ -47,21 +48,14 @@ export interface ImageKind {
   astray?(result: StepResult, step: number): string | undefined;
 }
 
-/** @throws InkstoneError `setting_invalid`, `unsupported_setting` */
-export function readImageTraining(
+/** @throws InkstoneError `setting_invalid` */
+export const readImageTraining = (
   architecture: ImageConfig['architecture'],
   training: ImageTrainingInput,
-): ImageTraining {
-  const alone = isAlone(architecture);
-  if (alone && ((training as { frozen?: readonly string[] }).frozen ?? []).length > 0)
-    throw new InkstoneError('unsupported_setting', `all layers of a ${architecture} model learn`, {
-      kind: 'unsupported',
-      hint: 'leave --freeze out; layers can be frozen in a GAN and in a StyleGAN',
-    });
-  return alone ? read(oneLossImageTraining, training) : read(adversarialConfig, training);
-}
+): ImageTraining =>
+  isAlone(architecture) ? read(oneLossImageTraining, training) : read(adversarialConfig, training);
 
-/** @throws InkstoneError `layer_unknown`, `autoencoder_missing`: what would be refused when the networks are made */
+/** @throws InkstoneError `layer_unknown`, `nothing_learns`, `autoencoder_missing`: what would be refused when the networks are made */
 export function checkImageStart(
   model: ImageConfig,
   training: ImageTraining,
@@ -81,18 +75,42 @@ export function checkImageStart(
         },
       );
   }
-  if (model.architecture === 'ddpm' || model.architecture === 'latent-ddpm' || model.architecture === 'vae')
-    return;
-  const { frozen, augment } = training as AdversarialConfig;
-  const { generator, critic } = adversarialImageModel(model, augment);
-  const names = [...generator.specs, ...critic.specs].map(({ name }) => name);
+  requireLayers(model, training);
+}
+
+/** That all that is to be frozen is there, and something else, too. @throws InkstoneError `layer_unknown`, `nothing_learns` */
+export function requireLayers(model: ImageConfig, training: ImageTraining): void {
+  const { frozen = [] } = training;
+  if (frozen.length === 0) return;
+  const networks = learningSpecs(model, training as Partial<AdversarialConfig>);
+  const names = networks.flat().map(({ name }) => name);
   const strange = frozen.find((start) => !names.some((name) => name.startsWith(start)));
-  if (strange === undefined) return;
   const layers = new Set(names.map((name) => name.replace(/\.[a-z]+$/, '')));
-  throw new InkstoneError('layer_unknown', `no layer's name begins with "${strange}"`, {
-    kind: 'usage',
-    hint: `the layers are ${[...layers].join(', ')}`,
-  });
+  if (strange !== undefined)
+    throw new InkstoneError('layer_unknown', `no layer's name begins with "${strange}"`, {
+      kind: 'usage',
+      hint: `the layers are ${[...layers].join(', ')}`,
+    });
+  const still = networks.find((specs) => learned(specs, frozen).length === 0);
+  if (still === undefined) return;
+  const [network] = (still[0] as ParameterSpec).name.split('.');
+  throw new InkstoneError(
+    'nothing_learns',
+    networks.length === 1 ? 'all layers are frozen' : `all layers of the ${network} are frozen`,
+    { kind: 'usage', hint: `leave some of these to learn: ${[...layers].join(', ')}` },
+  );
+}
+
+/** Parameters of each network that learns: of a pair both, else one. */
+export function learningSpecs(
+  model: ImageConfig,
+  training: Partial<Pick<AdversarialConfig, 'augment'>>,
+): (readonly ParameterSpec[])[] {
+  if (model.architecture === 'ddpm') return [unetSpecs(unetConfig(model))];
+  if (model.architecture === 'latent-ddpm') return [latentDenoiserSpecs(model)];
+  if (model.architecture === 'vae') return [vaeSpecs(model)];
+  const { generator, critic } = adversarialImageModel(model, training.augment ?? { name: 'none' });
+  return [generator.specs, critic.specs];
 }
 
 /** Of all networks that are trained. */
@@ -155,7 +173,8 @@ async function alone(
 ): Promise<ImageKind> {
   const { batch, seed } = training;
   const isDenoiser = model.architecture === 'ddpm';
-  const program = isDenoiser ? diffusionLoss(model, batch) : vaeLoss(model, batch);
+  const whole = isDenoiser ? diffusionLoss(model, batch) : vaeLoss(model, batch);
+  const { program, start } = partlyFrozen(whole, training, from);
   const evaluate = isDenoiser ? diffusionEvaluate(model, batch) : vaeEvaluate(model, batch);
   const trainable = await createTrainable({
     name: model.architecture,
@@ -163,7 +182,7 @@ async function alone(
     model: program,
     evaluate,
     config: { ...training, context: 1, patience: 0 },
-    ...(from === undefined ? {} : { parameters: fitting(program.specs, from) }),
+    ...start,
   });
   return {
     trainable,
@@ -191,25 +210,21 @@ async function inLatents(
   from: HostTensors | undefined,
 ): Promise<ImageKind> {
   const { batch, seed } = training;
-  const frozen = fitting(vaeSpecs(model.autoencoder), from as HostTensors);
-  const own = latentDenoiserSpecs(model);
-  const goesOn = own.every(({ name }) => from?.[name] !== undefined);
+  const autoencoder = fitting(vaeSpecs(model.autoencoder), from as HostTensors);
+  const goesOn = latentDenoiserSpecs(model).every(({ name }) => from?.[name] !== undefined);
+  const { program, start } = partlyFrozen(
+    latentDiffusionLoss(model, batch),
+    training,
+    goesOn ? from : undefined,
+  );
   const trainable = await createTrainable({
-    ...{ name: 'latent_ddpm', backend, frozen },
-    model: latentDiffusionLoss(model, batch),
+    ...{ name: 'latent_ddpm', backend, model: program, ...start },
+    still: { ...start.still, ...autoencoder },
     evaluate: latentDiffusionEvaluate(model, batch),
     config: { ...training, context: 1, patience: 0 },
-    ...(goesOn ? { parameters: fitting(own, from as HostTensors) } : {}),
   });
   return {
-    trainable: {
-      step: (given, step) => trainable.step(given, step),
-      evaluate: (given) => trainable.evaluate(given),
-      restore: (state) => trainable.restore(state),
-      close: () => trainable.close(),
-      state: async () => ({ ...(await trainable.state()), ...frozen }),
-      parameters: async () => ({ ...(await trainable.parameters()), ...frozen }),
-    },
+    trainable,
     rows: batch,
     rollbacks: 0,
     batch(images, labels, step) {
@@ -220,8 +235,24 @@ async function inLatents(
   };
 }
 
+/** A loss whose frozen parameters do not learn, and what its parameters start from: another run's, else of the seed. */
+function partlyFrozen(
+  whole: LossProgram,
+  { frozen = [], seed }: OneLossImageTraining,
+  from: HostTensors | undefined,
+): { program: LossProgram; start: { parameters: HostTensors; still?: HostTensors } } {
+  const parameters = from === undefined ? initialise(whole.specs, seed) : fitting(whole.specs, from);
+  if (frozen.length === 0) return { program: whole, start: { parameters } };
+  const specs = learned(whole.specs, frozen);
+  const still = whole.specs.filter((spec) => !specs.includes(spec));
+  return {
+    program: { ...whole, specs, frozen: { ...whole.frozen, ...parameterTypes(still) } },
+    start: { parameters, still: fitting(still, parameters) },
+  };
+}
+
 /** Those of another run's parameters that this model has. */
-const fitting = (specs: Parameters<typeof learned>[0], from: HostTensors): HostTensors =>
+const fitting = (specs: readonly ParameterSpec[], from: HostTensors): HostTensors =>
   Object.fromEntries(specs.map(({ name }) => [name, from[name] as HostTensor]));
 
 /** A step's deviation of pixels over the batch below this: every latent gives the same picture. */

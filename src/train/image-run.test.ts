@@ -7,8 +7,8 @@ import { type HostTensors, tensor } from '../base/tensor.ts';
 import { aboutFile, ImageSet, pixelsFile } from '../data/image/array-file.ts';
 import { readSafetensors } from '../formats/safetensors.ts';
 import { pictureMaker } from '../generate/image/any.ts';
-import type { Pictures } from '../generate/image/maker.ts';
-import { loadImageModel } from '../models/image/load.ts';
+import type { Pictures } from '../generate/image/request.ts';
+import { loadImageModel, loadPair } from '../models/image/load.ts';
 import { type ImagePreset, imagePreset } from '../models/image/presets.ts';
 import { vaeConfig, vaeSpecs } from '../models/image/vae.ts';
 import { initialise } from '../nn/parameters.ts';
@@ -135,6 +135,67 @@ describe.each(Object.keys(presets))('%s', (name) => {
     const rest = await run(preset, out, { resume: true });
     expect(rest.bestValidationLoss).toBe(whole.bestValidationLoss);
     expect(await lastOf(out)).toEqual(await lastOf(`${folder}/${name}-whole`));
+  });
+});
+
+/** What does not learn, and something that does. */
+const FROZEN: Record<string, [string[], string]> = {
+  gan: [['critic.picture', 'generator.start'], 'generator.picture.weight'],
+  stylegan2: [['critic.size16', 'generator.mapping'], 'critic.score.weight'],
+  diffusiongan: [['critic.picture', 'critic.times'], 'critic.score.weight'],
+  ddpm: [['down16', 'labels'], 'last.weight'],
+  vae: [['encoder'], 'decoder.picture.weight'],
+  'latent-ddpm': [['down4'], 'last.weight'],
+};
+
+describe.each(Object.keys(FROZEN))('layers of a %s that are frozen', (name) => {
+  const preset = presets[name] as ImagePreset;
+  const [frozen, learning] = FROZEN[name] as [string[], string];
+  // A pair's stand behind their network's name.
+  const own = (tensors: HostTensors): HostTensors =>
+    Object.fromEntries(
+      Object.entries(tensors).map(([key, value]) => [key.replace(/^(critic|generator)\//, ''), value]),
+    );
+  const isFrozen = (key: string): boolean => frozen.some((start) => key.startsWith(start));
+
+  it('stay bit for bit what they were, in what is saved and what is served; the others change', async () => {
+    const from = { ...(await loadPair(`${folder}/${name}-whole`)) };
+    const out = `${folder}/${name}-frozen`;
+    const training = { ...often, frozen } as never;
+    const stop = new AbortController();
+    await run(preset, out, {
+      ...{ from, training, signal: stop.signal },
+      report: ({ step, phase }) => {
+        if (step === 6 && phase === 'saving') stop.abort();
+      },
+    });
+    // A resumed run has them from its own checkpoint.
+    await run(preset, out, { training, resume: true });
+    const after = own((await lastOf(out)).tensors);
+    const { weights } = await loadImageModel(out);
+    const still = Object.keys(from).filter(isFrozen);
+    expect(frozen.filter((start) => !still.some((key) => key.startsWith(start)))).toEqual([]);
+    for (const key of still) {
+      expect([key, after[key]]).toEqual([key, from[key]]);
+      if (weights[key] !== undefined) expect([key, weights[key]]).toEqual([key, from[key]]);
+    }
+    expect(after[learning]).not.toEqual(from[learning]);
+    const moving = Object.keys(from).filter(
+      (key) => !isFrozen(key) && key !== 'host/strength' && !(name === 'latent-ddpm' && key in autoencoder),
+    );
+    const same = moving.filter((key) => JSON.stringify(after[key]?.data) === JSON.stringify(from[key]?.data));
+    expect(same).toEqual([]);
+    // Nothing is kept of what would move them.
+    expect(
+      Object.keys(after).filter((key) => /^moment/.test(key) && isFrozen(key.replace(/^[a-z0-9]+\./, ''))),
+    ).toEqual([]);
+  });
+
+  it('are refused where there are none of the name, and where nothing would be left', async () => {
+    const out = `${folder}/${name}-refused`;
+    const refusal = (words: string[]) => run(preset, out, { training: { ...often, frozen: words } as never });
+    await expect(refusal(['nothing'])).rejects.toMatchObject({ code: 'layer_unknown' });
+    await expect(refusal([''])).rejects.toMatchObject({ code: 'nothing_learns' });
   });
 });
 

@@ -10,24 +10,26 @@ import { read } from '../base/schema.ts';
 import { type HostTensors, tensor } from '../base/tensor.ts';
 import type { ImageSet, ImageSetInfo } from '../data/image/array-file.ts';
 import { pictureMaker } from '../generate/image/any.ts';
-import type { PictureMaker, Pictures } from '../generate/image/maker.ts';
-import { type ImageConfig, imageConfig } from '../models/image/any.ts';
-import type { ImagePreset } from '../models/image/presets.ts';
+import type { PictureMaker, Pictures } from '../generate/image/request.ts';
+import { classesOf, type ImageConfig, imageConfig } from '../models/image/any.ts';
 import type { ImageTraining, ImageTrainingInput } from '../models/image/training.ts';
+import type { AdversarialConfig } from '../nn/adversarial/config.ts';
 import { QuickRandom } from '../nn/adversarial/draw.ts';
 import type { Backend } from '../runtime/contract.ts';
 import {
   checkImageStart,
   type ImageKind,
   imageKind,
+  learningSpecs,
   readImageTraining,
   trainedParameters,
 } from './image-kinds.ts';
+import { type ImagePlan, overlapping } from './image-tuning.ts';
 import { RunFolder } from './run-folder.ts';
 import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
 export interface ImageRunOptions {
-  preset: ImagePreset;
+  preset: ImagePlan;
   /** Prepared pictures of the preset's size. */
   data: ImageSet;
   out: string;
@@ -38,6 +40,8 @@ export interface ImageRunOptions {
   force?: boolean;
   /** Starting values, from another run: of both networks, whatever fits. */
   from?: HostTensors | undefined;
+  /** `from` is of a model with other classes: taken as far as both reach. */
+  overlap?: boolean;
   /** What the score is called, and the score of made pictures: the lower, the better. */
   judge: { name: string; score(pictures: Pictures): Promise<number> };
   /** A sheet of pictures as a file's bytes; none where left out. */
@@ -85,13 +89,14 @@ export async function trainImages(options: ImageRunOptions): Promise<ImageRunRes
         hint: 'go on with it (--resume), replace it (--force), or choose another --out',
       });
     const config = configOf(options, options.resume === true ? before : undefined);
-    checkImageStart(config.model, config.training, options.from);
+    const from = startOf(options, config);
+    checkImageStart(config.model, config.training, from);
     if (options.resume !== true || before === undefined) {
       await folder.clear();
       await removeFile(folder.file('samples'));
       await folder.writeJson('config.json', config);
     }
-    const outcome = await run(options, folder, config);
+    const outcome = await run({ ...options, from }, folder, config);
     const result = { ...outcome, score: options.judge.name, parameters: config.parameters, out: options.out };
     await folder.writeJson('result.json', result);
     return result;
@@ -102,6 +107,17 @@ export async function trainImages(options: ImageRunOptions): Promise<ImageRunRes
   } finally {
     await unlock();
   }
+}
+
+function startOf(
+  { from, overlap }: ImageRunOptions,
+  { model, training }: ImageRunConfig,
+): HostTensors | undefined {
+  if (from === undefined || overlap !== true) return from;
+  return {
+    ...from,
+    ...overlapping(learningSpecs(model, training as Partial<AdversarialConfig>).flat(), from, training.seed),
+  };
 }
 
 function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined): ImageRunConfig {
@@ -210,8 +226,6 @@ async function run(
     await kind.trainable.close();
   }
 }
-
-const classesOf = (model: ImageConfig): number => (model.architecture === 'vae' ? 0 : model.classes);
 
 /** Pictures −1 … 1 in the order of a permutation anew for each pass, mirrored at random where the training says so. */
 async function batchOf(

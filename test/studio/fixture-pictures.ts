@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import sharp from 'sharp';
 
 const facts = { source: 'folder', chat: false, state: 'ready', family: 'image', context: 0 };
+const tuning = { layers: ['generator.start', 'generator.size28'], early: [] as string[], augments: true };
 const CARD = '# Digits\n\nA generator of handwritten digits.';
 
 export const PICTURE_MODELS = [
@@ -11,7 +12,7 @@ export const PICTURE_MODELS = [
     ...{ created: 1_763_900_000, produces: ['image'] },
     pictures: {
       ...{ architecture: 'gan', size: 28, channels: 1, classes: [...'0123456789'] },
-      ...{ styles: 0, between: true, edits: false, steps: 0 },
+      ...{ styles: 0, between: true, edits: false, steps: 0, tuning },
     },
   },
   {
@@ -19,6 +20,10 @@ export const PICTURE_MODELS = [
     pictures: {
       ...{ architecture: 'stylegan2', size: 64, channels: 3, classes: [] },
       ...{ styles: 10, between: true, edits: false, steps: 0 },
+      tuning: {
+        layers: ['generator.mapping0', 'generator.size4', 'critic.picture', 'critic.size64', 'critic.score'],
+        ...{ early: ['critic.picture', 'critic.size64'], augments: true },
+      },
     },
   },
   {
@@ -33,6 +38,7 @@ export const PICTURE_MODELS = [
     pictures: {
       ...{ architecture: 'ddpm', size: 32, channels: 1, classes: ['cat', 'dog'] },
       ...{ styles: 0, between: false, edits: true, steps: 200 },
+      tuning: { layers: ['down32.0', 'last'], early: [] as string[], augments: false },
     },
   },
 ];

@@ -194,10 +194,13 @@ async function handle(
   if (path === '/api/trainings' && request.method === 'POST') {
     const body = JSON.parse((await read(request)).toString()) as {
       name: string;
-      preset: string;
+      preset?: string;
       steps?: number;
       from?: string;
     };
+    const pictured = [...IMAGE_PRESETS, ...PICTURE_MODELS].some(
+      ({ id }) => id === (body.from ?? body.preset),
+    );
     if (body.from !== undefined) state.requests.push(body);
     if (state.trainings.some((each) => each.name === body.name)) {
       return fail(
@@ -211,10 +214,10 @@ async function handle(
     const job = new FixtureTraining(
       `job-${state.trainings.length + 1}`,
       body.name,
-      body.preset,
+      body.preset ?? 'own',
       body.steps ?? 400,
       body.from === undefined ? undefined : { base: body.from, model: body.name },
-      IMAGE_PRESETS.some(({ id }) => id === body.preset) ? 'image' : undefined,
+      pictured ? 'image' : undefined,
     );
     state.trainings.push(job);
     return json(response, job.status());

@@ -143,4 +143,57 @@ browserSuite('tune', (stage) => {
     await page.getByRole('button', { name: 'Try again' }).click();
     await page.getByText('Every line can be used.').waitFor();
   });
+
+  it('goes on from a model of pictures: several pictures in one archive, layers kept, a sheet that grows', async () => {
+    const page = await stage.open('#/train?mode=tune');
+    await page.getByLabel('Model to start from').selectOption('icons');
+    await page.getByText('goes on learning from a few dozen pictures').waitFor();
+    await page.getByRole('button', { name: 'Start tuning' }).click();
+    expect(await page.getByText('Choose pictures first.').isVisible()).toBe(true);
+    expect(await page.evaluate('document.activeElement.id')).toBe('train-file');
+    const picture = (name: string) => ({ ...file(name), mimeType: 'image/png' });
+    await page.locator('#train-file').setInputFiles([picture('one.png'), picture('two.png')]);
+    await page.getByText('Uploaded:').waitFor();
+    // Two headers, two files of a block each, and the end of the archive.
+    expect(stage.server.files.at(-1)).toMatchObject({ name: 'pictures.tar', bytes: 6 * 512 });
+    await page.getByLabel('Name', { exact: true }).fill('my-icons');
+    await page.getByLabel('Steps', { exact: true }).fill('200');
+    await page.getByText('Layers that stay as they are: 2 of 5').click();
+    expect(await page.getByLabel('critic.size64').isChecked()).toBe(true);
+    await page.getByLabel('critic.score').check();
+    await page.getByRole('button', { name: 'Start tuning' }).click();
+    await page.getByText('Each network must have a layer that learns.').waitFor();
+    await page.getByLabel('critic.score').uncheck();
+    await page.getByLabel('generator.size4').check();
+    await page.getByLabel('Vary the pictures').uncheck();
+    await page.getByRole('button', { name: 'Start tuning' }).click();
+    await page.getByRole('heading', { name: 'my-icons' }).waitFor();
+    expect(stage.server.requests).toEqual([
+      {
+        ...{ name: 'my-icons', file: stage.server.files.at(-1)?.id, from: 'icons', steps: 200 },
+        freeze: ['critic.picture', 'critic.size64', 'generator.size4'],
+        augment: 'none',
+      },
+    ]);
+    await page.getByText('tuned from icons').waitFor();
+    await page.getByText('The model is ready.').waitFor();
+    await page.getByAltText('Sample sheet after step 200').waitFor();
+    await page.getByRole('link', { name: 'Use the model' }).click();
+    await page.getByRole('heading', { name: 'Images' }).waitFor();
+  });
+
+  it('is offered where a model of pictures is shown, in Chinese too; a denoiser has no critic', async () => {
+    const page = await stage.open('#/models/denoiser');
+    await page.getByRole('link', { name: 'Tune' }).click();
+    await page.getByText('Layers that stay as they are: 0 of 2').waitFor();
+    expect(await page.getByLabel('Vary the pictures').count()).toBe(0);
+    await page.getByLabel('Model to start from').selectOption('starter-digits');
+    await page.getByLabel('Vary the pictures').waitFor();
+    await page.getByLabel('Model to start from').selectOption('little-sage');
+    await page.getByLabel('Passes over the file').waitFor({ state: 'detached' });
+    await page.getByText('a way of writing from plain text').waitFor();
+    const chinese = await stage.open('#/train?mode=tune&model=icons', { locale: 'zh-CN' });
+    await chinese.getByText('让已有的图像模型继续从您的几十张图片学习。').waitFor();
+    expect(await chinese.getByText('保持不变的层：5 层中的 2 层').isVisible()).toBe(true);
+  });
 });

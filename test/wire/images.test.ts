@@ -264,6 +264,7 @@ describe('the studio’s list of models', () => {
     expect(traits('digits')).toEqual({
       ...{ architecture: 'gan', size: 16, channels: 1, classes: ['1', '2', 'cat'] },
       ...{ styles: 0, between: true, edits: false, steps: 0 },
+      tuning: { layers: expect.arrayContaining(['generator.start']), early: [], augments: true },
     });
     expect(traits('plain')).toMatchObject({ styles: 6, classes: [], between: true });
     expect(traits('denoiser')).toMatchObject({ edits: true, steps: 20, between: false });

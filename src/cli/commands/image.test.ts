@@ -102,6 +102,45 @@ describe('train image', () => {
     expect(after['critic/critic.last.weight']).not.toEqual(before['critic/critic.last.weight']);
   });
 
+  test('goes on from a model in its own shape with a few pictures of one’s own, and may be resumed', async () => {
+    const few = path.join(folder, 'few');
+    await fs.mkdir(few, { recursive: true });
+    // Two dozen without classes: of those the model knows nothing is asked any more.
+    for (let i = 0; i < 12; i++)
+      for (const side of ['left', 'right'])
+        await fs.copyFile(path.join(data, side, `${i}.png`), path.join(few, `${side}-${i}.png`));
+    const own = path.join(folder, 'own');
+    const tune = (...words: string[]) =>
+      runMain([
+        'train',
+        'image',
+        '--from',
+        model,
+        '--data',
+        few,
+        '--out',
+        own,
+        '--samples',
+        '50',
+        '--json',
+        ...words,
+      ]);
+    const words = ['--steps', '6', '--checkpoint-every', '3', '--learning-rate', '0.004'];
+    const { json, error } = await tune(...words, '--freeze', 'critic.picture', '--augment', 'none');
+    expect([json.steps, json.preset], error?.message).toEqual([6, 'tiny-gan']);
+    const config = JSON.parse((await bytes(path.join(own, 'config.json'))).toString());
+    expect(config.model).toMatchObject({ architecture: 'gan', classes: 0, size: 16 });
+    expect(config.training).toMatchObject({
+      ...{ batch: 8, generatorRate: 0.004, criticRate: 0.004, augment: { name: 'none' } },
+      frozen: ['critic.picture'],
+    });
+    const again = await runMain(['train', 'image', '--resume', '--out', own, '--samples', '50', '--json']);
+    expect([again.json.steps, again.json.state], again.error?.message).toEqual([6, 'succeeded']);
+    const refused = [...words, '--force'];
+    expect((await tune(...refused, '--batch', '25')).error.code).toBe('data_too_little');
+    expect((await tune(...refused, '--freeze', 'generator')).error.code).toBe('nothing_learns');
+  });
+
   test('refuses bad input and leaves nothing behind', async () => {
     const refused = path.join(folder, 'refused');
     const cases: [string[], string][] = [
@@ -126,7 +165,12 @@ describe('train image', () => {
       [['--neighbours', '65'], 'invalid_input'],
       [['--neighbours', 'some'], 'invalid_input'],
       [['--freeze', 'critic.nothing'], 'layer_unknown'],
-      [['--preset', 'mnist-vae', '--freeze', 'encoder'], 'unsupported_setting'],
+      [['--preset', 'mnist-vae', '--freeze', 'critic'], 'layer_unknown'],
+      [['--preset', 'mnist-vae', '--freeze', 'encoder', '--freeze', 'decoder'], 'nothing_learns'],
+      [['--freeze', 'critic'], 'nothing_learns'],
+      [['--augment', 'blur'], 'invalid_input'],
+      [['--learning-rate', '0'], 'invalid_input'],
+      [['--preset', 'mnist-vae', '--augment', 'ada'], 'unsupported_setting'],
     ];
     for (const [words, code] of cases) {
       const { error, status } = await train(refused, ...words);
@@ -288,5 +332,22 @@ test('evaluate gives the scores of the training again, and a card', async () => 
   expect(sheet.height).toBe(2 * (2 * 17 + 1));
   expect(json.nearest_features).toEqual(result.nearest_features);
   expect(json.fid_pixels).toBeCloseTo(result.fid_pixels, 4);
-  expect(await fs.readFile(path.join(out, 'card.md'), 'utf8')).toContain('fid_pixels');
+  const card = await fs.readFile(path.join(out, 'card.md'), 'utf8');
+  expect(card).toMatch(/\| fid_pixels \| [\d.]+ \|/);
+  expect(card).toMatch(/60 pictures, 2 classes; compared with all of them/);
+  const facts = JSON.parse(await fs.readFile(path.join(out, 'card.json'), 'utf8'));
+  const named = Object.fromEntries(
+    (facts.results as { name: string; value: number }[]).map(({ name, value }) => [name, value]),
+  );
+  expect(named).toMatchObject({ fid_pixels: json.fid_pixels, class_accuracy: json.class_accuracy });
+  expect(named['nearer by pixels than 95 % of them']).toBe(
+    (json.nearest_pixels as unknown as { copies: number }).copies,
+  );
+  expect(facts.model).toMatchObject({
+    architecture: 'gan',
+    weights: expect.stringMatching(/^[0-9a-f]{64}$/),
+  });
+  expect(facts.command).toContain('evaluate');
+  // What the model learned from is no held-out judge.
+  expect(facts.limits[1]).toContain('may have learned from');
 });

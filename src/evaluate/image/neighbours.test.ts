@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeFolder, makeTemporaryFolder, removeFile, writeFile } from '../../base/host.ts';
 import { Random } from '../../base/rng.ts';
 import { ImageSet } from '../../data/image/array-file.ts';
-import type { Pictures } from '../../generate/image/maker.ts';
+import type { Pictures } from '../../generate/image/request.ts';
 import { createBackend } from '../../runtime/index.ts';
 import { pixelFeatures } from './features.ts';
 import type { Features } from './frechet.ts';

@@ -3,7 +3,7 @@
  * seen, and counted. Knows no files and no models.
  */
 import type { ImageSet } from '../../data/image/array-file.ts';
-import type { Pictures } from '../../generate/image/maker.ts';
+import type { Pictures } from '../../generate/image/request.ts';
 import type { FeatureNetwork } from './features.ts';
 import type { Features } from './frechet.ts';
 import { type Products, plainProducts } from './scores.ts';

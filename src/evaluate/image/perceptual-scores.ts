@@ -3,12 +3,8 @@
  * of real ones, and path length. Knows which pictures are compared; knows no files.
  */
 import type { ImageSet } from '../../data/image/array-file.ts';
-import {
-  type MakePictures,
-  NetworkMaker,
-  type PictureMaker,
-  type Pictures,
-} from '../../generate/image/maker.ts';
+import { NetworkMaker } from '../../generate/image/maker.ts';
+import type { MakePictures, PictureMaker, Pictures } from '../../generate/image/request.ts';
 import type { FeatureNetwork, PictureValues } from './features.ts';
 import { perceptualPathLength } from './path-length.ts';
 

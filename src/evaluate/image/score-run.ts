@@ -3,7 +3,7 @@
  * against real. Knows no files.
  */
 import type { ImageSet } from '../../data/image/array-file.ts';
-import type { PictureMaker, Pictures } from '../../generate/image/maker.ts';
+import { makeInParts, type PictureMaker, type Pictures } from '../../generate/image/request.ts';
 import type { Backend } from '../../runtime/contract.ts';
 import type { FeatureNetwork } from './features.ts';
 import { type Features, frechetDistance, type Gaussian, gaussianOf } from './frechet.ts';
@@ -62,36 +62,18 @@ async function judgeAccuracy(judge: ClassJudge, set: ImageSet): Promise<number> 
   return found.filter((label, i) => label === labels[i]).length / count;
 }
 
-/** Pictures between two words of progress: whole batches of the makers, so that none is cut otherwise. */
+/** Pictures between two words of progress: a denoiser takes many minutes for all. */
 const PART = 640;
-
-/** The protocol's samples, a part at a time: a denoiser takes many minutes for all, and who watches may stop it (`say` throws). */
-async function protocolPictures(
-  maker: PictureMaker,
-  labels: readonly number[],
-  labelled: boolean,
-  say: (what: string) => void,
-): Promise<Pictures> {
-  let all: Pictures | undefined;
-  for (let at = 0; at < labels.length; at += PART) {
-    say(`making pictures: ${at}/${labels.length}`);
-    const part = labels.slice(at, at + PART);
-    const made = await maker.make({
-      seeds: part.map((_, i) => SEED * 1_000_000 + at + i),
-      ...(labelled ? { labels: part } : {}),
-    });
-    const stride = made.pixels.length / made.count;
-    all ??= { ...made, count: labels.length, pixels: new Uint8Array(labels.length * stride) };
-    all.pixels.set(made.pixels, at * stride);
-  }
-  return all as Pictures;
-}
 
 export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores> {
   const { network, backend, reference, beside, classes, samples = MOST } = options;
   const say = options.progress ?? ((): void => undefined);
   const labels = Array.from({ length: samples }, (_, i) => (classes > 0 ? i % classes : 0));
-  const pictures = await protocolPictures(options.maker, labels, classes > 0, say);
+  const seeds = labels.map((_, i) => SEED * 1_000_000 + i);
+  const request = { seeds, ...(classes > 0 ? { labels } : {}) };
+  const pictures = await makeInParts(options.maker, request, PART, (done) =>
+    say(`making pictures: ${done}/${samples}`),
+  );
   say('features');
   const made = await network.extract(pictures);
   const real = await realFeatures(network, reference);

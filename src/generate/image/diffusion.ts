@@ -7,7 +7,15 @@ import { type HostTensor, type HostTensors, tensor } from '../../base/tensor.ts'
 import { type DiffusionConfig, diffusionPredict, scheduleOf } from '../../models/image/diffusion.ts';
 import { QuickRandom } from '../../nn/adversarial/draw.ts';
 import type { Backend, Executable } from '../../runtime/contract.ts';
-import { type MakePictures, type PictureMaker, type Pictures, toBytes } from './maker.ts';
+import { toBytes } from './maker.ts';
+import {
+  inBatches,
+  type MakePictures,
+  type PictureMaker,
+  type Pictures,
+  requireLabels,
+  rowsOf,
+} from './request.ts';
 
 export interface MakeByDenoising extends MakePictures {
   /** Denoising steps; default 50. */
@@ -45,7 +53,6 @@ export interface Latents {
 /** Latents are standard normal, nearly: beyond this there is nothing. */
 const FARTHEST = 5;
 
-const BATCHES = [1, 16, 64] as const;
 /** Denoising steps where nobody says; fewer where the model has fewer. */
 const USUAL = 50;
 
@@ -64,18 +71,9 @@ export class DiffusionMaker implements PictureMaker {
     this.check(request);
     const stride = channels * size * size;
     const pixels = new Uint8Array(seeds.length * stride);
-    for (let at = 0; at < seeds.length; ) {
-      const batch = BATCHES.filter((b) => b <= seeds.length - at).at(-1) as number;
-      const end = at + batch;
-      const values = await this.makeBatch({
-        ...request,
-        seeds: seeds.slice(at, end),
-        ...(request.labels === undefined ? {} : { labels: request.labels.slice(at, end) }),
-        ...(request.from === undefined ? {} : { from: request.from.subarray(at * stride, end * stride) }),
-      });
-      pixels.set(toBytes(values), at * stride);
-      at = end;
-    }
+    await inBatches(seeds.length, async (from, to) => {
+      pixels.set(toBytes(await this.makeBatch(rowsOf(request, from, to))), from * stride);
+    });
     return { count: seeds.length, channels, size, pixels };
   }
 
@@ -104,14 +102,7 @@ export class DiffusionMaker implements PictureMaker {
           hint: 'use a diffusion model that works in pixels',
         },
       );
-    const wrong = labels?.find(
-      (label) => !Number.isInteger(label) || label < 0 || label >= Math.max(1, classes),
-    );
-    if (wrong !== undefined)
-      throw new InkstoneError('label_unknown', `there is no class ${wrong}`, {
-        kind: 'usage',
-        hint: classes === 0 ? 'this model has no classes' : `classes are 0 to ${classes - 1}`,
-      });
+    requireLabels(labels, classes);
     if (steps !== undefined && (!Number.isInteger(steps) || steps < 1 || steps > most))
       throw new InkstoneError('steps_invalid', `${steps} denoising steps are not between 1 and ${most}`, {
         kind: 'usage',

@@ -1,6 +1,6 @@
 /** Pictures to files: PNG, WebP, JPEG, AVIF, with what they were made from written into them; and sheets of many. Knows no model. */
 import sharp from 'sharp';
-import type { Pictures } from './maker.ts';
+import type { Pictures } from './request.ts';
 
 export const PICTURE_FORMATS = ['png', 'webp', 'jpeg', 'avif'] as const;
 export type PictureFormat = (typeof PICTURE_FORMATS)[number];

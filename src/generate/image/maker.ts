@@ -9,34 +9,15 @@ import { QuickRandom } from '../../nn/adversarial/draw.ts';
 import { parameterTypes } from '../../nn/parameters.ts';
 import { type Named, type Program, type TensorType, trace } from '../../program/index.ts';
 import type { Backend, Executable } from '../../runtime/contract.ts';
-
-export interface MakePictures {
-  /** One picture a seed. */
-  seeds: readonly number[];
-  /** Class of each; left out where the model has no classes. */
-  labels?: readonly number[];
-  /** 1 leaves the variety as it was trained; nearer to 0, pictures come nearer to the average. */
-  truncation?: number;
-  /** Where the model has styles: the later layers of each picture take those of this seed, from `crossover` on. */
-  mixWith?: { seeds: readonly number[]; crossover: number };
-  /** Latents in place of the seeds' own, one a picture: for the way between two pictures. */
-  latents?: readonly Float32Array[];
-  /** Where the model has styles: those of all layers, one after another, in place of what the latents give. */
-  styles?: readonly Float32Array[];
-}
-
-/** `[count, channels, size, size]`, 0 … 255. */
-export interface Pictures {
-  count: number;
-  channels: number;
-  size: number;
-  pixels: Uint8Array<ArrayBuffer>;
-}
-
-export interface PictureMaker {
-  make(request: MakePictures): Promise<Pictures>;
-  close(): Promise<void>;
-}
+import {
+  BATCHES,
+  inBatches,
+  type MakePictures,
+  type PictureMaker,
+  type Pictures,
+  requireLabels,
+  rowsOf,
+} from './request.ts';
 
 export interface NetworkModel {
   backend: Backend;
@@ -47,8 +28,6 @@ export interface NetworkModel {
   classes: number;
 }
 
-/** Pictures of one run: enough to fill the cores. */
-const BATCHES = [1, 16, 64] as const;
 /** Latents whose mean style stands for the average picture. */
 const AVERAGED = 1024;
 
@@ -120,14 +99,7 @@ export class NetworkMaker implements PictureMaker {
         kind: 'unsupported',
         hint: 'StyleGAN has; train with a stylegan preset',
       });
-    const wrong = labels?.find(
-      (label) => !Number.isInteger(label) || label < 0 || label >= Math.max(1, classes),
-    );
-    if (wrong !== undefined)
-      throw new InkstoneError('label_unknown', `there is no class ${wrong}`, {
-        kind: 'usage',
-        hint: classes === 0 ? 'this model has no classes' : `classes are 0 to ${classes - 1}`,
-      });
+    requireLabels(labels, classes);
     if (!(truncation >= 0 && truncation <= 2))
       throw new InkstoneError('truncation_invalid', `a truncation of ${truncation} is not between 0 and 2`, {
         kind: 'usage',
@@ -299,27 +271,6 @@ function stackedValues(rows: readonly Float32Array[]): HostTensor {
   const data = new Float32Array(rows.length * width);
   rows.forEach((row, i) => data.set(row, i * width));
   return tensor('f32', [rows.length, width], data);
-}
-
-function rowsOf(request: MakePictures, from: number, to: number): MakePictures {
-  const { seeds, labels, mixWith, latents, styles } = request;
-  return {
-    ...request,
-    seeds: seeds.slice(from, to),
-    ...(labels === undefined ? {} : { labels: labels.slice(from, to) }),
-    ...(mixWith === undefined ? {} : { mixWith: { ...mixWith, seeds: mixWith.seeds.slice(from, to) } }),
-    ...(latents === undefined ? {} : { latents: latents.slice(from, to) }),
-    ...(styles === undefined ? {} : { styles: styles.slice(from, to) }),
-  };
-}
-
-/** The largest batches that there are programs for, one after another. */
-async function inBatches(count: number, work: (from: number, to: number) => Promise<void>): Promise<void> {
-  for (let at = 0; at < count; ) {
-    const batch = BATCHES.filter((b) => b <= count - at).at(-1) as number;
-    await work(at, at + batch);
-    at += batch;
-  }
 }
 
 /** The way between two latents on the sphere that they lie on (Shoemake 1985), `part` 0 … 1. */

@@ -6,7 +6,8 @@ import { InkstoneError } from '../../base/errors.ts';
 import type { ImageConfig } from '../../models/image/any.ts';
 import { imageGenerator } from '../../models/image/architectures.ts';
 import { vaeGenerator } from '../../models/image/vae.ts';
-import { between, latentOf, type MakePictures } from './maker.ts';
+import { between, latentOf } from './maker.ts';
+import type { MakePictures } from './request.ts';
 
 /**
  * `frames` pictures a stretch; a single seed goes to the number after it and back. Labels count for stretches, in turn.

@@ -29,6 +29,10 @@ export function imageParameters(config: ImageConfig): readonly ParameterSpec[] {
   }
 }
 
+/** Classes that can be asked for; 0 where there are none. */
+export const classesOf = (config: ImageConfig): number =>
+  config.architecture === 'vae' ? 0 : config.classes;
+
 /** Whether it makes pictures by taking away noise, in pixels or in latents. */
 export const isDenoiser = ({ architecture }: Pick<ImageConfig, 'architecture'>): boolean =>
   architecture === 'ddpm' || architecture === 'latent-ddpm';

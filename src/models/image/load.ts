@@ -6,7 +6,7 @@ import type { HostTensor, HostTensors } from '../../base/tensor.ts';
 import { readSafetensors } from '../../formats/safetensors.ts';
 import { countParameters } from '../../nn/parameters.ts';
 import { readWeights } from '../text/weights.ts';
-import { type ImageConfig, imageConfig, imageParameters } from './any.ts';
+import { classesOf, type ImageConfig, imageConfig, imageParameters } from './any.ts';
 
 export interface ImageModelInfo {
   folder: string;
@@ -72,7 +72,7 @@ export async function describeImageModel(folder: string): Promise<ImageModelInfo
     architecture: config.data.architecture,
     config: config.data,
     parameters: countParameters(imageParameters(config.data)),
-    classes: config.data.architecture !== 'vae' && config.data.classes > 0 ? (data?.classes ?? []) : [],
+    classes: classesOf(config.data) > 0 ? (data?.classes ?? []) : [],
     created,
     source: (await exists(`${folder}/model.safetensors`)) ? 'model' : 'run',
     card: (await exists(`${folder}/card.md`)) ? await readText(`${folder}/card.md`) : '',

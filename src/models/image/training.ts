@@ -6,6 +6,8 @@ import { trainingConfig } from '../../nn/training-config.ts';
 export const oneLossImageTraining = trainingConfig.omit({ context: true, patience: true }).extend({
   /** Mirror pictures at random. */
   flip: z.boolean().default(false),
+  /** Parameters whose names begin so do not learn (fine-tuning); runs of old have none. */
+  frozen: z.array(z.string()).optional(),
   /** Pictures that an evaluation while training makes. */
   evaluationSamples: z.number().int().min(50).default(500),
 });

@@ -77,6 +77,25 @@ export const tuneEnglish = {
     failed: 'Failed.',
   },
   cancel: 'Stop tuning',
+  pictures: {
+    lead: 'A model of pictures that is there goes on learning from a few dozen pictures of yours.',
+    fileHelp:
+      'A few dozen pictures: choose them, a folder of them (one subfolder a class, where the model has classes), or a .zip or .tar.gz.',
+    fileNeeded: 'Choose pictures first.',
+    stepsHelp: 'How long it learns. Watch the sample sheet: too long, and it repeats your pictures.',
+    varied: 'Vary the pictures that it is judged by',
+    variedHelp:
+      'Adaptive augmentation shifts, turns and scales pictures before the critic sees them, so that it does not learn a few by heart.',
+    layers: 'Layers that stay as they are',
+    frozen: (count: string, all: string) => `Layers that stay as they are: ${count} of ${all}`,
+    frozenHelp:
+      'What stays is not forgotten. Of a critic, those nearest to the picture know what edges and strokes are; they are chosen where the model has its critic.',
+    frozenWrong: 'Each network must have a layer that learns.',
+    advanced: 'Batch, seed',
+    batchHelp: 'Pictures learned from at once; at most as many as you give. Empty: 8.',
+    batchWrong: 'Whole number from 2 to 1024.',
+    folder: 'choose a folder',
+  },
 };
 
 export const tuneChinese: typeof tuneEnglish = {
@@ -151,4 +170,21 @@ export const tuneChinese: typeof tuneEnglish = {
     failed: '失败。',
   },
   cancel: '停止微调',
+  pictures: {
+    lead: '让已有的图像模型继续从您的几十张图片学习。',
+    fileHelp:
+      '几十张图片：直接选择图片，或选一个文件夹（模型有类别时，每类一个子文件夹），或者 .zip、.tar.gz。',
+    fileNeeded: '请先选择图片。',
+    stepsHelp: '学多久。请看样图：学得太久，就只会重复您的图片。',
+    varied: '评判时让图片有变化',
+    variedHelp: '自适应增强：判别器看到图片之前先平移、旋转、缩放，以免它把几张图死记下来。',
+    layers: '保持不变的层',
+    frozen: (count, all) => `保持不变的层：${all} 层中的 ${count} 层`,
+    frozenHelp: '不变的层不会遗忘。判别器中最靠近图片的几层认得边缘和笔画；模型带有判别器时，默认选中它们。',
+    frozenWrong: '每个网络都须有可以学习的层。',
+    advanced: '批量、种子',
+    batchHelp: '一次同时学几张，不能多于您给的张数。留空为 8。',
+    batchWrong: '须为 2 到 1024 的整数。',
+    folder: '选择文件夹',
+  },
 };

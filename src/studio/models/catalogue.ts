@@ -69,7 +69,7 @@ export function pickModel<Model extends ModelInfo>(
   return models.find((model) => model.id === wanted) ?? alive ?? models[0];
 }
 
-const makesPictures = (model: ModelInfo): model is PictureModel => model.pictures !== undefined;
+export const makesPictures = (model: ModelInfo): model is PictureModel => model.pictures !== undefined;
 
 /** Whether a model writes text; a BERT only reads. */
 export const writes = ({ produces }: ModelInfo): boolean => produces?.includes('text') ?? true;

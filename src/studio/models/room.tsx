@@ -139,7 +139,7 @@ function ModelDetail({ model }: { model: ModelInfo }) {
             {t.pictures.models.use}
           </a>
         )}
-        {writes(model) && (
+        {(writes(model) || pictures !== undefined) && (
           <a class="button" href={address('train', undefined, { mode: 'tune', model: model.id })}>
             <Tune />
             {t.models.tune}

@@ -1,4 +1,4 @@
-/** Giving a text: drop it, choose it, or take one that was given before. Uploads at once. */
+/** Giving a file, or several pictures as one: drop it, choose it, or take one that was given before. Uploads at once. */
 import { useEffect, useState } from 'preact/hooks';
 import { type Problem, sendForJson, toProblem } from '../api/client.ts';
 import type { FileInfo } from '../api/types.ts';
@@ -7,6 +7,10 @@ import { CheckMark, Sheet } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { ProgressBar } from '../parts/progress.tsx';
 import { upload } from './jobs.ts';
+import { toSend } from './pack.ts';
+
+/** No attribute of the standard, and of all browsers. */
+const FOLDER: object = { webkitdirectory: true };
 
 interface Properties {
   label: string;
@@ -15,12 +19,14 @@ interface Properties {
   accept: string;
   file: { id: string; name: string } | undefined;
   wrong: boolean;
+  /** Several pictures or a folder of them are taken, too, and packed together. */
+  several?: boolean;
   /** Said where there is none, and where it is empty; else what is said of a text. */
   words?: { needed: string; empty: string };
   choose: (file: FileInfo | undefined) => void;
 }
 
-export function FilePicker({ label, help, accept, file, wrong, words, choose }: Properties) {
+export function FilePicker({ label, help, accept, file, wrong, several = false, words, choose }: Properties) {
   const { t, format } = useTexts();
   const [over, setOver] = useState(false);
   const [sending, setSending] = useState<File>();
@@ -54,10 +60,24 @@ export function FilePicker({ label, help, accept, file, wrong, words, choose }: 
   const drop = (event: DragEvent) => {
     event.preventDefault();
     setOver(false);
-    void take(event.dataTransfer?.files[0]);
+    takeAll(event.dataTransfer?.files);
   };
   const message =
     note ?? (wrong && sending === undefined ? (words?.needed ?? t.train.fileNeeded) : undefined);
+  const takeAll = (given: FileList | null | undefined) => {
+    const files = [...(given ?? [])];
+    void take(several ? toSend(files) : files[0]);
+  };
+  const input = {
+    type: 'file',
+    'aria-describedby': 'train-file-help',
+    'aria-invalid': message !== undefined,
+    onChange: (event: Event & { currentTarget: HTMLInputElement }) => {
+      takeAll(event.currentTarget.files);
+      // The same file may be chosen again after it was changed.
+      event.currentTarget.value = '';
+    },
+  } as const;
   const chosen = earlier.find((other) => other.id === file?.id);
   return (
     <div class="field">
@@ -94,20 +114,25 @@ export function FilePicker({ label, help, accept, file, wrong, words, choose }: 
         </div>
         <label class="button file-button">
           <input
+            {...input}
             id="train-file"
-            type="file"
-            accept={accept}
+            accept={several ? `${accept},image/*` : accept}
+            multiple={several}
             aria-labelledby="train-file-label train-file-action"
-            aria-describedby="train-file-help"
-            aria-invalid={message !== undefined}
-            onChange={(event) => {
-              void take(event.currentTarget.files?.[0]);
-              // The same file may be chosen again after it was changed.
-              event.currentTarget.value = '';
-            }}
           />
           <span id="train-file-action">{file === undefined ? t.train.choose : t.train.replace}</span>
         </label>
+        {several && (
+          <label class="button file-button">
+            <input
+              {...input}
+              id="train-folder"
+              {...FOLDER}
+              aria-labelledby="train-file-label train-folder-action"
+            />
+            <span id="train-folder-action">{t.tune.pictures.folder}</span>
+          </label>
+        )}
       </div>
       <p id="train-file-help" class={message === undefined ? 'help' : 'field-note'}>
         {message ?? help}

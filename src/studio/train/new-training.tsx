@@ -18,7 +18,7 @@ interface Properties {
   kind?: 'text' | 'image';
 }
 
-const ACCEPTED = {
+export const ACCEPTED = {
   text: '.txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain',
   image: '.zip,.tgz,.tar.gz,.tar,application/zip',
 };

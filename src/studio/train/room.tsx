@@ -1,13 +1,14 @@
 /** Training: a form for a new model and the list of earlier trainings, or one training as it runs. */
 import { useEffect } from 'preact/hooks';
-import type { TrainingInfo } from '../api/types.ts';
+import type { ModelInfo, TrainingInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
-import { catalogue, writes } from '../models/catalogue.ts';
+import { catalogue, makesPictures, writes } from '../models/catalogue.ts';
 import { ProblemNote } from '../parts/problem.tsx';
 import { Segmented } from '../parts/segmented.tsx';
 import { TrainingState } from '../parts/state-mark.tsx';
 import { address, route, setQuery } from '../state/route.ts';
 import { useStore } from '../state/store.ts';
+import { NewPictureTuning } from '../tune/new-picture-tuning.tsx';
 import { NewTuning } from '../tune/new-tuning.tsx';
 import { isFinal, jobs, refreshJobs } from './jobs.ts';
 import { NewTraining } from './new-training.tsx';
@@ -26,14 +27,16 @@ export function Train() {
 function Overview() {
   const { t } = useTexts();
   const { presets, trainings, problem } = useStore(jobs, (state) => state);
-  const models = useStore(catalogue, (state) => state.models);
+  const { models, pictures = [] } = useStore(catalogue, (state) => state);
   const { query } = useStore(route, (state) => state.now);
   const mode = MODES.find((known) => known === query.mode) ?? 'new';
   const kind = mode === 'pictures' ? 'image' : 'text';
   const own = presets?.filter(({ family = 'text' }) => family === kind) ?? [];
-  const writers = models?.filter(writes);
+  const tunable = models === undefined ? undefined : [...models.filter(writes), ...pictures];
+  const base = tunable?.find(({ id }) => id === query.model) ?? tunable?.[0];
   const taken = (trainings ?? []).map((training) => training.name);
-  const words = { new: t.train, pictures: t.pictures.train, tune: t.tune }[mode];
+  const tuned = base?.pictures === undefined ? t.tune : t.tune.pictures;
+  const words = { new: t.train, pictures: t.pictures.train, tune: tuned }[mode];
   const title = mode === 'tune' ? t.tune.title : (mode === 'new' ? t.train : t.pictures.train).newTitle;
   const busy = trainings?.some((training) => !isFinal(training.state)) ?? false;
   useEffect(() => {
@@ -69,12 +72,14 @@ function Overview() {
               {title}
             </h2>
             {mode !== 'tune' && <NewTraining key={kind} kind={kind} presets={own} taken={taken} />}
-            {mode === 'tune' &&
-              (writers === undefined || writers.length === 0 ? (
-                <p class="quiet-note">{writers === undefined ? t.common.loading : t.tune.noModels}</p>
-              ) : (
-                <NewTuning models={writers} wanted={query.model} taken={taken} />
-              ))}
+            {mode === 'tune' && (
+              <Tuning
+                models={tunable}
+                model={base}
+                taken={taken}
+                choose={(model) => setQuery({ mode, model })}
+              />
+            )}
           </section>
           <aside class="desk-side" aria-labelledby="earlier-title">
             <h2 id="earlier-title" class="section-title">
@@ -85,6 +90,25 @@ function Overview() {
         </div>
       )}
     </>
+  );
+}
+
+interface TuningProperties {
+  /** Undefined until they are known. */
+  models: readonly ModelInfo[] | undefined;
+  model: ModelInfo | undefined;
+  taken: readonly string[];
+  choose: (id: string) => void;
+}
+
+function Tuning({ models, model, ...rest }: TuningProperties) {
+  const { t } = useTexts();
+  if (models === undefined || model === undefined)
+    return <p class="quiet-note">{models === undefined ? t.common.loading : t.tune.noModels}</p>;
+  return makesPictures(model) ? (
+    <NewPictureTuning key={model.id} models={models} model={model} {...rest} />
+  ) : (
+    <NewTuning models={models} model={model} {...rest} />
   );
 }
 

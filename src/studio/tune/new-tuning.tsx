@@ -22,17 +22,19 @@ import {
 } from './form.ts';
 
 interface Properties {
+  /** All that can be tuned; those of pictures have a form of their own. */
   models: readonly ModelInfo[];
-  /** The model that the address asks for. */
-  wanted: string | undefined;
+  /** The model to begin with. */
+  model: ModelInfo;
   taken: readonly string[];
+  /** A model of pictures was chosen. */
+  choose: (id: string) => void;
 }
 
-export function NewTuning({ models, wanted, taken }: Properties) {
+export function NewTuning({ models, model, taken, choose }: Properties) {
   const { t } = useTexts();
   const words = t.tune;
-  const first = models.find(({ id }) => id === wanted) ?? models[0];
-  const [form, setForm] = useState<TuningForm>({ ...EMPTY, base: first?.id ?? '' });
+  const [form, setForm] = useState<TuningForm>({ ...EMPTY, base: model.id });
   const [named, setNamed] = useState(false);
   const [wrong, setWrong] = useState<readonly TuningField[]>([]);
   const [checked, setChecked] = useState<Checked>({ busy: false });
@@ -95,7 +97,9 @@ export function NewTuning({ models, wanted, taken }: Properties) {
           shown
           models={models}
           value={form.base}
-          choose={(base) => change({ base })}
+          choose={(base) =>
+            models.find(({ id }) => id === base)?.pictures === undefined ? change({ base }) : choose(base)
+          }
         />
         <p class="help">{words.baseHelp}</p>
       </div>

@@ -14,11 +14,13 @@ import type { FeatureNetwork } from '../../../evaluate/image/features.ts';
 import { type ImageScores, trainingJudge } from '../../../evaluate/image/score-run.ts';
 import { encodeSheet } from '../../../generate/image/encode.ts';
 import { loadImageModel, loadPair } from '../../../models/image/load.ts';
-import { type ImagePreset, imagePreset, imagePresets } from '../../../models/image/presets.ts';
+import { imagePreset, imagePresets } from '../../../models/image/presets.ts';
 import type { ImageTrainingInput } from '../../../models/image/training.ts';
 import { findModel } from '../../../operate/registry.ts';
 import { createBackend } from '../../../runtime/index.ts';
+import { isAlone } from '../../../train/image-kinds.ts';
 import { type ImageRunConfig, trainImages } from '../../../train/image-run.ts';
+import { augmentNamed, type ImagePlan, planOf, tuningPlan } from '../../../train/image-tuning.ts';
 import { RunFolder } from '../../../train/run-folder.ts';
 import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
@@ -42,7 +44,7 @@ const schema = z.object({
     .string()
     .optional()
     .describe(
-      `${imagePresets.map((preset) => preset.id).join(', ')}; default mnist-cgan, with --resume the run's own`,
+      `${imagePresets.map((preset) => preset.id).join(', ')}; default mnist-cgan; with --from that model's own, gentler; with --resume the run's own`,
     ),
   data: z
     .string()
@@ -62,7 +64,24 @@ const schema = z.object({
     .meta(own),
   force: z.boolean().default(false).describe('replace the run in --out').meta(own),
   batch: whole.min(2).optional().describe('pictures a step').meta(own),
-  from: z.string().optional().describe('a run whose networks to start from').meta(own),
+  learningRate: z
+    .number()
+    .positive()
+    .optional()
+    .describe('the greatest rate, of both networks where there are two')
+    .meta(own),
+  augment: z
+    .enum(['none', 'ada', 'diffusion'])
+    .optional()
+    .describe('GANs: what is done to all pictures that the critic sees; ada for few pictures')
+    .meta(own),
+  from: z
+    .string()
+    .optional()
+    .describe(
+      'a model to start from; without --preset its own shape is kept, and few pictures and steps are planned for',
+    )
+    .meta(own),
   freeze: z
     .array(z.string().min(1))
     .default([])
@@ -123,23 +142,28 @@ function line(
 }
 
 interface Plan {
-  preset: ImagePreset;
+  preset: ImagePlan;
+  /** The folder of --from. */
+  base: string | undefined;
+  /** Whether the preset is the base's own. */
+  tunes: boolean;
   data: string;
   out: string;
   before: ImageRunConfig | undefined;
 }
 
 async function plan(settings: Settings): Promise<Plan> {
+  const base = settings.from === undefined ? undefined : (await findModel(settings.from)).folder;
   if (!settings.resume) {
-    const preset = imagePreset(settings.preset ?? 'mnist-cgan');
+    const tunes = base !== undefined && settings.preset === undefined;
+    const preset = tunes ? await tuningPlan(base) : imagePreset(settings.preset ?? 'mnist-cgan');
     if (settings.data === undefined)
       throw new InkstoneError('data_missing', 'there is nothing to learn from', {
         kind: 'usage',
         hint: 'give pictures with --data FOLDER',
       });
     return {
-      preset,
-      data: settings.data,
+      ...{ preset, base, tunes, data: settings.data },
       out: settings.out ?? (await freeRunFolder(preset.id)),
       before: undefined,
     };
@@ -156,7 +180,8 @@ async function plan(settings: Settings): Promise<Plan> {
       hint: 'start one without --resume',
     });
   return {
-    preset: imagePreset(settings.preset ?? before.preset),
+    ...{ base, tunes: false },
+    preset: settings.preset === undefined ? planOf(before) : imagePreset(settings.preset),
     data: settings.data ?? String(before.provenance.data),
     out: settings.out,
     before,
@@ -164,7 +189,7 @@ async function plan(settings: Settings): Promise<Plan> {
 }
 
 interface Start {
-  preset: ImagePreset;
+  preset: ImagePlan;
   from: HostTensors | undefined;
   folder: string | undefined;
 }
@@ -174,16 +199,11 @@ interface Start {
  * from the run that it began with.
  * @throws InkstoneError `autoencoder_missing`
  */
-async function startOf(
-  { from: named }: Settings,
-  preset: ImagePreset,
-  before: ImageRunConfig | undefined,
-): Promise<Start> {
+async function startOf({ preset, base, before }: Plan): Promise<Start> {
   const kept = before?.provenance.from;
-  const folder =
-    named !== undefined ? (await findModel(named)).folder : typeof kept === 'string' ? kept : undefined;
+  const folder = base ?? (typeof kept === 'string' ? kept : undefined);
   if (preset.model.architecture !== 'latent-ddpm')
-    return { preset, folder, from: named === undefined ? undefined : await loadPair(folder as string) };
+    return { preset, folder, from: base === undefined ? undefined : await loadPair(base) };
   const found = folder === undefined ? undefined : await loadImageModel(folder);
   const config = found?.config;
   const autoencoder =
@@ -204,8 +224,28 @@ async function startOf(
   return { preset: { ...preset, model: { ...preset.model, autoencoder } }, from: found?.weights, folder };
 }
 
+/** @throws InkstoneError `unsupported_setting` */
+function methodOf({ learningRate, augment }: Settings, architecture: string): object {
+  const alone = isAlone(architecture);
+  if (alone && augment !== undefined)
+    throw new InkstoneError(
+      'unsupported_setting',
+      `a ${architecture} model has no critic that is shown pictures`,
+      {
+        kind: 'unsupported',
+        hint: 'leave --augment out; it is for GANs and StyleGANs',
+      },
+    );
+  const rates = alone ? ['learningRate'] : ['generatorRate', 'criticRate'];
+  return {
+    ...(learningRate === undefined ? {} : Object.fromEntries(rates.map((name) => [name, learningRate]))),
+    ...(augment === undefined ? {} : { augment: augmentNamed(augment) }),
+  };
+}
+
 async function run(settings: Settings, context: CommandContext): Promise<TrainImageResult> {
-  const { preset, data, out, before } = await plan(settings);
+  const planned = await plan(settings);
+  const { preset, data, out, before } = planned;
   const backend = await createBackend(settings.device, {
     ...defined({ threads: settings.threads }),
     choices: path.join(out, 'convolutions.json'),
@@ -229,7 +269,7 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
     if (alike.length > 0) context.progress.note(`${alike.length} pictures look like an earlier one`);
     network = await featureNetwork(settings.features, data, set.info.size, backend);
     const score = `fid_${network.name}`;
-    const start = await startOf(settings, preset, before);
+    const start = await startOf(planned);
     const kept = before?.training;
     const result = await trainImages({
       preset: start.preset,
@@ -247,8 +287,10 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
           sampleEvery: settings.sampleEvery,
         }),
         ...(settings.freeze.length > 0 ? { frozen: settings.freeze } : {}),
+        ...methodOf(settings, preset.model.architecture),
       } as Partial<ImageTrainingInput>,
       from: start.from,
+      overlap: planned.tunes,
       judge: { name: score, score: await trainingJudge(network, set) },
       sheet: encodeSheet,
       resume: settings.resume,
@@ -312,6 +354,7 @@ export const trainImageCommand = command({
   examples: [
     'train image --preset mnist-cgan --data mnist/',
     'train image --preset icons-stylegan2 --data icons.tar.gz',
+    'train image --from starter-digits --data my-digits.zip --augment ada',
     'train image --resume --out runs-out/mnist-cgan-1',
     'generate runs-out/mnist-cgan-1 --count 16 --label 7 --out sevens/',
   ],

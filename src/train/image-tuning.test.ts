@@ -1,0 +1,131 @@
+/** Going on from a model of pictures: gentler settings, other classes, layers that can be kept. */
+import { promises as fs } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { makeFolder, makeTemporaryFolder, removeFile } from '../base/host.ts';
+import { type HostTensor, tensor } from '../base/tensor.ts';
+import { imageConfig } from '../models/image/any.ts';
+import { imagePreset } from '../models/image/presets.ts';
+import { initialise, type ParameterSpec } from '../nn/parameters.ts';
+import { learningSpecs } from './image-kinds.ts';
+import { overlapping, tuningPlan, tuningTraits } from './image-tuning.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await makeTemporaryFolder('image-tuning');
+});
+afterAll(() => removeFile(folder));
+
+async function model(name: string, about: object): Promise<string> {
+  await makeFolder(`${folder}/${name}`);
+  await fs.writeFile(`${folder}/${name}/config.json`, JSON.stringify({ family: 'image', ...about }));
+  return `${folder}/${name}`;
+}
+const small = { size: 16, channels: 1, width: 4, widest: 16 } as const;
+const gan = imageConfig.parse({ architecture: 'gan', ...small, latent: 8, classes: 3 });
+const ddpm = imageConfig.parse({ architecture: 'ddpm', ...small, steps: 20 });
+
+describe('the plan', () => {
+  it('of a run keeps its shape and its settings, gentler, with augmentation', async () => {
+    const training = { ...imagePreset('tiny-gan').training, loss: 'hinge', frozen: ['critic'] };
+    const plan = await tuningPlan(await model('gan', { preset: 'mine', model: gan, training }));
+    expect(plan).toMatchObject({ id: 'mine', model: gan, labels: true });
+    expect(plan.training).toMatchObject({
+      ...{ loss: 'hinge', steps: 500, batch: 8, generatorRate: 5e-4, criticRate: 2e-3, frozen: [] },
+      augment: { name: 'ada' },
+    });
+  });
+
+  it('of a Diffusion-GAN leaves its noise, of a denoiser shortens its average', async () => {
+    const noised = { ...imagePreset('mnist-diffusiongan').training };
+    const plan = await tuningPlan(await model('noised', { model: gan, training: noised }));
+    expect([plan.id, plan.training]).toEqual([
+      'gan',
+      expect.objectContaining({ augment: expect.objectContaining({ name: 'diffusion' }) }),
+    ]);
+    // A model that ships may not say how it was trained.
+    const alone = await tuningPlan(await model('ddpm', { model: ddpm }));
+    expect(alone.training).toMatchObject({ ema: 0.99, learningRate: 5e-4, steps: 500 });
+    expect(alone.labels).toBe(false);
+  });
+
+  it('is refused for what is no model of pictures', async () => {
+    await expect(tuningPlan(`${folder}/nowhere`)).rejects.toMatchObject({ code: 'model_missing' });
+    const text = await model('text', { family: 'text' });
+    await expect(tuningPlan(text)).rejects.toMatchObject({ code: 'model_invalid' });
+  });
+});
+
+describe('values for other classes', () => {
+  const spec = (shape: number[]): ParameterSpec[] => [
+    { name: 'w', shape, initialiser: { name: 'ones' }, role: 'matrix' },
+  ];
+  const given = { w: tensor('f32', [2, 3], [10, 11, 12, 20, 21, 22]) };
+  const over = (shape: number[]) => [...(overlapping(spec(shape), given, 1).w as HostTensor<'f32'>).data];
+
+  it.each([
+    [
+      [2, 3],
+      [10, 11, 12, 20, 21, 22],
+    ],
+    [
+      [1, 3],
+      [10, 11, 12],
+    ],
+    [
+      [3, 3],
+      [10, 11, 12, 20, 21, 22, 1, 1, 1],
+    ],
+    [
+      [2, 2],
+      [10, 11, 20, 21],
+    ],
+    [
+      [3, 4],
+      [10, 11, 12, 1, 20, 21, 22, 1, 1, 1, 1, 1],
+    ],
+  ])('in %j are as far as both reach', (shape, values) => {
+    expect(over(shape)).toEqual(values);
+    expect([...given.w.data]).toEqual([10, 11, 12, 20, 21, 22]);
+  });
+
+  it('are refused where the tensors are of another kind', () => {
+    expect(() => over([6])).toThrow(expect.objectContaining({ code: 'parameters_differ' }));
+  });
+
+  it.each([0, 2, 5])('of a GAN with three classes make one with %i', (classes) => {
+    const from = initialise(learningSpecs(gan, {}).flat(), 4);
+    const specs = learningSpecs({ ...gan, classes } as typeof gan, {}).flat();
+    const made = overlapping(specs, from, 9);
+    for (const { name, shape } of specs) expect([name, made[name]?.shape]).toEqual([name, shape]);
+    expect(made['critic.last.weight']).toEqual(from['critic.last.weight']);
+    const [start, before] = [made, from].map(
+      (all) => (all['generator.start.weight'] as HostTensor<'f32'>).data,
+    );
+    const latents = 8 * (made['generator.start.weight']?.shape[1] as number);
+    expect(start?.slice(0, latents)).toEqual(before?.slice(0, latents));
+  });
+});
+
+describe('what can be chosen', () => {
+  it('of a run is every layer, and the critic’s half that is nearest to the picture', () => {
+    const { layers, early, augments } = tuningTraits({ config: gan, source: 'run' });
+    expect(early).toEqual(['critic.picture', 'critic.size8']);
+    expect(layers).toContain('critic.size4');
+    for (const layer of early) expect(layers).toContain(layer);
+    expect(augments).toBe(true);
+    const names = learningSpecs(gan, {})
+      .flat()
+      .map(({ name }) => name);
+    for (const name of names) expect(layers.some((layer) => name.startsWith(layer))).toBe(true);
+    for (const layer of layers) expect(names.some((name) => name.startsWith(layer))).toBe(true);
+  });
+
+  it('of a model that ships is the generator alone, and of a denoiser no augmentation', () => {
+    const shipped = tuningTraits({ config: gan, source: 'model' });
+    expect(shipped.early).toEqual([]);
+    expect(shipped.layers.filter((layer) => layer.startsWith('critic.'))).toEqual([]);
+    const alone = tuningTraits({ config: ddpm, source: 'run' });
+    expect([alone.augments, alone.early]).toEqual([false, []]);
+    expect(alone.layers).toContain('last');
+  });
+});
