@@ -1,6 +1,6 @@
 /**
- * `inkstone bench gateway`: a thousand chat requests a second through `inkstone gateway` (keys, metrics and a log line
- * each on) to a replica that answers at once, beside the same straight to the replica. The load is open: requests are
+ * `inkstone bench gateway`: a thousand chat requests a second through `inkstone gateway` (keys with limits and a
+ * budget, metrics and a log line each on) to a replica that answers at once, beside the same straight to the replica. The load is open: requests are
  * sent when they are due, whatever became of those before, and times count from when they were due.
  */
 import http from 'node:http';
@@ -126,7 +126,9 @@ export async function benchGateway(options: GatewayBenchOptions): Promise<BenchR
   });
   const children: host.ChildProcess[] = [replica];
   try {
-    const { key } = await new Keys(await openFileStore(path.join(home, 'store'))).create('load');
+    // Every limit is there and none is reached: what is measured is their cost.
+    const limits = { requestsPerMinute: 1e6, tokensPerMinute: 1e9, concurrency: 10_000, budget: 1e9 };
+    const { key } = await new Keys(await openFileStore(path.join(home, 'store'))).create('load', { limits });
     const { address: direct } = await firstLine(replica);
     const gateway = host.spawnCommand([
       ...['gateway', '--upstreams', direct, '--port', '0', '--home', home, '--json'],
@@ -168,7 +170,7 @@ export async function benchGateway(options: GatewayBenchOptions): Promise<BenchR
         ...{ ...host.machine(), threads: host.cpuCount() },
         runtime: 'load, gateway and replica in three processes',
       },
-      data: `${BODY.length} bytes a request, ${rate} requests/s due, ${rounds} rounds of ${round(seconds)} s; keys, metrics and a log line each`,
+      data: `${BODY.length} bytes a request, ${rate} requests/s due, ${rounds} rounds of ${round(seconds)} s; a key with limits and a budget, metrics and a log line each`,
       seconds: round((host.monotonic() - started) / 1000),
       cases: [
         row('p50', 0.5),

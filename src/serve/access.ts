@@ -9,7 +9,7 @@ import { OPERATIONS } from './watching.ts';
 /** The first that fits; what fits none needs a key and no scope. */
 const SCOPES: readonly [RegExp, Scope][] = [
   [/^\/metrics$/, 'metrics'],
-  [/^\/api\/(watch|keys|audit|alerts)/, 'admin'],
+  [/^\/(api\/(watch|keys|audit|alerts)|gateway\/)/, 'admin'],
   [/^\/v1\/(completions|chat|responses|embeddings|images|audio)/, 'generate'],
   [/^\/api\/(inspect|prompt-render|votes|prompts)/, 'generate'],
   [/^\/(v1|api)\/files/, 'files'],
@@ -19,6 +19,17 @@ const SCOPES: readonly [RegExp, Scope][] = [
 export function scopeOf(method: string, route: string): Scope | undefined {
   if (route.startsWith('/v1/models') && method === 'DELETE') return 'train';
   return SCOPES.find(([pattern]) => pattern.test(route))?.[1];
+}
+
+/** @throws InkstoneError `scope_missing` */
+export function requireScope(key: KeyRow | undefined, method: string, route: string): void {
+  const scope = scopeOf(method, route);
+  if (scope === undefined || maySee(key, scope)) return;
+  throw new InkstoneError('scope_missing', `this key may not ${method} ${route}`, {
+    kind: 'denied',
+    hint: `it needs the scope ${scope}`,
+    details: { httpStatus: 403 },
+  });
 }
 
 /** Routes of things that belong to who made them. */
@@ -49,13 +60,7 @@ export function addAccess(
 ): void {
   app.addHook('preHandler', async (request) => {
     const route = request.routeOptions.url ?? '';
-    const scope = scopeOf(request.method, route);
-    if (scope !== undefined && !maySee(request.key, scope))
-      throw new InkstoneError('scope_missing', `this key may not ${request.method} ${route}`, {
-        kind: 'denied',
-        hint: `it needs the scope ${scope}`,
-        details: { httpStatus: 403 },
-      });
+    requireScope(request.key, request.method, route);
     if (request.keyId === undefined) return;
     if (OWNED.test(route)) {
       const id = Object.values((request.params ?? {}) as Record<string, string>)[0];

@@ -1,10 +1,10 @@
 /** `inkstone gateway`: one address before several servers, ours or any that speaks the OpenAI wire. */
-import path from 'node:path';
 import { z } from 'zod';
 import { InkstoneError } from '../../base/errors.ts';
 import { homeFolder, readText, writeOut } from '../../base/host.ts';
+import { Prices } from '../../operate/quota/prices.ts';
 import { type GatewayOptions, gatewaySettings, startGateway } from '../../serve/gateway/index.ts';
-import { openFileStore } from '../../store/index.ts';
+import { openStore } from '../../store/index.ts';
 import { command } from '../command.ts';
 
 const schema = z.object({
@@ -30,6 +30,10 @@ const schema = z.object({
     .describe('How a server is chosen; two-choices where several gateways share the servers'),
   timeout: z.number().gt(0).optional().describe('Seconds without a byte from a server'),
   limit: z.int().min(1).optional().describe('Requests inside at once; more are answered 429'),
+  price: z
+    .array(z.string())
+    .default([])
+    .describe('MODEL=INPUT/OUTPUT: what a million tokens cost, for budgets; * for all others (default: 1/1)'),
   logRequests: z.boolean().default(true).describe('Writes a line for each request, without what was asked'),
 });
 
@@ -81,12 +85,16 @@ export default command({
     'gateway --servers servers.json --host 0.0.0.0',
   ],
   async run(settings, context) {
-    const { host, port, logRequests } = settings;
+    const { host, port, logRequests, price } = settings;
+    const [given, prices] = [await settingsOf(settings), Prices.parse(price)];
+    const store = await openStore(settings.home ?? homeFolder());
     const gateway = await startGateway({
-      ...{ host, port, settings: await settingsOf(settings) },
-      store: await openFileStore(path.join(settings.home ?? homeFolder(), 'store')),
+      ...{ host, port, settings: given, store, prices },
       log: (message, details) => context.log.warn(message, details),
       ...(logRequests ? { logRequest: (facts) => context.log.info('request', facts) } : {}),
+    }).catch(async (thrown: unknown) => {
+      await store.close();
+      throw thrown;
     });
     const upstreams = gateway.snapshot().upstreams.length;
     if (context.json)
@@ -100,6 +108,7 @@ export default command({
       context.signal.addEventListener('abort', () => resolve(), { once: true });
     });
     await gateway.close();
+    await store.close();
     return { address: gateway.address, state: 'stopped' };
   },
   show: () => undefined,

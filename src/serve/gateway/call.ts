@@ -23,11 +23,14 @@ export function forwarded(headers: http.IncomingHttpHeaders): Record<string, str
   return kept;
 }
 
-/** Of an answer: its length and its encoding stay as they are. */
+/** Of an answer: its length and its encoding stay as they are. What is left of limits there is this gateway's own account. */
 export function answered(headers: http.IncomingHttpHeaders): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers))
-    if (value !== undefined && !/^(connection|keep-alive|transfer-encoding|x-request-id)$/.test(name))
+    if (
+      value !== undefined &&
+      !/^(connection|keep-alive|transfer-encoding|x-request-id|x-ratelimit-.*)$/.test(name)
+    )
       kept[name] = value;
   return kept;
 }

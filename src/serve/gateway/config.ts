@@ -47,6 +47,8 @@ export const gatewaySettings = z.object({
     .int()
     .min(1024)
     .default(32 * 2 ** 20),
+  /** Tokens that an answer is taken to have, for limits, where neither the request nor earlier answers say. */
+  maxTokens: z.int().min(1).default(256),
   /** Seconds between looks at the servers. */
   health: z.number().gt(0).default(2),
   rollout: rolloutSettings.optional(),

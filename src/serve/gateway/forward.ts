@@ -7,9 +7,13 @@ import type { Readable } from 'node:stream';
 import { InkstoneError } from '../../base/errors.ts';
 import { monotonic } from '../../base/host.ts';
 import type { Outcome } from '../../operate/balance/target.ts';
+import { PROVIDER } from '../../operate/watch/request-meter.ts';
+import type { Attributes, Span } from '../../operate/watch/span.ts';
 import { answerOf } from '../errors.ts';
+import { OPERATIONS } from '../watching.ts';
 import { answered, type CallHead, type Connections, forwarded, whole } from './call.ts';
 import type { GatewaySettings } from './config.ts';
+import { type Metered, withUsage } from './metering.ts';
 import type { RequestFacts } from './request-facts.ts';
 import { keyOf, type Upstream, type Upstreams } from './upstreams.ts';
 
@@ -17,9 +21,15 @@ export interface Forwarding {
   id: string;
   /** Below `/v1`, with its query. */
   path: string;
+  /** From `/v1` on, decoded, without a query. */
+  route: string;
   tenant: string;
   bytes: Buffer;
   facts: RequestFacts;
+  /** Where somebody's limits are counted. */
+  metered?: Metered | undefined;
+  /** The request as the gateway sees it; each server that is asked gets a child of it. */
+  span?: Span | undefined;
 }
 
 /** How it went, for log and metrics. */
@@ -33,6 +43,8 @@ export interface Forwarded {
   sent: number;
   /** Code of the error that was told. */
   failure?: string;
+  /** All of a good answer left. */
+  complete?: boolean;
 }
 
 interface Refusal {
@@ -76,6 +88,7 @@ export async function forward(
     const began = monotonic();
     one.target.begin(began);
     if (how.sent === 0) how.sent = began;
+    const span = attemptSpan(one, sent);
     const attempt = new AbortController();
     const stop = (): void => attempt.abort();
     gone.signal.addEventListener('abort', stop, { once: true });
@@ -83,6 +96,9 @@ export async function forward(
     const end = (outcome: Outcome): void => {
       gone.signal.removeEventListener('abort', stop);
       one.underWay.delete(stop);
+      if (outcome !== 'answered')
+        span?.fail(outcome === 'failed' ? (how.failure ?? 'upstream_failed') : 'cancelled');
+      span?.end();
       one.target.end(monotonic(), outcome, how.upstreamTime);
       if (outcome !== 'abandoned') rollout?.seen(one.target.version, outcome === 'failed', how.upstreamTime);
     };
@@ -90,7 +106,7 @@ export async function forward(
     try {
       head = await connections.call(
         urlOf(one, sent.path),
-        { method: request.method ?? 'POST', ...outgoing(one, request, sent) },
+        { method: request.method ?? 'POST', ...outgoing(one, request, sent, span) },
         1000 * settings.timeout,
         attempt.signal,
       );
@@ -100,6 +116,7 @@ export async function forward(
       end(gone.signal.aborted ? 'abandoned' : 'failed');
       continue;
     }
+    span?.set({ 'http.response.status_code': head.status });
     if (ELSEWHERE.has(head.status)) {
       const body = await whole(head.body, LARGEST_ERROR).catch(() => undefined);
       // Too many requests is an answer; who gives it is not broken.
@@ -109,8 +126,10 @@ export async function forward(
       continue;
     }
     how.status = head.status;
-    const code = await pass(head, reply, sent.id, gone.signal);
+    const code = await pass(head, reply, sent, gone.signal);
     if (code !== undefined) how.failure = code;
+    how.complete = code === undefined && !gone.signal.aborted;
+    span?.set(usageAttributes(sent.metered));
     end(gone.signal.aborted ? 'abandoned' : code === undefined ? 'answered' : 'failed');
     return how;
   }
@@ -119,13 +138,49 @@ export async function forward(
   if (refusal !== undefined) {
     how.status = refusal.status;
     how.failure = 'upstream_refused';
-    reply.writeHead(refusal.status, { ...refusal.headers, 'x-request-id': sent.id }).end(refusal.body);
+    reply.writeHead(refusal.status, { ...refusal.headers, ...own(sent) }).end(refusal.body);
     return how;
   }
   const error = nobody(upstreams, sent.facts.model, how.attempts);
   how.failure = error.code;
-  how.status = refuse(reply, sent.id, error);
+  how.status = refuse(reply, sent.id, error, sent.metered?.headers);
   return how;
+}
+
+/** Headers of the gateway's own in every answer. */
+const own = ({ id, metered }: Forwarding): Record<string, string> => ({
+  ...metered?.headers,
+  'x-request-id': id,
+});
+
+/** One server that is asked, in OpenTelemetry's words for a model that is called. */
+function attemptSpan(
+  { base, target, models }: Upstream,
+  { route, facts, span }: Forwarding,
+): Span | undefined {
+  if (span === undefined) return undefined;
+  const { hostname, port, protocol } = new URL(base);
+  const operation = OPERATIONS[route];
+  const model = facts.model === undefined ? undefined : (models?.get(facts.model) ?? facts.model);
+  return span.child([operation ?? route, model].filter((part) => part !== undefined).join(' '), {
+    kind: 'client',
+    attributes: {
+      'server.address': hostname,
+      'server.port': Number(port) || (protocol === 'https:' ? 443 : 80),
+      'inkstone.upstream': target.name,
+      ...(operation === undefined
+        ? {}
+        : { 'gen_ai.operation.name': operation, 'gen_ai.provider.name': PROVIDER }),
+      ...(model === undefined ? {} : { 'gen_ai.request.model': model }),
+    },
+  });
+}
+
+function usageAttributes(metered: Metered | undefined): Attributes {
+  const used = metered?.used();
+  return used === undefined
+    ? {}
+    : { 'gen_ai.usage.input_tokens': used.prompt, 'gen_ai.usage.output_tokens': used.completion };
 }
 
 function urlOf({ base }: Upstream, path: string): URL {
@@ -136,27 +191,40 @@ function urlOf({ base }: Upstream, path: string): URL {
 function outgoing(
   one: Upstream,
   request: IncomingMessage,
-  { id, bytes, facts }: Forwarding,
+  { id, bytes, facts, metered }: Forwarding,
+  attempt: Span | undefined,
 ): { headers: Record<string, string | string[]>; body?: Buffer } {
-  const headers = { ...forwarded(request.headers), ...keyOf(one.settings), 'x-request-id': id };
+  const headers = {
+    ...forwarded(request.headers),
+    ...keyOf(one.settings),
+    'x-request-id': id,
+    // Without a collector here the client's own goes on.
+    ...(attempt === undefined ? {} : { traceparent: attempt.traceparent }),
+    // What is counted must be readable.
+    ...(metered === undefined ? {} : { 'accept-encoding': 'identity' }),
+  };
   if (bytes.length === 0) return { headers };
   const name = facts.model === undefined ? undefined : one.models?.get(facts.model);
-  const body =
-    name === undefined || name === facts.model
-      ? bytes
-      : Buffer.from(JSON.stringify({ ...facts.body, model: name }));
-  return { headers, body };
+  let { body } = facts;
+  if (body === undefined) return { headers, body: bytes };
+  if (name !== undefined && name !== facts.model) body = { ...body, model: name };
+  if (metered?.asksUsage === true) body = withUsage(body);
+  return { headers, body: body === facts.body ? bytes : Buffer.from(JSON.stringify(body)) };
 }
 
 /** @returns code of what cut the answer short; undefined where it is whole or the client left */
 function pass(
   { status, headers, body }: CallHead,
   reply: ServerResponse,
-  id: string,
+  sent: Forwarding,
   gone: AbortSignal,
 ): Promise<string | undefined> {
   const events = String(headers['content-type'] ?? '').startsWith('text/event-stream');
-  reply.writeHead(status, { ...answered(headers), 'x-request-id': id });
+  const reader = status < 400 ? sent.metered?.reader(events) : undefined;
+  const { 'content-length': length, ...kept } = answered(headers);
+  // Of a stream an event may be taken out.
+  if (length !== undefined && !(events && reader !== undefined)) kept['content-length'] = length;
+  reply.writeHead(status, { ...kept, ...own(sent) });
   if (events) reply.flushHeaders();
   return new Promise((resolve) => {
     let over = false;
@@ -166,12 +234,15 @@ function pass(
       resolve(code);
     };
     body.on('data', (piece: Buffer) => {
-      if (!reply.write(piece)) {
+      const out = reader === undefined ? piece : reader.take(piece);
+      if (out.length > 0 && !reply.write(out)) {
         body.pause();
         reply.once('drain', () => body.resume());
       }
     });
     body.on('end', () => {
+      const last = reader?.end();
+      if (last !== undefined && last.length > 0) reply.write(last);
       reply.end();
       finish(undefined);
     });
@@ -219,11 +290,15 @@ function nobody(upstreams: Upstreams, model: string | undefined, attempts: numbe
 }
 
 /** An answer of the gateway's own. @returns its status */
-export function refuse(reply: ServerResponse, id: string, error: unknown): number {
+export function refuse(
+  reply: ServerResponse,
+  id: string,
+  error: unknown,
+  more: Record<string, string> = {},
+): number {
   const { status, body, headers } = answerOf(error);
   if (reply.headersSent || reply.destroyed) return status;
-  reply
-    .writeHead(status, { ...headers, 'content-type': 'application/json; charset=utf-8', 'x-request-id': id })
-    .end(JSON.stringify(body));
+  const all = { ...more, ...headers, 'content-type': 'application/json; charset=utf-8', 'x-request-id': id };
+  reply.writeHead(status, all).end(JSON.stringify(body));
   return status;
 }

@@ -1,127 +1,24 @@
 /** The gateway over real sockets, before servers that answer, refuse, break off, fall silent and go away. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
-import net, { type AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
+import type { ServerResponse } from 'node:http';
+import http from 'node:http';
+import net from 'node:net';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openFileStore } from '../../store/index.ts';
 import type { GatewayOptions } from './config.ts';
-import { type Gateway, startGateway } from './gateway.ts';
+import type { Gateway } from './gateway.ts';
+import { type Answer, type Fake, GatewayScene, refuses, type Started, says } from './testing.ts';
 
-let home: string;
-let closing: (() => Promise<unknown>)[] = [];
-beforeAll(async () => {
-  home = await mkdtemp(path.join(tmpdir(), 'inkstone-gateway-'));
-});
-afterEach(async () => {
-  await Promise.all(closing.map((close) => close()));
-  closing = [];
-});
-afterAll(() => rm(home, { recursive: true, force: true }));
-
-type Answer = (request: IncomingMessage, reply: ServerResponse, body: Record<string, unknown>) => void;
-
-interface Fake {
-  name: string;
-  url: string;
-  asked: { path: string; body: Record<string, unknown>; headers: http.IncomingHttpHeaders }[];
-  answer: Answer;
-  /** Stops listening and cuts all connections. */
-  down(): Promise<void>;
-  up(): Promise<void>;
-  /** Is not to be reached any more; what is open stays open, and silent. */
-  cutOff(): void;
-}
-
-const says =
-  (text: string): Answer =>
-  (_, reply) => {
-    const message = { role: 'assistant', content: text, refusal: null };
-    const choices = [{ index: 0, message, finish_reason: 'stop', logprobs: null }];
-    const usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
-    reply
-      .writeHead(200, { 'content-type': 'application/json' })
-      .end(JSON.stringify({ id: 'c', object: 'chat.completion', created: 1, model: 'm', choices, usage }));
-  };
-const refuses =
-  (status: number, headers: Record<string, string> = {}): Answer =>
-  (_, reply) =>
-    void reply
-      .writeHead(status, { 'content-type': 'application/json', ...headers })
-      .end(JSON.stringify({ error: { message: `no: ${status}`, type: 't', param: null, code: 'no' } }));
-
-/** @param answer default: its own name */
-async function fake(name: string, answer: Answer = says(name), models = ['m']): Promise<Fake> {
-  const one: Fake = {
-    name,
-    url: '',
-    asked: [],
-    answer,
-    down: async () => {},
-    up: async () => {},
-    cutOff: () => {},
-  };
-  const server = http.createServer((request, reply) => {
-    let text = '';
-    request.setEncoding('utf8').on('data', (piece: string) => {
-      text += piece;
-    });
-    request.on('end', () => {
-      if (request.url === '/v1/models') {
-        reply.writeHead(200, { 'content-type': 'application/json' });
-        reply.end(JSON.stringify({ object: 'list', data: models.map((id) => ({ id, object: 'model' })) }));
-        return;
-      }
-      const body = text === '' ? {} : (JSON.parse(text) as Record<string, unknown>);
-      one.asked.push({ path: request.url ?? '', body, headers: request.headers });
-      one.answer(request, reply, body);
-    });
-  });
-  let port = 0;
-  one.up = () => new Promise((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
-  one.down = () =>
-    new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    });
-  one.cutOff = () => void server.close();
-  await one.up();
-  port = (server.address() as AddressInfo).port;
-  one.url = `http://127.0.0.1:${port}`;
-  closing.push(() => one.down());
-  return one;
-}
-
-interface Started {
-  gateway: Gateway;
-  client: OpenAI;
-  lines: Record<string, unknown>[];
-}
-
-async function start(
+const scene = new GatewayScene();
+beforeAll(() => scene.open());
+afterEach(() => scene.end());
+afterAll(() => scene.close());
+const fake = (name: string, answer?: Answer, models?: string[]): Promise<Fake> =>
+  scene.fake(name, answer, models);
+const start = (
   fakes: readonly Fake[],
-  more: Partial<GatewayOptions> = {},
-  each: (fake: Fake) => object = () => ({}),
-): Promise<Started> {
-  const lines: Record<string, unknown>[] = [];
-  const gateway = await startGateway({
-    ...{
-      port: 0,
-      store: await openFileStore(path.join(home, `store-${closing.length}-${fakes[0]?.url.slice(-5)}`)),
-    },
-    settings: {
-      upstreams: fakes.map((one) => ({ name: one.name, url: one.url, ...each(one) })),
-      health: 600,
-      ...more,
-    },
-    logRequest: (facts) => void lines.push(facts),
-  });
-  closing.unshift(() => gateway.close());
-  const client = new OpenAI({ baseURL: `${gateway.address}/v1`, apiKey: 'none', maxRetries: 0 });
-  return { gateway, client, lines };
-}
+  more?: Partial<GatewayOptions>,
+  each?: (fake: Fake) => object,
+): Promise<Started> => scene.start(fakes, more, each);
 
 const messages = [{ role: 'user' as const, content: 'say' }];
 const ask = async (client: OpenAI, model = 'm'): Promise<string | null | undefined> =>

@@ -7,15 +7,24 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
-import { monotonic } from '../../base/host.ts';
+import { monotonic, now } from '../../base/host.ts';
+import { Ledger } from '../../operate/quota/ledger.ts';
+import { Prices } from '../../operate/quota/prices.ts';
+import { Quotas } from '../../operate/quota/quotas.ts';
+import { type SpanExporter, tracerFromEnvironment } from '../../operate/watch/otlp.ts';
+import { readTraceparent, type Span, type Tracer } from '../../operate/watch/span.ts';
+import { requireScope } from '../access.ts';
 import { parse } from '../errors.ts';
 import { LOOPBACK } from '../guards.ts';
-import { Keys } from '../keys.ts';
+import { type KeyRow, Keys } from '../keys.ts';
+import { OPERATIONS } from '../watching.ts';
 import { Connections } from './call.ts';
 import { type GatewayOptions, type GatewaySettings, gatewaySettings, rolloutSettings } from './config.ts';
-import { forward, refuse } from './forward.ts';
+import { type Forwarded, type Forwarding, forward, refuse } from './forward.ts';
+import { type Metered, Metering } from './metering.ts';
 import { GatewayMetrics } from './metrics.ts';
-import { factsOf } from './request-facts.ts';
+import { factsOf, formFacts } from './request-facts.ts';
+import { bodyOf, checkHost, decoded, send } from './requests.ts';
 import { Upstreams, type UpstreamsOptions } from './upstreams.ts';
 
 export interface StartGatewayOptions extends Pick<UpstreamsOptions, 'outliers' | 'seed'> {
@@ -23,13 +32,19 @@ export interface StartGatewayOptions extends Pick<UpstreamsOptions, 'outliers' |
   host?: string;
   /** 0 takes a free one. */
   port?: number;
-  /** Holds the keys. */
+  /** Holds the keys and what each has spent. */
   store: Store;
+  /** What tokens cost, for budgets. */
+  prices?: Prices;
+  /** Default: what the environment says. */
+  tracing?: { tracer: Tracer; exporter?: SpanExporter } | undefined;
   /** A line for each request. */
   logRequest?(facts: Record<string, unknown>): void;
   log?(message: string, details: Record<string, unknown>): void;
 }
 
+/** What names its model in a form. */
+const FORM = '/v1/images/edits';
 /** Seconds for what still runs when the gateway ends. */
 const CLOSE_GRACE = 30;
 
@@ -48,6 +63,8 @@ export class Gateway {
   private readonly options: StartGatewayOptions;
   private readonly connections = new Connections();
   private readonly metrics: GatewayMetrics;
+  private readonly metering: Metering;
+  private readonly tracing: StartGatewayOptions['tracing'];
   private readonly server: http.Server;
   private readonly sockets = new Set<Socket>();
   private outstanding = 0;
@@ -59,6 +76,10 @@ export class Gateway {
     this.host = options.host ?? '127.0.0.1';
     this.settings = gatewaySettings.parse(options.settings);
     this.keys = new Keys(options.store);
+    const { store, prices = new Prices() } = options;
+    const quotas = new Quotas({ ledger: new Ledger(store, now), prices, clock: monotonic });
+    this.tracing = options.tracing ?? tracerFromEnvironment('gateway');
+    this.metering = new Metering(quotas, this.settings.maxTokens);
     this.upstreams = new Upstreams({
       settings: this.settings,
       connections: this.connections,
@@ -110,13 +131,42 @@ export class Gateway {
     const began = monotonic();
     const id = `req-${randomUUID()}`;
     const path = request.url ?? '/';
-    try {
-      if (path.startsWith('/v1/')) await this.serve(request, reply, id, path.slice(3), began);
-      else await this.own(request, reply, path.split('?')[0] as string);
-    } catch (thrown) {
-      const status = refuse(reply, id, thrown);
-      if (path.startsWith('/v1/')) this.account(request, id, began, { status, thrown });
+    if (!path.startsWith('/v1/')) {
+      await this.own(request, reply, path.split('?')[0] as string).catch((thrown: unknown) =>
+        refuse(reply, id, thrown),
+      );
+      return;
     }
+    const span = this.spanOf(request, id);
+    let status = 500;
+    let failure: string | undefined;
+    try {
+      const how = await this.serve(request, reply, id, path.slice(3), began, span);
+      status = how?.status ?? 200;
+      failure = how?.failure;
+    } catch (thrown) {
+      status = refuse(reply, id, thrown);
+      failure = InkstoneError.from(thrown, 'internal_error').code;
+      this.account(request, id, began, { status, thrown });
+    }
+    span?.set({ 'http.response.status_code': status });
+    if (status >= 500) span?.fail(failure ?? String(status));
+    span?.end();
+  }
+
+  /** Goes on from the client's trace; what the gateway refuses is in it, too. */
+  private spanOf({ method = 'GET', url = '', headers }: IncomingMessage, id: string): Span | undefined {
+    const [path = ''] = url.split('?');
+    // Few names, whatever is asked for.
+    const route = path in OPERATIONS || path === '/v1/models' ? path : '/v1/*';
+    return this.tracing?.tracer.start(`${method} ${route}`, {
+      kind: 'server',
+      parent: readTraceparent([headers.traceparent].flat()[0]),
+      attributes: {
+        ...{ 'http.request.method': method, 'http.route': route, 'url.path': path.slice(0, 256) },
+        'inkstone.request.id': id,
+      },
+    });
   }
 
   private account(
@@ -139,12 +189,17 @@ export class Gateway {
     id: string,
     path: string,
     began: number,
-  ): Promise<void> {
+    span: Span | undefined,
+  ): Promise<Forwarded | undefined> {
     if (this.draining) throw ending();
     if (path.includes('\\') || /(^|\/)\.\.?(\/|$)/.test(decoded(path)))
       throw new InkstoneError('route_missing', `there is nothing at ${path}`, { kind: 'missing' });
     const key = await this.keys.check(request.headers.authorization);
+    const method = request.method ?? 'GET';
+    // As the servers will read it: an address has many spellings.
+    const route = `/v1${decoded(path.split('?')[0] as string)}`.replace(/\/+/g, '/').replace(/\/$/, '');
     if (key === undefined) checkHost(request);
+    else requireScope(key, method, route);
     // A place is taken before a byte of the body is read.
     if (this.outstanding >= this.settings.limit)
       throw new InkstoneError('queue_full', 'too many requests are inside', {
@@ -155,27 +210,50 @@ export class Gateway {
     this.outstanding++;
     try {
       const bytes = await bodyOf(request, this.settings.maxBody);
-      const facts = factsOf(bytes, request.headers['content-type']);
-      if (request.method === 'GET' && path.split('?')[0] === '/models') {
+      const type = request.headers['content-type'];
+      const facts = route === FORM ? await formFacts(bytes, type) : factsOf(bytes, type);
+      if (method === 'GET' && route === '/v1/models') {
         this.models(reply, id);
-        return;
+        return undefined;
       }
-      const sent = { id, path, tenant: key?.id ?? '', bytes, facts };
-      const how = await forward(
-        { settings: this.settings, upstreams: this.upstreams, connections: this.connections },
-        request,
-        reply,
-        sent,
-      );
+      const how = await this.forward(request, reply, { id, path, route, key, bytes, facts, span });
       const whole = monotonic() - began;
       this.metrics.count(how, whole, how.sent === 0 ? whole : how.sent - began);
       this.options.logRequest?.({
         ...{ request: id, route: path, model: facts.model, key: key?.id, status: how.status },
         ...{ upstream: how.upstream, attempts: how.attempts, failure: how.failure },
         ...{ ms: round(whole), upstreamMs: round(how.upstreamTime) },
+        ...(span === undefined ? {} : { trace: span.place.trace }),
       });
+      return how;
     } finally {
       this.outstanding--;
+    }
+  }
+
+  /** Within the key's limits, from the reservation to the booking. */
+  private async forward(
+    request: IncomingMessage,
+    reply: ServerResponse,
+    { key, ...sent }: Omit<Forwarding, 'tenant' | 'metered'> & { key: KeyRow | undefined },
+  ): Promise<Forwarded> {
+    let metered: Metered | undefined;
+    try {
+      const { method = 'GET' } = request;
+      const { route } = sent;
+      if (key !== undefined) metered = await this.metering.admit({ key, method, route, facts: sent.facts });
+    } catch (thrown) {
+      if (!InkstoneError.is(thrown) || key === undefined) throw thrown;
+      const status = refuse(reply, sent.id, thrown, this.metering.headers(key));
+      return { status, failure: thrown.code, upstream: undefined, attempts: 0, upstreamTime: 0, sent: 0 };
+    }
+    let how: Forwarded | undefined;
+    try {
+      const parts = { settings: this.settings, upstreams: this.upstreams, connections: this.connections };
+      how = await forward(parts, request, reply, { ...sent, tenant: key?.id ?? '', metered });
+      return how;
+    } finally {
+      metered?.settle(how ?? { status: 500 });
     }
   }
 
@@ -211,7 +289,9 @@ export class Gateway {
       return;
     }
     if (path.startsWith('/gateway/')) {
-      if ((await this.keys.check(request.headers.authorization)) === undefined) checkHost(request);
+      const key = await this.keys.check(request.headers.authorization);
+      if (key === undefined) checkHost(request);
+      else requireScope(key, request.method ?? 'GET', path);
       return this.manage(request, reply, path.slice('/gateway/'.length));
     }
     throw new InkstoneError('route_missing', `there is nothing at ${request.method} ${path}`, {
@@ -263,6 +343,8 @@ export class Gateway {
     await closed;
     clearInterval(idle);
     clearTimeout(late);
+    await this.metering.close();
+    await this.tracing?.exporter?.flush();
     this.connections.close();
   }
 }
@@ -275,65 +357,3 @@ const ending = (): InkstoneError =>
     hint: 'send the request again in a moment',
     details: { retryAfter: 2 },
   });
-
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    throw new InkstoneError('route_missing', `there is nothing at ${path}`, { kind: 'missing' });
-  }
-}
-
-/** A page elsewhere may point its own name at 127.0.0.1; without a key the Host header must be this machine's. */
-function checkHost({ headers: { host, origin } }: IncomingMessage): void {
-  const name = (host ?? 'localhost').replace(/:\d+$/, '').toLowerCase();
-  if (LOOPBACK.has(name) && (origin === undefined || origin === `http://${host}`)) return;
-  throw new InkstoneError(
-    'host_forbidden',
-    `this gateway does not answer for ${origin ?? host} without a key`,
-    {
-      kind: 'denied',
-      hint: 'make one: inkstone keys create NAME',
-      details: { httpStatus: 403 },
-    },
-  );
-}
-
-function send(reply: ServerResponse, status: number, body: object, id?: string): void {
-  reply
-    .writeHead(status, {
-      'content-type': 'application/json; charset=utf-8',
-      ...(id === undefined ? {} : { 'x-request-id': id }),
-      ...(status === 503 ? { 'retry-after': '2' } : {}),
-    })
-    .end(JSON.stringify(body));
-}
-
-/** @throws InkstoneError `body_too_large`, `cancelled` */
-async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer> {
-  const large = (): InkstoneError =>
-    new InkstoneError('body_too_large', 'the request is larger than this gateway takes', {
-      kind: 'usage',
-      hint: 'send less, or raise maxBody',
-      details: { httpStatus: 413 },
-    });
-  if (Number(request.headers['content-length'] ?? 0) > most) throw large();
-  if (request.method === 'GET' || request.method === 'HEAD') return Buffer.alloc(0);
-  return new Promise((resolve, reject) => {
-    const pieces: Buffer[] = [];
-    let size = 0;
-    request.on('data', (piece: Buffer) => {
-      size += piece.length;
-      if (size > most) {
-        request.pause();
-        reject(large());
-      } else pieces.push(piece);
-    });
-    request.on('end', () => resolve(pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces)));
-    request.on('error', () =>
-      reject(
-        new InkstoneError('cancelled', 'the client left before its request was there', { kind: 'usage' }),
-      ),
-    );
-  });
-}

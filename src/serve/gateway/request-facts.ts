@@ -32,6 +32,16 @@ export function factsOf(bytes: Buffer, type: string | undefined): RequestFacts {
   };
 }
 
+/** Of a form no more than its fields of text: files are looked at by nobody here. @param type with the boundary */
+export async function formFacts(bytes: Buffer, type: string | undefined): Promise<RequestFacts> {
+  if (type?.startsWith('multipart/form-data') !== true) return factsOf(bytes, type);
+  const form = await new Response(new Uint8Array(bytes), { headers: { 'content-type': type } })
+    .formData()
+    .catch(() => new FormData());
+  const model = form.get('model');
+  return { model: typeof model === 'string' ? model : undefined, prompt: '', body: undefined };
+}
+
 /** All strings in order, as far as they are wanted. */
 function add(text: string, part: unknown): string {
   if (text.length >= LONGEST) return text;
