@@ -7,6 +7,7 @@ import type { ChatBody, CompletionBody } from './schemas.ts';
 import type { Shape } from './shapes.ts';
 import { EventStream, hangUp } from './sse.ts';
 import type { Tooling } from './tools.ts';
+import { waitingOf } from './waiting.ts';
 
 export interface AnswerCall {
   body: CompletionBody | ChatBody;
@@ -45,7 +46,7 @@ export async function answer(
       ...{ id: request.id, model: body.model, key: request.keyId, choices: make, param },
       // A first guess, so that nothing has to be read before there is a place: four bytes a token.
       cost: { prompt: Math.ceil(Number(request.headers['content-length'] ?? 4) / 4), answer: limit * of },
-      batch: body.service_tier === 'flex',
+      ...waitingOf(request, body.service_tier),
     },
     signal,
   );

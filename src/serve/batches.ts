@@ -199,9 +199,6 @@ export function addBatches(app: FastifyInstance, context: ServerContext, inside:
   });
 }
 
-/** Routes that take work of the kind that waits for gaps. */
-const FLEXIBLE: readonly string[] = ['/v1/chat/completions', '/v1/completions'];
-
 async function ask(
   app: FastifyInstance,
   inside: InsideRequests,
@@ -209,23 +206,23 @@ async function ask(
   owner: string | undefined,
   signal: AbortSignal,
 ): Promise<BatchAnswer> {
-  const payload = FLEXIBLE.includes(url) ? { service_tier: 'flex', ...body } : body;
   try {
     const response = await app.inject({
       method: 'POST',
       url,
-      payload,
+      payload: body,
       headers: { 'content-type': 'application/json', ...inside.headers(owner) },
       signal,
     });
     const { statusCode: status } = response;
     const after = Number(response.headers['retry-after'] ?? 1);
+    // Full, loading, or a model's process just gone: it passes, unless it says that it does not (a budget that is spent).
+    const passes = [429, 500, 502, 503].includes(status) && response.headers['x-should-retry'] !== 'false';
     return {
       status,
       request: String(response.headers['x-request-id'] ?? ''),
       body: response.json(),
-      // Full, loading, or a model's process just gone: it passes.
-      ...([429, 500, 502, 503].includes(status) ? { again: Number.isFinite(after) ? after : 1 } : {}),
+      ...(passes ? { again: Number.isFinite(after) ? after : 1 } : {}),
     };
   } catch (thrown) {
     return { status: 500, request: '', body: { error: String(thrown) }, again: 1 };

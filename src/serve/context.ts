@@ -46,5 +46,7 @@ declare module 'fastify' {
     /** Id of the API key that was used; undefined while the server is open. */
     keyId: string | undefined;
     key: KeyRow | undefined;
+    /** The server asks itself, for a batch. */
+    inside: boolean;
   }
 }

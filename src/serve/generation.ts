@@ -66,6 +66,8 @@ export async function openGeneration(
     cost?: Partial<TokenCost>;
     /** Runs where nobody waits for an answer. */
     batch?: boolean;
+    /** Milliseconds within which its turn must come; default: as the queue says. */
+    deadline?: number;
   },
   signal: AbortSignal,
 ): Promise<Opened> {
@@ -165,6 +167,7 @@ export async function openReplica(
     gives?: keyof typeof GIVES;
     cost?: Partial<TokenCost>;
     batch?: boolean;
+    deadline?: number;
     /** What is to be done before the turn comes, and can be refused. */
     prepare?(replica: Replica): Promise<void>;
   },
@@ -179,6 +182,7 @@ export async function openReplica(
     ...(request.key === undefined ? {} : { key: request.key }),
     ...(request.cost === undefined ? {} : { cost: request.cost }),
     ...(request.batch === undefined ? {} : { batch: request.batch }),
+    ...(request.deadline === undefined ? {} : { deadline: request.deadline }),
   });
   try {
     // Asked for twice: what cannot be served is refused before the wait, and a replica may be replaced during it.
@@ -290,7 +294,7 @@ async function* guarded(
     } else if (event.type === 'end') {
       const { reason, others = [] } = event;
       const all = others.reduce((sum, other) => sum + other.completionTokens, event.completionTokens);
-      meter?.end(reason, all);
+      meter?.end(reason, all, index);
       yield { index, type: 'end', reason, completionTokens: event.completionTokens, promptTokens };
       // Further texts of a beam search are answers of their own.
       for (const [i, { text, tokens, ...end }] of others.entries()) {
@@ -309,7 +313,7 @@ async function* guarded(
       meter?.piece(index, count);
       const verdict = await guard.output(soFar, event.text, context);
       if (verdict.action === 'block') {
-        meter?.end('content_filter', completionTokens);
+        meter?.end('content_filter', completionTokens, index);
         yield { index, type: 'end', reason: 'content_filter', completionTokens, promptTokens };
         return;
       }

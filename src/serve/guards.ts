@@ -28,6 +28,7 @@ function isPublic(request: FastifyRequest): boolean {
 export function addGuards(app: FastifyInstance, options: GuardOptions): void {
   app.decorateRequest('keyId', undefined);
   app.decorateRequest('key', undefined);
+  app.decorateRequest('inside', false);
   // Answers are data: whatever is in them, no browser runs it. Pages say themselves what they need, and a page that
   // did not change keeps what it said: a browser would take the policy of a 304 in its place.
   app.addHook('onSend', async (_, reply, payload) => {
@@ -62,6 +63,7 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
     const { authorization } = request.headers;
     const own = options.inside?.(request);
     if (own !== undefined) {
+      request.inside = true;
       request.key = await ownKey(options.keys, own.owner);
       request.keyId = request.key?.id;
       return;

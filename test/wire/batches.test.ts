@@ -2,8 +2,10 @@
 
 import OpenAI, { toFile } from 'openai';
 import { describe, expect, it } from 'vitest';
+import type { EnterOptions } from '../../src/base/contracts/queue.ts';
+import { Prices } from '../../src/operate/quota/prices.ts';
 import { Keys } from '../../src/serve/index.ts';
-import { LetterReplica } from '../../src/serve/testing.ts';
+import { LetterReplica, ScriptedReplica } from '../../src/serve/testing.ts';
 import { wireHome } from './harness.ts';
 
 const home = wireHome(['letters']);
@@ -87,6 +89,71 @@ describe('a batch', () => {
     // What was only needed on the way is gone.
     await expect.poll(() => server.context.store.rows.count('batch-lines')).toBe(0);
     await expect(client.batches.cancel(begun.id)).rejects.toMatchObject({ status: 409 });
+  });
+
+  it('waits behind everybody who wants an answer now, whatever its requests say', async () => {
+    const { client, server } = await home.start(new LetterReplica('letters', { pace: 15 }), {
+      concurrency: 1,
+    });
+    const rows = Array.from({ length: 6 }, (_, i) =>
+      line(`r${i}`, { prompt: 'x', max_tokens: 20, service_tier: 'default' }),
+    );
+    const { id } = await begin(client, rows);
+    const lane = () => server.context.scheduling.queue.snapshot().lanes.letters;
+    await expect.poll(() => lane()?.batchWaiting, { timeout: 5000 }).toBe(5);
+    expect(lane()).toMatchObject({ batchRunning: 1, running: 0, waiting: 0 });
+    const order: string[] = [];
+    const now = Array.from({ length: 3 }, async (_, i) => {
+      await client.completions.create({ model: 'letters', prompt: 'y', max_tokens: 2 });
+      order.push(`now ${i}`);
+      expect(lane()?.batchWaiting).toBe(5);
+    });
+    await Promise.all(now);
+    expect(order).toHaveLength(3);
+    expect(await over(client, id)).toMatchObject({
+      status: 'completed',
+      request_counts: { completed: 6, failed: 0 },
+    });
+  });
+
+  it.each(['/v1/chat/completions', '/v1/responses', '/v1/embeddings'] as const)(
+    'of %s is batch work, too',
+    async (endpoint) => {
+      const entered: EnterOptions[] = [];
+      const replica = Object.assign(new ScriptedReplica('letters', ['yes']), {
+        embed: async () => [{ vector: Float32Array.of(1), tokens: 1 }],
+        lengths: async () => [1],
+      });
+      Object.assign(replica.model, { produces: ['text', 'embedding'] });
+      const { client, server } = await home.start(replica);
+      const { queue } = server.context.generation;
+      const enter = queue.enter.bind(queue);
+      queue.enter = (options) => {
+        entered.push(options);
+        return enter(options);
+      };
+      const body = { model: 'letters', messages: [{ role: 'user', content: 'x' }] };
+      const wanted = endpoint === '/v1/chat/completions' ? body : { model: 'letters', input: 'x' };
+      const file = await upload(client, [line('a', {}, { url: endpoint, body: wanted })]);
+      const batch = { input_file_id: file, endpoint, completion_window: '24h' as const };
+      const { id } = await client.batches.create(batch);
+      expect((await over(client, id)).request_counts).toMatchObject({ completed: 1, failed: 0 });
+      // It waits for its gap however long that takes.
+      expect(entered).toMatchObject([{ batch: true, deadline: Number.POSITIVE_INFINITY }]);
+    },
+  );
+
+  it('ends what its key cannot pay for, and does not ask again and again', async () => {
+    const { client, server } = await home.start(new LetterReplica('letters'), {
+      prices: Prices.parse(['*=0/1000000']),
+    });
+    const { keys } = server.context;
+    const { key, row } = await keys.create('poor', { limits: { budget: 25 } });
+    const poor = new OpenAI({ baseURL: client.baseURL, apiKey: key, maxRetries: 0 });
+    const rows = Array.from({ length: 6 }, (_, i) => line(`r${i}`, { prompt: 'x', max_tokens: 10 }));
+    const { id } = await begin(poor, rows);
+    expect((await over(poor, id)).request_counts).toEqual({ total: 6, completed: 2, failed: 4 });
+    await keys.revoke(row.id);
   });
 
   it('is cancelled with what is answered', async () => {

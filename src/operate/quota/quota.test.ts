@@ -123,6 +123,27 @@ describe('quotas', () => {
     expect(await codeOf(quotas.admit('k', limits, 'm', { prompt: 1, completion: 1 }))).toBe('none');
   });
 
+  it('leave a quarter to requests that somebody waits for', async () => {
+    const quotas = open();
+    const limits = { requestsPerMinute: 8, tokensPerMinute: 100, concurrency: 4 };
+    const batch = (completion: number) =>
+      quotas.admit('k', limits, 'm', { prompt: 0, completion }, { batch: true });
+    const now = () => quotas.admit('k', limits, 'm', { prompt: 0, completion: 5 });
+    expect(await codeOf(batch(60))).toBe('none');
+    expect(await codeOf(batch(20))).toBe('tokens_limited');
+    expect([await codeOf(batch(1)), await codeOf(batch(1))]).toEqual(['none', 'none']);
+    expect(await codeOf(batch(1))).toBe('concurrency_limited');
+    expect(await codeOf(now())).toBe('none');
+    // What needs more than three quarters waits until all is there, and is not turned away for ever.
+    const large = open();
+    await large.admit('k', { tokensPerMinute: 100 }, 'm', { prompt: 1, completion: 0 });
+    const most = () =>
+      large.admit('k', { tokensPerMinute: 100 }, 'm', { prompt: 0, completion: 90 }, { batch: true });
+    expect(await codeOf(most())).toBe('tokens_limited');
+    at += 1000;
+    expect(await codeOf(most())).toBe('none');
+  });
+
   it('refuse what can never fit without sending the client round again', async () => {
     const refused = open().admit('k', { tokensPerMinute: 10 }, 'm', { prompt: 11, completion: 0 });
     await expect(refused).rejects.toMatchObject({ code: 'tokens_limited', details: { retry: false } });

@@ -39,6 +39,16 @@ export interface Allowances {
 
 const tokensOf = ({ prompt, completion }: Use): number => prompt + completion;
 
+/** Part of a key's limits that its batches do not touch. */
+const LEFT_BY_BATCHES = 0.25;
+
+/** Milliseconds; what is to be left over gives way where the bucket could never hold both. */
+function waitFor(bucket: Bucket | undefined, units: number, free: number, at: number): number {
+  if (bucket === undefined) return 0;
+  const { limit } = bucket;
+  return bucket.wait(units > limit ? units : Math.min(limit, units + free * limit), at);
+}
+
 function refusal(code: string, what: string, wait: number): InkstoneError {
   const never = !Number.isFinite(wait);
   const seconds = Math.max(0.001, wait / 1000);
@@ -144,24 +154,33 @@ export class Quotas {
   /**
    * All or nothing, and before anything else waits: of requests that come at once none sees what another has taken as free.
    * @param estimate what it will take at most, as far as is known
+   * @param options.batch leaves part of each limit but the budget to requests that somebody waits for
    * @throws InkstoneError `requests_limited`, `tokens_limited`, `concurrency_limited`, `insufficient_quota`
    */
-  async admit(key: string, limits: KeyLimits, model: string, estimate: Use): Promise<Lease> {
+  async admit(
+    key: string,
+    limits: KeyLimits,
+    model: string,
+    estimate: Use,
+    { batch = false }: { batch?: boolean } = {},
+  ): Promise<Lease> {
     const state = this.state(key, limits);
     const at = this.clock();
     const need = tokensOf(estimate);
     const { concurrency, budget, period = 'total' } = limits;
-    if (concurrency !== undefined && state.running >= concurrency)
+    const free = batch ? LEFT_BY_BATCHES : 0;
+    if (
+      concurrency !== undefined &&
+      state.running >= Math.max(1, concurrency - Math.ceil(free * concurrency))
+    )
       throw refusal('concurrency_limited', `this key may have ${concurrency} requests at once`, 1000);
-    const waitTokens = state.tokens?.wait(need, at) ?? 0;
+    const waitTokens = waitFor(state.tokens, need, free, at);
     if (waitTokens > 1e-6)
       throw refusal('tokens_limited', 'this key’s tokens for the minute are used up', waitTokens);
-    if (state.requests !== undefined && !state.requests.take(1, at))
-      throw refusal(
-        'requests_limited',
-        'this key’s requests for the minute are used up',
-        state.requests.wait(1, at),
-      );
+    const waitRequests = waitFor(state.requests, 1, free, at);
+    if (waitRequests > 1e-6)
+      throw refusal('requests_limited', 'this key’s requests for the minute are used up', waitRequests);
+    state.requests?.take(1, at);
     state.tokens?.take(need, at);
     state.running++;
     try {

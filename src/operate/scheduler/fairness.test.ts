@@ -286,6 +286,14 @@ describe('batch work', () => {
     next.release();
     expect(queue.snapshot().lanes['']).toMatchObject({ batchRunning: 3, batchWaiting: 2 });
   });
+
+  it('that waits for other models keeps nobody out who wants an answer now', () => {
+    const queue = new Scheduler({ concurrency: 1, capacity: 2, total: 2, clock: new ManualClock() });
+    for (const model of ['a', 'b']) for (let i = 0; i < 2; i++) queue.enter({ id: 'b', batch: true, model });
+    expect(() => queue.enter({ id: 'b', batch: true, model: 'a' })).toThrow(/too many requests are waiting/);
+    queue.enter({ id: 'i', model: 'a' });
+    expect(queue.snapshot().lanes.a).toMatchObject({ batchRunning: 1, batchWaiting: 1, waiting: 1 });
+  });
 });
 
 describe('hanging up', () => {

@@ -72,6 +72,11 @@ export class Lane {
     return this.line.size + this.batch.size;
   }
 
+  /** Without batch work. */
+  get interactiveWaiting(): number {
+    return this.line.size;
+  }
+
   get runningCount(): number {
     return this.running.size;
   }

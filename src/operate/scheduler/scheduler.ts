@@ -74,7 +74,8 @@ export class Scheduler implements RequestQueue {
       resolve: undefined,
       reject: undefined,
     };
-    const waiting = this.sum((one) => one.waitingCount);
+    // Batch work that waits must not keep out those who want an answer now.
+    const waiting = this.sum((one) => (entry.batch ? one.waitingCount : one.interactiveWaiting));
     lane.enter(
       entry,
       options.cost?.prompt ?? 1,

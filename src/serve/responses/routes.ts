@@ -18,6 +18,7 @@ import { checked } from '../structured.ts';
 import { givenTool, toolingOf } from '../tools.ts';
 import { refuse } from '../unsupported.ts';
 import { page } from '../uploads.ts';
+import { waitingOf } from '../waiting.ts';
 import { itemId, KeptResponses } from './kept.ts';
 import {
   type ResponseItem,
@@ -136,7 +137,7 @@ export function addResponses(app: FastifyInstance, context: ServerContext): void
       {
         ...{ id: request.id, model: body.model, key: request.keyId, choices, param: 'input' },
         cost: { prompt: Math.ceil(Number(request.headers['content-length'] ?? 4) / 4), answer: limit },
-        batch: body.service_tier === 'flex',
+        ...waitingOf(request, body.service_tier),
       },
       signal,
     );
