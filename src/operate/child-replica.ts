@@ -165,6 +165,9 @@ export class ChildReplica implements Replica {
       case 'embedded':
         this.calls.get(message.call)?.answer(message.embeddings);
         break;
+      case 'measured':
+        this.calls.get(message.call)?.answer(message.lengths);
+        break;
       case 'pictured':
         this.calls.get(message.call)?.answer(message.files);
         break;
@@ -303,6 +306,10 @@ export class ChildReplica implements Replica {
   /** @throws InkstoneError `model_loading`, `replica_crashed`, `replica_stopped`, and what the host throws */
   async embed(request: EmbeddingRequest, signal: AbortSignal): Promise<TextEmbedding[]> {
     return (await this.ask((call) => ({ type: 'embed', call, request }), signal)) as TextEmbedding[];
+  }
+
+  async lengths(texts: readonly string[]): Promise<number[]> {
+    return (await this.ask((call) => ({ type: 'measure', call, texts }))) as number[];
   }
 
   /** @throws InkstoneError `label_unknown`, `picture_invalid`, `unsupported_setting`, and as `embed` */

@@ -28,6 +28,7 @@ export type ToHost =
     }
   | { type: 'generate'; call: number; request: TextRequest }
   | { type: 'embed'; call: number; request: EmbeddingRequest }
+  | { type: 'measure'; call: number; texts: readonly string[] }
   | { type: 'pictures'; call: number; request: PictureRequest }
   | { type: 'cancel'; call: number }
   | { type: 'count'; call: number; text: string }
@@ -43,6 +44,7 @@ export type FromHost =
   | { type: 'counted'; call: number; count: number }
   | { type: 'inspected'; call: number; inspection: TextInspection }
   | { type: 'embedded'; call: number; embeddings: TextEmbedding[] }
+  | { type: 'measured'; call: number; lengths: number[] }
   | { type: 'pictured'; call: number; files: PictureFile[] }
   | { type: 'error'; call: number; error: SentError }
   | { type: 'alive'; memory: number; decoding?: DecodingStatus };

@@ -175,6 +175,13 @@ channel?.onMessage((raw) => {
     case 'embed':
       void embed(message);
       break;
+    case 'measure':
+      void work(message.call, async () => ({
+        type: 'measured',
+        call: message.call,
+        lengths: await (await embedding()).lengths(message.texts),
+      }));
+      break;
     case 'pictures':
       void picture(message);
       break;

@@ -52,6 +52,7 @@ async function openFolder(info: OpenModelInfo, options: LlamaOptions): Promise<O
   // The generator closes the model where there is one.
   const embedder: ClosingEmbedder = {
     embed: (request, signal) => model.embed(request, signal),
+    lengths: (texts) => model.lengths(texts),
     close: () => (info.reads ? model.close() : Promise.resolve()),
   };
   const decoder = info.reads ? undefined : new LogitsDecoder(model.engine());

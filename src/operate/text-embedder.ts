@@ -50,8 +50,8 @@ export class TextEmbedder implements Embedder {
     return ids.length > 0 ? ids : [tokenizer.endOfText ?? 0];
   }
 
-  countTokens(text: string): number {
-    return this.encode(text).length;
+  async lengths(texts: readonly string[]): Promise<number[]> {
+    return texts.map((text) => this.encode(text).length);
   }
 
   async embed({ texts }: EmbeddingRequest, signal?: AbortSignal): Promise<TextEmbedding[]> {

@@ -1,12 +1,14 @@
 /** `/v1/embeddings`: texts in, unit vectors out, as numbers or as base64 of little-endian float32. */
 import type { FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
+import type { RequestMeter } from '../operate/watch/request-meter.ts';
 import type { ServerContext } from './context.ts';
 import { parse } from './errors.ts';
 import { type GenerationServices, type OpenedReplica, openReplica } from './generation.ts';
 import { embeddingBody } from './schemas.ts';
 import { hangUp } from './sse.ts';
 import { refuse } from './unsupported.ts';
+import { waitingOf } from './waiting.ts';
 
 export function addEmbeddings(app: FastifyInstance, { generation }: ServerContext): void {
   app.post('/v1/embeddings', async (request, reply) => {
@@ -19,11 +21,14 @@ export function addEmbeddings(app: FastifyInstance, { generation }: ServerContex
     const signal = hangUp(reply);
     const opened = await openReplica(
       generation,
-      { id: request.id, model: body.model, key: request.keyId, gives: 'embedding' },
+      {
+        ...{ id: request.id, model: body.model, key: request.keyId, gives: 'embedding' },
+        ...waitingOf(request),
+      },
       signal,
     );
     try {
-      const embeddings = await embed(generation, opened, texts, signal);
+      const embeddings = await embed(generation, opened, request.meter, texts, signal);
       const total = embeddings.reduce((sum, { tokens }) => sum + tokens, 0);
       request.meter?.prompt(0, total);
       request.meter?.end('stop', 0);
@@ -48,7 +53,8 @@ export function addEmbeddings(app: FastifyInstance, { generation }: ServerContex
 
 async function embed(
   { guard }: GenerationServices,
-  { replica, context }: OpenedReplica,
+  { replica, context, ticket }: OpenedReplica,
+  meter: RequestMeter | undefined,
   texts: readonly string[],
   signal: AbortSignal,
 ) {
@@ -62,8 +68,12 @@ async function embed(
       });
     checked.push(verdict.action === 'replace' ? verdict.text : text);
   }
-  if (replica.embed === undefined)
+  if (replica.embed === undefined || replica.lengths === undefined)
     throw new InkstoneError('invariant_broken', `${replica.model.id} promises embeddings and gives none`);
+  // Counted before any work, so that what is reserved is what it costs.
+  const prompt = (await replica.lengths(checked)).reduce((sum, length) => sum + length, 0);
+  ticket.expect({ prompt, answer: 0 });
+  await meter?.cover?.({ prompt, completion: 0 });
   return replica.embed({ id: context.requestId, texts: checked }, signal);
 }
 

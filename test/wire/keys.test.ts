@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import http from 'node:http';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { EmbeddingRequest, TextEmbedding } from '../../src/base/contracts/embedder.ts';
 import { Prices } from '../../src/operate/quota/prices.ts';
 import type { KeySettings, RunningServer } from '../../src/serve/index.ts';
 import { LetterReplica } from '../../src/serve/testing.ts';
@@ -19,8 +20,14 @@ afterEach(async () => {
   for (const row of (await running?.context.keys.list()) ?? []) await running?.context.keys.revoke(row.id);
 });
 
-async function start(pace = 0, options: Parameters<typeof home.start>[1] = {}) {
-  const wire = await home.start(new LetterReplica('letters', pace > 0 ? { pace } : {}), options);
+async function start(
+  pace = 0,
+  {
+    replica = new LetterReplica('letters', pace > 0 ? { pace } : {}),
+    ...options
+  }: Parameters<typeof home.start>[1] & { replica?: LetterReplica } = {},
+) {
+  const wire = await home.start(replica, options);
   running = wire.server;
   const { keys } = wire.server.context;
   await keys.create('operator');
@@ -178,6 +185,45 @@ describe('a key', () => {
     expect((await poor.chat({ max_tokens: 0.5 })).status).toBe(400);
     const text = await (await as('all', { scopes: ['metrics'] })).ask('GET', '/metrics');
     expect(text.body).toContain(`inkstone_key_cost_total{key="${poor.row.id}"} 12`);
+  });
+
+  it('pays for what was made until a client hung up', async () => {
+    const { as, server } = await start(10, { prices: Prices.parse(['*=0/1000000']) });
+    const one = await as('hasty', { limits: { budget: 1000 } });
+    const abort = new AbortController();
+    const response = await fetch(`${server.address}/v1/chat/completions`, {
+      ...{ method: 'POST', signal: abort.signal },
+      headers: { ...one.headers, 'content-type': 'application/json' },
+      body: JSON.stringify({ ...say, max_tokens: 500, stream: true }),
+    });
+    const reader = response.body?.getReader();
+    for (let i = 0; i < 4; i++) await reader?.read();
+    abort.abort();
+    await until(() => server.context.watch.requests.length === 0);
+    const spent = async () => (await server.context.quotas.ledger.row(one.row.id)).spent;
+    await expect.poll(spent).toBeGreaterThanOrEqual(2);
+    expect(await spent()).toBeLessThan(400);
+  });
+
+  it('counts the tokens of embeddings before any work is done', async () => {
+    const asked: string[] = [];
+    const replica = Object.assign(new LetterReplica('letters'), {
+      embed: async ({ texts }: EmbeddingRequest): Promise<TextEmbedding[]> => {
+        asked.push(...texts);
+        return texts.map((text) => ({ vector: Float32Array.of(1), tokens: text.length }));
+      },
+      lengths: async (texts: readonly string[]) => texts.map((text) => text.length),
+    });
+    Object.assign(replica.model, { produces: ['text', 'embedding'] });
+    const { as, server } = await start(0, { prices: Prices.parse(['*=1000000/0']), replica });
+    const one = await as('reader', { limits: { budget: 100, tokensPerMinute: 100 } });
+    const embed = (input: string) => one.ask('POST', '/v1/embeddings', { model: 'letters', input });
+    // A quarter of a token for each byte would let it in.
+    expect(codeOf(await embed('x'.repeat(150)))).toBe('tokens_limited');
+    expect(asked).toEqual([]);
+    const answers = await Promise.all([1, 2, 3].map(() => embed('y'.repeat(40))));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 200, 429]);
+    await expect.poll(async () => (await server.context.quotas.ledger.row(one.row.id)).spent).toBe(80);
   });
 });
 

@@ -16,4 +16,6 @@ export interface TextEmbedding {
 export interface Embedder {
   /** In the order of the texts. @throws InkstoneError `context_length_exceeded`, `character_unknown`, `cancelled` */
   embed(request: EmbeddingRequest, signal: AbortSignal): Promise<TextEmbedding[]>;
+  /** What the model would read for each text, in tokens, without reading it. @throws InkstoneError `character_unknown` */
+  lengths(texts: readonly string[]): Promise<number[]>;
 }

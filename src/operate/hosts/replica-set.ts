@@ -270,6 +270,11 @@ export class ReplicaSet implements Replica {
       this.twice(request.id, async (one) => (await one.embed?.(request, signal)) as TextEmbedding[], signal);
   }
 
+  get lengths(): ((texts: readonly string[]) => Promise<number[]>) | undefined {
+    if (this.members[0] !== undefined && this.members[0].lengths === undefined) return undefined;
+    return (texts) => this.twice('measure', async (one) => (await one.lengths?.(texts)) as number[]);
+  }
+
   get pictures(): ((request: PictureRequest, signal: AbortSignal) => Promise<PictureFile[]>) | undefined {
     if (this.members[0] !== undefined && this.members[0].pictures === undefined) return undefined;
     return (request, signal) =>

@@ -99,17 +99,21 @@ export class LlamaFile {
     const contextSize = Math.min(trained, EMBEDDED);
     const { threads } = this.options;
     const opened = await this.model.createEmbeddingContext({ contextSize, batchSize: contextSize, threads });
+    const sequencesOf = (texts: readonly string[]) =>
+      texts.map((text) => this.model.tokenize(text === '' ? ' ' : text, false));
+    const lengths = async (texts: readonly string[]): Promise<number[]> =>
+      sequencesOf(texts).map((ids) => opened.calculateInputLength(ids));
     const embed = async (
       { texts }: EmbeddingRequest,
       signal: AbortSignal | undefined,
     ): Promise<TextEmbedding[]> => {
-      const sequences = texts.map((text) => this.model.tokenize(text === '' ? ' ' : text, false));
-      const lengths = sequences.map((ids) => opened.calculateInputLength(ids));
-      const long = lengths.findIndex((length) => length >= contextSize);
+      const sequences = sequencesOf(texts);
+      const read = sequences.map((ids) => opened.calculateInputLength(ids));
+      const long = read.findIndex((length) => length >= contextSize);
       if (long >= 0)
         throw new InkstoneError(
           'context_length_exceeded',
-          `This model's maximum context length is ${contextSize} tokens. However, input ${long} has ${lengths[long]} tokens.`,
+          `This model's maximum context length is ${contextSize} tokens. However, input ${long} has ${read[long]} tokens.`,
           { kind: 'usage', hint: 'split it', details: { param: 'input', index: long } },
         );
       const made: TextEmbedding[] = [];
@@ -117,11 +121,11 @@ export class LlamaFile {
         if (signal?.aborted === true)
           throw new InkstoneError('cancelled', 'cancelled before the last text', { kind: 'conflict' });
         const { vector } = await opened.getEmbeddingFor(ids);
-        made.push({ vector: ofLengthOne(vector), tokens: lengths[i] as number });
+        made.push({ vector: ofLengthOne(vector), tokens: read[i] as number });
       }
       return made;
     };
-    return { embed, close: () => opened.dispose() };
+    return { embed, lengths, close: () => opened.dispose() };
   }
 
   async close(): Promise<void> {

@@ -80,6 +80,10 @@ export class OnnxModel {
     return all.length > 0 ? all : [tokenizer.endOfText ?? 0];
   }
 
+  async lengths(texts: readonly string[]): Promise<number[]> {
+    return texts.map((text) => this.encode(text).length);
+  }
+
   async embed({ texts }: EmbeddingRequest, signal?: AbortSignal): Promise<TextEmbedding[]> {
     const { context } = this.about;
     const sequences = texts.map((text) => this.encode(text));

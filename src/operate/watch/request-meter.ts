@@ -44,6 +44,8 @@ export class RequestMeter {
   private turn: Span | undefined;
   private work: Span | undefined;
   private readonly last = new Map<number, number>();
+  /** Tokens of answers that have not ended. */
+  private readonly made = new Map<number, number>();
   private lastToken = 0;
   /** Answers to each prompt. */
   each = 1;
@@ -130,10 +132,13 @@ export class RequestMeter {
         this.metrics.observe('betweenTokens', (at - before) / 1000 / tokens, labels);
     this.last.set(index, at);
     this.lastToken = at;
+    this.made.set(index, (this.made.get(index) ?? 0) + tokens);
   }
 
   /** One of its answers has ended. */
-  end(reason: string, completionTokens: number): void {
+  end(reason: string, completionTokens: number, index = 0): void {
+    if (this.closed) return;
+    this.made.delete(index);
     this.finish.push(reason);
     this.tokens.completion += completionTokens;
     const model_name = this.model ?? 'unknown';
@@ -158,6 +163,11 @@ export class RequestMeter {
   close({ status, code }: { status: number; code?: string | undefined }): void {
     if (this.closed) return;
     this.closed = true;
+    // Whoever hangs up, or whose model breaks off, has had what was made until then.
+    for (const tokens of this.made.values()) {
+      this.tokens.completion += tokens;
+      this.metrics.add('generationTokens', tokens, { model_name: this.model ?? 'unknown' });
+    }
     const seconds = (this.clock() - this.started) / 1000;
     if (status === 429 || (status === 503 && code !== undefined))
       this.metrics.add('rejections', 1, { reason: code ?? 'other' });
