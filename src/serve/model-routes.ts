@@ -42,6 +42,7 @@ export function addModelRoutes(app: FastifyInstance, context: ServerContext): vo
       );
     await registry.unregister(id);
     await pool.forget(id);
+    context.watch.drift.forget(id);
     return { id, object: 'model', deleted: true };
   });
 

@@ -20,7 +20,7 @@ import { Alerter } from '../operate/watch/alerts/alerter.ts';
 import { readAlertConfig } from '../operate/watch/alerts/config.ts';
 import { Watch } from '../operate/watch/watch.ts';
 import { passThrough } from '../safeguard/pass-through.ts';
-import { openStore } from '../store/index.ts';
+import { lastBackup, openStore } from '../store/index.ts';
 import { addAccess } from './access.ts';
 import { addBatches, InsideRequests } from './batches.ts';
 import { chatCompletions } from './chat.ts';
@@ -145,15 +145,21 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     finished: async (training, succeeded) => {
       // What was loaded while the run went on has older weights.
       void pool.forget(training.name);
+      watch.drift.forget(training.name);
       // A tuned model answers under its own name before its job is called done.
       if (training.tune === undefined || !succeeded) return;
       await registry.register(training.tune.model, training.folder);
       void pool.forget(training.tune.model);
+      watch.drift.forget(training.tune.model);
       await keepResults({ home, store, trainings, owners }, training);
     },
   });
   const watch = new Watch({
-    sources: { home, version: await codeVersion(), replicas: () => pool.statuses() },
+    sources: {
+      ...{ home, version: await codeVersion(), replicas: () => pool.statuses() },
+      rows: store.rows,
+      lastBackup: () => lastBackup(store),
+    },
   });
   const alertConfig = await readAlertConfig(home);
   const alerter = new Alerter({ home, store, metrics: watch.metrics, config: alertConfig, log: options.log });

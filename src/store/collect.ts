@@ -13,7 +13,7 @@ export const GRACE = 86_400_000;
 const PAGE = 500;
 
 /** All rows of a collection, page by page. */
-export async function* everyRow(rows: Rows, collection: string): AsyncGenerator<Row> {
+export async function* everyRow(rows: Pick<Rows, 'list'>, collection: string): AsyncGenerator<Row> {
   let after: string | undefined;
   for (;;) {
     const page = await rows.list(collection, { limit: PAGE, ...(after === undefined ? {} : { after }) });

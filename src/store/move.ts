@@ -120,8 +120,8 @@ async function copyObjects(
 }
 
 /** Both sides in order of id, side by side. @param ours rows that only the target has are an earlier go's: away with them */
-async function copyRows(
-  source: Rows,
+export async function copyRows(
+  source: Pick<Rows, 'collections' | 'list'>,
   target: Rows,
   ours: boolean,
   copied: { rows: number },

@@ -2,6 +2,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
+import { runMain } from '../../src/cli/testing.ts';
 import { LetterReplica } from '../../src/serve/testing.ts';
 import { tinyWriter, until, wireHome } from './harness.ts';
 
@@ -53,6 +54,24 @@ describe('/metrics', () => {
     // A name that is not there makes no series: anybody could make them without end.
     expect(text).not.toContain('gone');
     expect(valueIn(text, 'inkstone:num_requests_running{model_name="letters"}')).toBe(0);
+  });
+
+  it('tells how old the last backup is, once there is one', async () => {
+    const { server } = await home.start(new LetterReplica('letters'));
+    expect(await metricsOf(server.address)).not.toMatch(/^inkstone_backup_age_seconds /m);
+    const { status, json } = await runMain([
+      'store',
+      'backup',
+      '--to',
+      `${home.folder}/backups`,
+      '--home',
+      home.folder,
+      '--json',
+    ]);
+    expect({ status, json }).toMatchObject({ status: 0, json: { state: 'verified' } });
+    const age = valueIn(await metricsOf(server.address), 'inkstone_backup_age_seconds');
+    expect(age).toBeGreaterThanOrEqual(0);
+    expect(age).toBeLessThan(300);
   });
 
   it('shows what runs and waits, and forgets who hung up', async () => {

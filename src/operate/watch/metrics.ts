@@ -55,7 +55,10 @@ export class Metrics {
 
   /** Forgets all series of a gauge: what is gone must not be shown any more. */
   reset(key: MetricKey): void {
-    this.gauges.get(key)?.reset();
+    const gauge = this.gauges.get(key);
+    // Without labels a reset would say 0, which is a value.
+    if (METRICS[key].labels.length > 0) gauge?.reset();
+    else gauge?.remove();
   }
 
   observe(key: MetricKey, value: number, labels: Labels = {}): void {

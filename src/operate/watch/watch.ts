@@ -4,6 +4,7 @@
  */
 
 import type { ReplicaStatus } from '../../base/contracts/replica.ts';
+import type { Rows } from '../../base/contracts/store.ts';
 import { diskUse, memoryUse, now } from '../../base/host.ts';
 import { Drift } from './drift.ts';
 import { Metrics } from './metrics.ts';
@@ -16,6 +17,8 @@ export interface WatchSources {
   home: string;
   version: string;
   replicas(): readonly (readonly [string, ReplicaStatus])[];
+  /** Keeps what must outlast the process; without them nothing does. */
+  rows?: Rows;
   /** Seconds since 1970 of the last backup, where there is one. */
   lastBackup?(): Promise<number | undefined>;
 }
@@ -30,12 +33,13 @@ export class Watch {
   readonly metrics = new Metrics();
   readonly tracer: Tracer | undefined;
   private readonly exporter: SpanExporter | undefined;
-  readonly drift = new Drift();
+  readonly drift: Drift;
   private readonly open = new Map<string, RequestMeter>();
   private readonly sources: WatchSources;
 
   constructor({ sources, tracing = tracerFromEnvironment('server') }: WatchOptions) {
     this.sources = sources;
+    this.drift = new Drift(sources.rows);
     this.tracer = tracing?.tracer;
     this.exporter = tracing?.exporter;
     this.metrics.set('build', 1, { version: sources.version });
@@ -128,8 +132,9 @@ export class Watch {
     if (backup !== undefined) metrics.set('backupAge', Math.max(0, now() / 1000 - backup));
   }
 
-  /** Sends what spans are left. */
+  /** Writes what is to be kept and sends what spans are left. */
   async close(): Promise<void> {
+    await this.drift.close();
     await this.exporter?.flush();
   }
 }

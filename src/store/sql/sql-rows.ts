@@ -172,6 +172,17 @@ export class SqlRows implements Rows {
     return rows.map(({ collection }) => collection as string);
   }
 
+  /** All rows of all collections as they are at one moment, in order: a statement sees one state. */
+  async moment(): Promise<{ collection: string; row: Row }[]> {
+    const { rows } = await this.sql.query(
+      'select collection, id, body::text as body from inkstone.rows order by collection, id',
+    );
+    return rows.map(({ collection, id, body }) => ({
+      collection: collection as string,
+      row: parsed(collection as string, id as string, body as string),
+    }));
+  }
+
   async count(collection: string): Promise<number> {
     const { rows } = await this.sql.query(
       'select count(*)::int as n from inkstone.rows where collection = $1',
