@@ -456,11 +456,12 @@ const TIED = 'INKSTONE_TIED';
 /**
  * The same, tied to this process: it is told when this one is gone, however that went (see `onParentGone`). In a group of
  * its own: Ctrl+C in the terminal is for this process, which ends its commands in order.
+ * @param variables of its environment, beside ours
  */
-export function spawnTied(args: string[]): ChildProcess {
+export function spawnTied(args: string[], variables: Readonly<Record<string, string>> = {}): ChildProcess {
   return spawnCommand(args, {
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-    env: { ...process.env, [TIED]: '1' },
+    env: { ...process.env, ...variables, [TIED]: '1' },
     detached: process.platform !== 'win32',
   });
 }

@@ -5,6 +5,7 @@
 import type { Logger } from '../base/log.ts';
 import type { Progress } from '../base/progress.ts';
 import type { Settings, z } from '../base/schema.ts';
+import type { Span } from '../operate/watch/span.ts';
 
 /** What a running command may use besides its settings. */
 export interface CommandContext {
@@ -14,6 +15,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   readonly log: Logger;
   readonly progress: Progress;
+  /** This run of the command, where somebody traces; never holds what was asked or answered. */
+  readonly span?: Span | undefined;
   /** A line on standard output for people; nothing with `--json`. */
   print(text: string): void;
   /** Text on standard output without a line end (streamed tokens); nothing with `--json`. */

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { InkstoneError } from '../base/errors.ts';
 import * as host from '../base/host.ts';
 import { z } from '../base/schema.ts';
+import { type EndedSpan, Tracer } from '../operate/watch/span.ts';
 import { type Command, type CommandContext, command } from './command.ts';
 import { type CommandSource, folderSource, list } from './find.ts';
 import { execute } from './main.ts';
@@ -65,7 +66,12 @@ interface Outcome {
 
 async function run(
   words: string[],
-  options: { variables?: Record<string, string>; thrown?: unknown; stopped?: host.Signal } = {},
+  options: {
+    variables?: Record<string, string>;
+    thrown?: unknown;
+    stopped?: host.Signal;
+    tracer?: Tracer;
+  } = {},
 ): Promise<Outcome> {
   let out = '';
   let error = '';
@@ -82,6 +88,7 @@ async function run(
     variable: (name) => options.variables?.[name],
     signal: controller.signal,
     stoppedBy: () => options.stopped,
+    tracer: options.tracer,
   });
   return { status, out, error };
 }
@@ -130,6 +137,32 @@ describe('a command', () => {
     expect(lastLine((await run(words)).out)).toMatchObject({ error: { code: 'config_invalid' } });
     await host.removeFile(folder);
     expect((await run(words)).status).toBe(4);
+  });
+
+  test('is a span where somebody traces, in the trace of whoever called it', async () => {
+    const ended: EndedSpan[] = [];
+    const tracer = new Tracer((span) => void ended.push(span));
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const variables = { TRACEPARENT: `00-${trace}-00f067aa0ba902b7-01` };
+    await run(['train', 'text', '--data', 'a secret', '--json'], { tracer, variables });
+    expect(seen?.span?.place.trace).toBe(trace);
+    const thrown = new InkstoneError('disk_full', 'a secret', { kind: 'resource' });
+    await run(['fail'], { tracer, thrown });
+    await run(['train', 'text'], { tracer });
+    // A server tells of its requests instead.
+    await run(['serve'], { tracer });
+    const told = ended.map(({ name, parent, error, attributes }) => [
+      name,
+      parent,
+      error,
+      attributes['process.exit.code'],
+    ]);
+    expect(told).toEqual([
+      ['inkstone train text', '00f067aa0ba902b7', undefined, 0],
+      ['inkstone fail', undefined, 'disk_full', 6],
+      ['inkstone train text', undefined, 'invalid_input', 2],
+    ]);
+    expect(JSON.stringify(ended)).not.toContain('secret');
   });
 
   test('shows its result its own way', async () => {

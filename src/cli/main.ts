@@ -9,6 +9,8 @@ import { createLogger } from '../base/log.ts';
 import { createProgress } from '../base/progress.ts';
 import { fields, read, readSettings, z } from '../base/schema.ts';
 import { packageVersion } from '../base/version.ts';
+import { type SpanExporter, tracerFromEnvironment } from '../operate/watch/otlp.ts';
+import { readTraceparent, type Span, type Tracer } from '../operate/watch/span.ts';
 import type { Command, CommandContext } from './command.ts';
 import { type CommandSource, find, folderSource, list } from './find.ts';
 import { commandHelp, listHelp, usageLine } from './help.ts';
@@ -20,6 +22,8 @@ export interface Surroundings {
   error(text: string): void;
   variable(name: string): string | undefined;
   signal: AbortSignal;
+  /** Where somebody traces. */
+  tracer?: Tracer | undefined;
   /** Which signal aborted, for the exit status. */
   stoppedBy(): host.Signal | undefined;
 }
@@ -96,7 +100,7 @@ function showPlainly(result: object): string {
     .join('\n');
 }
 
-function makeContext(json: boolean, around: Surroundings): CommandContext {
+function makeContext(json: boolean, around: Surroundings, span: Span | undefined): CommandContext {
   const print = (text: string): void => {
     if (!json) around.out(text);
   };
@@ -106,9 +110,36 @@ function makeContext(json: boolean, around: Surroundings): CommandContext {
     signal: around.signal,
     log: createLogger({ write: around.error, ...(level === undefined ? { level: 'info' } : {}) }),
     progress: createProgress({ write: around.error }),
+    span,
     print: (text) => print(`${text}\n`),
     stream: print,
   };
+}
+
+/** A server has spans of its own for what it is asked; one over its whole life would say nothing. */
+async function tracedCommand(
+  command: Command,
+  words: string[],
+  json: boolean,
+  around: Surroundings,
+): Promise<number> {
+  if (command.endsBySignal === true) return runCommand(command, words, json, around);
+  const span = around.tracer?.start(`inkstone ${command.name}`, {
+    parent: readTraceparent(around.variable('TRACEPARENT')),
+    attributes: { 'inkstone.command': command.name, 'process.pid': host.processId() },
+  });
+  try {
+    const status = await runCommand(command, words, json, around, span);
+    span?.set({ 'process.exit.code': status });
+    return status;
+  } catch (thrown) {
+    const { code, exitStatus } = InkstoneError.from(thrown);
+    span?.set({ 'process.exit.code': exitStatus });
+    span?.fail(code);
+    throw thrown;
+  } finally {
+    span?.end();
+  }
 }
 
 async function runCommand(
@@ -116,9 +147,10 @@ async function runCommand(
   words: string[],
   json: boolean,
   around: Surroundings,
+  span?: Span,
 ): Promise<number> {
   const settings = await readCommandSettings(command, words, around);
-  const context = makeContext(json, around);
+  const context = makeContext(json, around, span);
   let result: object | undefined;
   try {
     result = (await command.run(settings as never, context)) ?? undefined;
@@ -191,7 +223,7 @@ export async function execute(args: readonly string[], around: Surroundings): Pr
       around.out(commandHelp(found.command));
       return 0;
     }
-    return await runCommand(found.command, found.rest, json, around);
+    return await tracedCommand(found.command, found.rest, json, around);
   } catch (thrown) {
     const by = signalStatus(around);
     if (by !== 0 && around.signal.aborted && (thrown as Error | undefined)?.name === 'AbortError') {
@@ -204,6 +236,13 @@ export async function execute(args: readonly string[], around: Surroundings): Pr
   }
 }
 
+/** Milliseconds that a command which is done waits for a collector. */
+const LAST_SPANS = 3000;
+
+function sent(exporter: SpanExporter): Promise<unknown> {
+  return Promise.race([exporter.flush(), new Promise((resolve) => setTimeout(resolve, LAST_SPANS).unref())]);
+}
+
 /** The process's own run: arguments, signals, exit status. Called by `bin/inkstone.mjs`. */
 export async function run(
   args: readonly string[] = host.commandArguments(),
@@ -211,8 +250,10 @@ export async function run(
 ): Promise<void> {
   const controller = new AbortController();
   let stoppedBy: host.Signal | undefined;
+  const tracing = tracerFromEnvironment('command');
   const around: Surroundings = {
     source,
+    tracer: tracing?.tracer,
     out: host.writeOut,
     error: host.writeError,
     variable: host.environment,
@@ -234,6 +275,7 @@ export async function run(
   host.onParentGone(() => stoppedBy === undefined && stop('SIGTERM'));
   host.onCrash((thrown) => host.exit(report(thrown, args.includes('--json'), around)));
   host.setExitStatus(await execute(args, around));
+  if (tracing !== undefined) await sent(tracing.exporter);
   // A forgotten thread or socket must not keep a finished command alive.
   setTimeout(() => host.exit(host.exitStatus()), 2000).unref();
 }

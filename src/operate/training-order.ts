@@ -14,6 +14,8 @@ export interface TrainingOrder {
   base?: BaseModel | undefined;
   /** Tunes a model on conversations instead of training one from a preset. */
   tune?: TuningOrder | undefined;
+  /** W3C `traceparent` of the request that asked for it. */
+  trace?: string | undefined;
 }
 
 export interface BaseModel {

@@ -1,5 +1,7 @@
 /** Trainings as jobs, with real child processes of a few seconds. Servers are killed in test/chaos. */
 import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { getPriority, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -59,6 +61,22 @@ const over = (row: Training): boolean => isFinal(row.state);
 const holder = async (row: Training): Promise<number> =>
   Number(await readFile(path.join(row.folder, 'lock'), 'utf8').catch(() => ''));
 
+/** A collector of spans. */
+async function collect(): Promise<{ url: string; spans: Record<string, unknown>[]; close(): void }> {
+  const spans: Record<string, unknown>[] = [];
+  const server = http.createServer(async (request, response) => {
+    let body = '';
+    for await (const piece of request) body += piece;
+    type Sent = { resourceSpans: { scopeSpans: { spans: Record<string, unknown>[] }[] }[] };
+    for (const { scopeSpans } of (JSON.parse(body) as Sent).resourceSpans)
+      spans.push(...scopeSpans.flatMap((scope) => scope.spans));
+    response.end('{}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, spans, close: () => void server.close() };
+}
+
 describe('a training', () => {
   it('runs to its end while others wait, and tells of it', { timeout: 180_000 }, async () => {
     const finished: string[] = [];
@@ -89,6 +107,27 @@ describe('a training', () => {
     expect(getPriority(await holder(row))).toBeGreaterThan(getPriority());
     await trainings.stop(id);
     await until(trainings, id, over);
+  });
+
+  it('is a span in the trace of the request that asked for it', { timeout: 180_000 }, async () => {
+    const { url, spans, close } = await collect();
+    const before = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+    process.env.OTEL_EXPORTER_OTLP_ENDPOINT = url;
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const trainings = make();
+    const trace = `00-${traceId}-00f067aa0ba902b7-01`;
+    const { id } = await trainings.create({ name: 'traced', file, preset: 'tiny', steps: 2, trace });
+    expect((await until(trainings, id, over)).state).toBe('succeeded');
+    if (before === undefined) delete process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
+    else process.env.OTEL_EXPORTER_OTLP_ENDPOINT = before;
+    close();
+    const [span] = spans.filter(({ name }) => name === 'inkstone train text');
+    expect(span).toMatchObject({ traceId, parentSpanId: '00f067aa0ba902b7' });
+    const events = span?.events as { name: string }[];
+    expect(events.some(({ name }) => name === 'evaluation')).toBe(true);
+    expect(events.length).toBeLessThan(10);
+    expect(JSON.stringify(span)).toContain('inkstone.training.validation_loss');
+    expect(JSON.stringify(spans)).not.toContain('reeds');
   });
 
   it('says why it failed', async () => {

@@ -86,7 +86,7 @@ export class Trainings {
         try {
           const answer = await runCommand(work, {
             folder,
-            mark: 'config.json',
+            ...{ mark: 'config.json', trace: input.trace },
             args: (resume) => trainingArguments(input, folder, resume),
             progress: () => this.part(input, folder),
             ...(options.grace === undefined ? {} : { grace: options.grace }),

@@ -186,7 +186,8 @@ export function addFineTuning(app: FastifyInstance, context: ServerContext): voi
 
   app.post('/v1/fine_tuning/jobs', async (request, reply) => {
     const asked = { owner: request.keyId, once: onceOf(request) };
-    const row = await trainings.create(await order(parse(fineTuningBody, request.body)), asked);
+    const wanted = await order(parse(fineTuningBody, request.body));
+    const row = await trainings.create({ ...wanted, trace: request.span?.traceparent }, asked);
     reply.header('openai-poll-after-ms', String(POLL));
     return jobObject(context, row);
   });

@@ -138,7 +138,8 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
       });
     const file = await pathOfFile(context, body.file);
     const asked = { owner: request.keyId, once: onceOf(request) };
-    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how }, asked);
+    const trace = request.span?.traceparent;
+    const row = await trainings.create({ name: body.name, file, seed: body.seed, ...how, trace }, asked);
     reply.code(201);
     return trainings.status(row);
   });

@@ -8,6 +8,7 @@ import { WEIGHT_FORMATS } from '../../nn/quantise.ts';
 import { openGenerator } from '../../operate/open-generator.ts';
 import { findModel } from '../../operate/registry.ts';
 import type { TextGenerator } from '../../operate/text-generator.ts';
+import { PROVIDER } from '../../operate/watch/request-meter.ts';
 import { type CommandContext, command } from '../command.ts';
 import { decodingFlags, samplingOf } from '../decoding-flags.ts';
 import { type GenerateImageResult, generateImages, imageFlags } from '../generate-image.ts';
@@ -149,6 +150,14 @@ async function run(
     const [first] = made;
     if (first === undefined)
       throw new InkstoneError('cancelled', 'stopped before the first token', { kind: 'conflict' });
+    context.span?.set({
+      'gen_ai.operation.name': 'text_completion',
+      'gen_ai.provider.name': PROVIDER,
+      'gen_ai.request.model': id,
+      'gen_ai.usage.input_tokens': first.prompt_tokens,
+      'gen_ai.usage.output_tokens': made.reduce((sum, { tokens }) => sum + tokens, 0),
+      'gen_ai.response.finish_reasons': made.map(({ finish_reason }) => finish_reason),
+    });
     return { ...first, model: id, ...(made.length === 1 ? {} : { samples: made }) };
   } finally {
     await generator.close();

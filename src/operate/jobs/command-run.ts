@@ -34,6 +34,8 @@ export interface CommandRun {
   progress(): Promise<number>;
   /** Milliseconds that a process has to put down its work when it is told to. */
   grace?: number;
+  /** W3C `traceparent` of whoever asked. */
+  trace?: string | undefined;
 }
 
 const GRACE = 30_000;
@@ -67,7 +69,7 @@ export async function runCommand(
   let progress = resume ? await run.progress() : 0;
   await work.save({}, progress);
   if (work.signal.aborted) throw interrupted();
-  const child = new Command(run.args(resume), grace);
+  const child = new Command(run.args(resume), grace, run.trace);
   const stop = (): void => child.stop();
   work.signal.addEventListener('abort', stop);
   let end: End | undefined;
@@ -126,9 +128,9 @@ class Command {
   private readonly grace: number;
   private late: NodeJS.Timeout | undefined;
 
-  constructor(args: string[], grace: number) {
+  constructor(args: string[], grace: number, trace: string | undefined) {
     this.grace = grace;
-    this.child = spawnTied(args);
+    this.child = spawnTied(args, trace === undefined ? {} : { TRACEPARENT: trace });
     const { pid = 0 } = this.child;
     // Whoever waits for an answer goes first.
     if (pid > 0) lowerPriority(pid);

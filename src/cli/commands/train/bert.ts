@@ -21,6 +21,7 @@ import { type CommandContext, command } from '../../command.ts';
 import { commandLine } from '../../command-line.ts';
 import { freeRunFolder } from '../../free-folder.ts';
 import { defined } from '../../train-text-plan.ts';
+import { traced } from '../../training-span.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -232,10 +233,11 @@ async function run(settings: TrainBertSettings, context: CommandContext): Promis
       ...{ ...prepared, data, out, preset, model, training, backend, signal },
       ...{ resume: settings.resume, force: settings.force },
       ...(origin === undefined ? {} : { from: origin.weights }),
-      report: ({ step, steps, loss, remaining, tokensPerSecond }) =>
+      report: traced(context.span, ({ step, steps, loss, remaining, tokensPerSecond }) =>
         progress.show(
           `${bar(step / steps)} step ${step}/${steps}  loss ${loss.toFixed(3)}  ${count(tokensPerSecond)} tokens/s  ${duration(remaining)} left`,
         ),
+      ),
       provenance: {
         version: await codeVersion(),
         command: commandLine(),

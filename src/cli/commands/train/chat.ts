@@ -12,6 +12,7 @@ import { command } from '../../command.ts';
 import { commandLine } from '../../command-line.ts';
 import { tunedFolder } from '../../free-folder.ts';
 import { defined, startingModel } from '../../train-text-plan.ts';
+import { traced } from '../../training-span.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -68,7 +69,7 @@ export const trainChatCommand = command({
     'train chat --from starter --data talks.jsonl',
     'train chat --from runs-out/first --data talks.jsonl --lora 8 --epochs 5 --out runs-out/talker',
   ],
-  async run(settings, { progress, signal, json }) {
+  async run(settings, { progress, signal, json, span }) {
     const { data, lora } = settings;
     const from = startingModel(settings);
     if (from === undefined)
@@ -92,10 +93,11 @@ export const trainChatCommand = command({
           learningRate: settings.learningRate,
         }),
         ...(lora === undefined ? {} : { lora: { rank: lora, alpha: settings.loraAlpha ?? 2 * lora } }),
-        report: ({ step, steps, loss, remaining }) =>
+        report: traced(span, ({ step, steps, loss, remaining }) =>
           progress.show(
             `${bar(step / steps)} step ${step}/${steps}  loss ${loss.toFixed(3)}  ${duration(remaining)} left`,
           ),
+        ),
         provenance: {
           version: await codeVersion(),
           command: commandLine(),

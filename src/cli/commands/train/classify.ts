@@ -14,6 +14,7 @@ import { command } from '../../command.ts';
 import { commandLine } from '../../command-line.ts';
 import { tunedFolder } from '../../free-folder.ts';
 import { defined } from '../../train-text-plan.ts';
+import { traced } from '../../training-span.ts';
 
 const own = { environment: false } as const;
 const whole = z.number().int();
@@ -92,7 +93,7 @@ export const trainClassifyCommand = command({
     'train classify --base runs-out/bert-1 --data reviews.csv',
     'train classify --base starter --data pairs.jsonl --text-field question --pair-field answer --label-field fits',
   ],
-  async run(settings, { progress, signal, json }): Promise<TrainClassifyResult> {
+  async run(settings, { progress, signal, json, span }): Promise<TrainClassifyResult> {
     const { base, data } = settings;
     const { folder } = await findModel(base);
     const out = await tunedFolder(settings.out, 'classify', folder);
@@ -117,10 +118,11 @@ export const trainClassifyCommand = command({
           learningRate: settings.learningRate,
           dropout: settings.dropout,
         }),
-        report: ({ step, steps, loss, remaining }) =>
+        report: traced(span, ({ step, steps, loss, remaining }) =>
           progress.show(
             `${bar(step / steps)} step ${step}/${steps}  loss ${loss.toFixed(3)}  ${duration(remaining)} left`,
           ),
+        ),
         provenance: {
           version: await codeVersion(),
           command: commandLine(),

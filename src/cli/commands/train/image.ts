@@ -35,6 +35,7 @@ import {
   writeNeighbours,
 } from '../../image-neighbours.ts';
 import { defined } from '../../train-text-plan.ts';
+import { traced } from '../../training-span.ts';
 
 const whole = z.number().int();
 const own = { environment: false } as const;
@@ -296,10 +297,11 @@ async function run(settings: Settings, context: CommandContext): Promise<TrainIm
       resume: settings.resume,
       force: settings.force,
       signal: context.signal,
-      report: (progress) =>
+      report: traced(context.span, (progress) =>
         context.progress.show(line(progress, score), {
           final: progress.step === progress.steps && progress.phase === 'saving',
         }),
+      ),
       provenance: {
         version: await codeVersion(),
         command: commandLine(),

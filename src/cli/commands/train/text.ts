@@ -31,6 +31,7 @@ import {
   type TrainTextSettings,
   trainTextSchema,
 } from '../../train-text-plan.ts';
+import { traced } from '../../training-span.ts';
 
 interface TrainTextResult {
   val_loss: number;
@@ -135,10 +136,11 @@ async function run(settings: TrainTextSettings, context: CommandContext): Promis
       out,
       backend,
       signal: context.signal,
-      report: (progress) =>
+      report: traced(context.span, (progress) =>
         context.progress.show(line(progress), {
           final: progress.step === progress.steps && progress.phase === 'saving',
         }),
+      ),
       prepare: (phase, part) => {
         context.signal.throwIfAborted();
         context.progress.show(`preparing data: ${phase}${part > 0 ? ` ${Math.round(part * 100)} %` : ''}`);
