@@ -4,9 +4,16 @@ import http from 'node:http';
 import net from 'node:net';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import {
+  type Answer,
+  type Fake,
+  GatewayScene,
+  refuses,
+  type Started,
+  says,
+} from '../../../test/services/gateway.ts';
 import type { GatewayOptions } from './config.ts';
 import type { Gateway } from './gateway.ts';
-import { type Answer, type Fake, GatewayScene, refuses, type Started, says } from './testing.ts';
 
 const scene = new GatewayScene();
 beforeAll(() => scene.open());

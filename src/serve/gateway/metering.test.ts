@@ -2,12 +2,12 @@
 import type { ServerResponse } from 'node:http';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type Answer, type Fake, GatewayScene, refuses, says } from '../../../test/services/gateway.ts';
 import { Ledger } from '../../operate/quota/ledger.ts';
 import { Prices } from '../../operate/quota/prices.ts';
 import { openFileStore } from '../../store/index.ts';
 import type { KeySettings } from '../keys.ts';
 import type { Gateway } from './gateway.ts';
-import { type Answer, type Fake, GatewayScene, refuses, says } from './testing.ts';
 
 const scene = new GatewayScene();
 beforeAll(() => scene.open());

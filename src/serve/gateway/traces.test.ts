@@ -1,7 +1,7 @@
 /** Traces through the gateway: from the client's span to that of the server that answered, with what was refused on the way. */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { GatewayScene, refuses, says } from '../../../test/services/gateway.ts';
 import { type EndedSpan, readTraceparent, Tracer } from '../../operate/watch/span.ts';
-import { GatewayScene, refuses, says } from './testing.ts';
 
 const scene = new GatewayScene();
 beforeAll(() => scene.open());

@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
-import { openFileStore } from '../../store/index.ts';
-import type { GatewayOptions } from './config.ts';
-import { type Gateway, type StartGatewayOptions, startGateway } from './gateway.ts';
+import type { GatewayOptions } from '../../src/serve/gateway/config.ts';
+import { type Gateway, type StartGatewayOptions, startGateway } from '../../src/serve/gateway/gateway.ts';
+import { openFileStore } from '../../src/store/index.ts';
 
 export type Answer = (request: IncomingMessage, reply: ServerResponse, body: Record<string, unknown>) => void;
 
