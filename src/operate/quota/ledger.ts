@@ -1,11 +1,13 @@
 /**
- * What each key spent, kept in the store. Money is reserved before work and settled after it, both in one change of one row,
- * so that requests that come at once can never spend more than is there, in this server or in another on the same store.
- * Changes that come while one is being written go together with the next. Knows no tokens.
+ * What each key spent, kept in the store. Money is reserved before work and settled after it, in changes of one row, so that
+ * requests that come at once can never spend more than is there, in this server or in another on the same store. Each process
+ * has one entry in it for all its requests; while there is plenty it holds more than they need (aside.ts), and most requests
+ * wait for no write. Changes that come while one is being written go together with the next. Knows no tokens.
  */
 import { randomUUID } from 'node:crypto';
 import type { Row, Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
+import { Aside, beyond } from './aside.ts';
 
 export type Period = 'total' | 'month' | 'day';
 
@@ -50,9 +52,22 @@ const empty = (id: string): SpendRow => ({
   ...{ id, period: 'total', spent: 0, cost: 0, prompt: 0, completion: 0, requests: 0, reserved: {} },
 });
 
+/** An entry with so much less in it; one with nothing left is none. */
+function lessened(
+  reserved: SpendRow['reserved'],
+  lease: string,
+  by: number,
+  at: number,
+): SpendRow['reserved'] {
+  const { [lease]: mine, ...others } = reserved;
+  if (mine === undefined || mine.cost - by <= mine.cost * 1e-9) return others;
+  return { ...others, [lease]: { cost: mine.cost - by, until: at + ABANDONED } };
+}
+
 export class Ledger {
   private readonly store: Store;
   private readonly clock: () => number;
+  private readonly asides = new Map<string, Aside>();
   private readonly pending = new Map<string, Pending[]>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly writing = new Map<string, Promise<void>>();
@@ -80,48 +95,117 @@ export class Ledger {
       lease = randomUUID(),
     }: { budget: number; period: Period; cost: number; lease?: string },
   ): Promise<string> {
+    const aside = this.aside(key);
+    if (aside.budget !== budget) this.giveBack(key);
+    aside.budget = budget;
+    const before = aside.costOf(lease);
+    const need = cost - before;
+    // Of what is there no other request takes the same: nothing waits in between.
+    const taken = Math.min(Math.max(0, aside.free), need);
+    aside.free -= taken;
+    aside.hold(lease, cost);
+    if (need > taken) {
+      try {
+        await this.fetch(key, { budget, period, need: need - taken, cost });
+      } catch (thrown) {
+        aside.free += taken;
+        if (before > 0) aside.hold(lease, before);
+        else aside.drop(lease);
+        if (aside.idle) this.begin(key);
+        throw thrown;
+      }
+    } else if (aside.low) {
+      aside.fetching = true;
+      const more = this.fetch(key, { budget, period, need: 0, cost });
+      // Nobody waits for it; who finds nothing left asks again.
+      void more
+        .catch(() => undefined)
+        .finally(() => {
+          aside.fetching = false;
+          if (aside.idle) this.begin(key);
+        });
+    }
+    return lease;
+  }
+
+  /** Puts more into this process's entry: what is needed, and while there is plenty what the next ones will need. */
+  private async fetch(
+    key: string,
+    { budget, period, need, cost }: { budget: number; period: Period; need: number; cost: number },
+  ): Promise<void> {
+    const aside = this.aside(key);
+    let more = 0;
     await this.change(key, (found) => {
       const at = this.clock();
       const row = this.current(found, period, at);
-      const { [lease]: _, ...others } = row.reserved;
-      const aside = Object.values(others).reduce((sum, one) => sum + one.cost, 0);
+      const all = Object.values(row.reserved).reduce((sum, one) => sum + one.cost, 0);
+      const room = budget - row.spent - all;
       // A sum of many small numbers may be off in its last digits.
-      if (row.spent + aside + cost > budget * (1 + 1e-12))
+      if (need > room + budget * 1e-12)
         return new InkstoneError('insufficient_quota', 'this key’s budget is spent', {
           kind: 'limit',
           hint: 'ask the operator for more',
           details: { retry: false },
         });
-      return { ...row, reserved: { ...others, [lease]: { cost, until: at + ABANDONED } } };
+      more = beyond(cost, room - need);
+      const mine = row.reserved[aside.lease]?.cost ?? 0;
+      const entry = { cost: mine + need + more, until: at + ABANDONED };
+      return { ...row, reserved: { ...row.reserved, [aside.lease]: entry } };
     });
-    return lease;
+    aside.fill(more);
+  }
+
+  private aside(key: string): Aside {
+    const known = this.asides.get(key);
+    if (known !== undefined) return known;
+    const fresh = new Aside();
+    this.asides.set(key, fresh);
+    return fresh;
   }
 
   /** Books what was used, and gives back what was set aside for it. */
-  settle(
+  async settle(
     key: string,
     used: Settlement,
     { lease, period }: { lease?: string | undefined; period: Period },
   ): Promise<void> {
-    return this.change(
+    const aside = this.aside(key);
+    const held = lease === undefined ? 0 : aside.drop(lease);
+    // What was used leaves the entry when it is written; until then it is in it.
+    if (lease !== undefined) aside.free += held - used.cost;
+    await this.change(
       key,
       (found) => {
-        const row = this.current(found, period, this.clock());
-        const reserved = { ...row.reserved };
-        if (lease !== undefined) delete reserved[lease];
+        const at = this.clock();
+        const row = this.current(found, period, at);
         return {
           ...row,
-          reserved,
+          reserved: lease === undefined ? row.reserved : lessened(row.reserved, aside.lease, used.cost, at),
           spent: row.spent + used.cost,
           cost: row.cost + used.cost,
           prompt: row.prompt + used.prompt,
           completion: row.completion + used.completion,
           requests: row.requests + 1,
         };
-        // Where nothing was set aside nobody waits for it: many go together.
       },
-      lease === undefined ? TOGETHER : 0,
+      // Nobody waits for it: many go together.
+      TOGETHER,
     );
+  }
+
+  /** What is set aside and nobody's is there for others again. */
+  private giveBack(key: string): void {
+    const aside = this.asides.get(key);
+    const back = aside?.empty() ?? 0;
+    if (aside === undefined || back === 0) return;
+    const waiting = this.pending.get(key) ?? [];
+    waiting.push({
+      apply: (row) => ({ ...row, reserved: lessened(row.reserved, aside.lease, back, this.clock()) }),
+      resolve: () => undefined,
+      // It counts until it is abandoned.
+      reject: () => undefined,
+    });
+    this.pending.set(key, waiting);
   }
 
   /** A new period begins with nothing spent; what was set aside goes along. */
@@ -152,6 +236,9 @@ export class Ledger {
 
   private async write(key: string): Promise<void> {
     for (;;) {
+      // Nothing of this key's is under way: the next write gives back.
+      const aside = this.asides.get(key);
+      if (aside?.idle === true && !aside.fetching) this.giveBack(key);
       const batch = this.pending.get(key) ?? [];
       this.pending.delete(key);
       if (batch.length === 0) return;
@@ -182,7 +269,7 @@ export class Ledger {
 
   /** Resolves when everything is written. */
   async flush(): Promise<void> {
-    for (const key of [...this.timers.keys()]) this.begin(key);
+    for (const key of new Set([...this.timers.keys(), ...this.asides.keys()])) this.begin(key);
     while (this.writing.size > 0) await Promise.all(this.writing.values());
   }
 }

@@ -233,6 +233,63 @@ describe('quotas', () => {
     );
   }, 60_000);
 
+  it('write seldom while there is plenty, and set nothing aside once nobody asks', async () => {
+    let writes = 0;
+    const update: Store['rows']['update'] = (...given) => {
+      writes++;
+      return store.rows.update(...given);
+    };
+    const rows = new Proxy(store.rows, {
+      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+    });
+    const ledger = new Ledger({ ...store, rows }, clock);
+    const quotas = new Quotas({ ledger, prices: new Prices(), clock });
+    for (let i = 0; i < 300; i++) {
+      const lease = await quotas.admit('k', { budget: 1e6 }, 'm', { prompt: 1e6, completion: 1e6 });
+      await lease.cover({ prompt: 1e6, completion: 5e5 });
+      void lease.settle({ prompt: 1e6, completion: 0 });
+    }
+    expect(writes).toBeLessThan(10);
+    await ledger.flush();
+    expect(await ledger.row('k')).toMatchObject({ spent: 300, requests: 300, reserved: {} });
+  });
+
+  it('keep to a budget that is made smaller while more was set aside', async () => {
+    const quotas = open();
+    const use = { prompt: 1e6, completion: 0 };
+    await (await quotas.admit('k', { budget: 1000 }, 'm', use)).settle(use);
+    const held = await quotas.admit('k', { budget: 1000 }, 'm', use);
+    expect(await codeOf(quotas.admit('k', { budget: 2 }, 'm', use))).toBe('insufficient_quota');
+    await held.settle({ prompt: 0, completion: 0 });
+    await quotas.ledger.flush();
+    expect(await codeOf(quotas.admit('k', { budget: 2 }, 'm', use))).toBe('none');
+  });
+
+  it('are shared by servers on one store, each with its own set aside', async () => {
+    const servers = [open(), open(), open()];
+    let spent = 0;
+    const one = async (quotas: Quotas): Promise<void> => {
+      for (let refused = 0; refused < 3; ) {
+        const lease = await quotas
+          .admit('k', { budget: 400 }, 'm', { prompt: 2e6, completion: 0 })
+          .catch(() => undefined);
+        if (lease === undefined) refused++;
+        else {
+          spent++;
+          void lease.settle({ prompt: 1e6, completion: 0 });
+        }
+        if (refused > 0) await new Promise((resolve) => setTimeout(resolve, 700));
+      }
+    };
+    await Promise.all(servers.flatMap((quotas) => [one(quotas), one(quotas), one(quotas)]));
+    await Promise.all(servers.map(({ ledger }) => ledger.flush()));
+    const row = await store.rows.get<{ id: string; spent: number }>('key_spend', 'k');
+    expect(row).toMatchObject({ spent, reserved: {} });
+    // All of it could be used, and no more.
+    expect(spent).toBeLessThanOrEqual(400);
+    expect(spent).toBeGreaterThan(395);
+  });
+
   it('keep what was spent over a restart, and forget what a killed server had set aside after an hour', async () => {
     const quotas = open();
     const spent = await quotas.admit('k', { budget: 3 }, 'm', { prompt: 1e6, completion: 0 });
