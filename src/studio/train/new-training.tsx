@@ -1,12 +1,11 @@
 /** The form for a new training: a text, a size, a name; steps and seed for who wants them. */
 import { useState } from 'preact/hooks';
-import { type Problem, toProblem } from '../api/client.ts';
 import type { PresetInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Field } from '../parts/field.tsx';
 import { Brush } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
-import { address, go } from '../state/route.ts';
+import { useForm } from '../parts/use-form.ts';
 import { FilePicker } from './file-picker.tsx';
 import { type FormField, suggestedName, type TrainingForm, toRequest, wrongFields } from './form.ts';
 import { start } from './jobs.ts';
@@ -26,44 +25,15 @@ export const ACCEPTED = {
 export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
   const { t, format } = useTexts();
   const own = kind === 'image' ? t.pictures.train : t.train;
-  const [form, setForm] = useState<TrainingForm>({
-    file: undefined,
-    preset: presets[0]?.id ?? '',
-    name: '',
-    steps: '',
-    seed: '',
-  });
   const [named, setNamed] = useState(false);
-  const [wrong, setWrong] = useState<readonly FormField[]>([]);
-  const [problem, setProblem] = useState<Problem>();
-  const [busy, setBusy] = useState(false);
-
-  const change = (part: Partial<TrainingForm>) => {
-    const next = { ...form, ...part };
-    setForm(next);
-    // What was marked wrong is looked at again at once; nothing is marked before the first try.
-    if (wrong.length > 0) setWrong(wrongFields(next, presets).filter((field) => wrong.includes(field)));
-  };
-  const submit = async (event?: Event) => {
-    event?.preventDefault();
-    const found = wrongFields(form, presets);
-    setWrong(found);
-    setProblem(undefined);
-    const first = found[0];
-    if (first !== undefined) {
-      document.getElementById(`train-${first}`)?.focus();
-      return;
-    }
-    setBusy(true);
-    try {
-      const job = await start(toRequest(form));
-      go(address('train', job.id));
-    } catch (thrown) {
-      setProblem(toProblem(thrown));
-    } finally {
-      setBusy(false);
-    }
-  };
+  const { form, change, wrong, problem, busy, submit, error } = useForm<TrainingForm, FormField>(
+    { file: undefined, preset: presets[0]?.id ?? '', name: '', steps: '', seed: '' },
+    {
+      wrongFields: (form) => wrongFields(form, presets),
+      idOf: (field) => `train-${field}`,
+      send: (form) => start(toRequest(form)),
+    },
+  );
   const factsOf = ({ parameters, steps, context = 0, size = 0, channels = 1 }: PresetInfo) => {
     const [many, long] = [format.compact(parameters), format.integer(steps)];
     return kind === 'image'
@@ -110,7 +80,7 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
         id="train-name"
         label={t.train.name}
         help={t.train.nameHelp}
-        error={wrong.includes('name') ? t.train.nameWrong : undefined}
+        error={error('name', t.train.nameWrong)}
         value={form.name}
         change={(name) => {
           setNamed(name !== '');
@@ -126,7 +96,7 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
             label={t.train.steps}
             help={t.train.stepsHelp}
             placeholder={chosen === undefined ? '' : String(chosen.steps)}
-            error={wrong.includes('steps') ? t.train.stepsWrong : undefined}
+            error={error('steps', t.train.stepsWrong)}
             value={form.steps}
             change={(steps) => change({ steps })}
           />
@@ -136,7 +106,7 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
             label={t.train.seed}
             help={t.train.seedHelp}
             placeholder="1"
-            error={wrong.includes('seed') ? t.train.seedWrong : undefined}
+            error={error('seed', t.train.seedWrong)}
             value={form.seed}
             change={(seed) => change({ seed })}
           />

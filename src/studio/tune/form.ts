@@ -103,3 +103,6 @@ export function tunedName(base: string, suffix: string): string {
   const plain = base.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 30);
   return `ft:${plain}:inkstone:${suffix}:…`;
 }
+
+/** The element of a field that takes the focus; the file's is the picker that trainings have, too. */
+export const idOf = (field: string): string => (field === 'file' ? 'train-file' : `tune-${field}`);

@@ -1,16 +1,17 @@
 /** The form for going on from a model of pictures: a few pictures, a name, and what of the model stays as it is. */
 import { useState } from 'preact/hooks';
-import { type Problem, sendForJson, toProblem } from '../api/client.ts';
+import { sendForJson } from '../api/client.ts';
 import type { ModelInfo, PictureModel } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Field } from '../parts/field.tsx';
 import { Brush } from '../parts/icons.tsx';
 import { ModelSelect } from '../parts/model-select.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
-import { address, go } from '../state/route.ts';
+import { useForm } from '../parts/use-form.ts';
 import { FilePicker } from '../train/file-picker.tsx';
 import { suggestedName } from '../train/form.ts';
 import { ACCEPTED } from '../train/new-training.tsx';
+import { idOf } from './form.ts';
 import {
   type PictureTuningField,
   type PictureTuningForm,
@@ -32,42 +33,19 @@ interface Properties {
 export function NewPictureTuning({ models, model, taken, choose }: Properties) {
   const { t } = useTexts();
   const words = t.tune.pictures;
-  const [form, setForm] = useState<PictureTuningForm>(startingForm(model));
   const [named, setNamed] = useState(false);
-  const [wrong, setWrong] = useState<readonly PictureTuningField[]>([]);
-  const [problem, setProblem] = useState<Problem>();
-  const [busy, setBusy] = useState(false);
   // The list stays open when what was wrong in it is mended.
   const [shown, setShown] = useState(false);
   const { layers, augments } = model.pictures.tuning;
-
-  const change = (part: Partial<PictureTuningForm>) => {
-    const next = { ...form, ...part };
-    setForm(next);
-    if (wrong.length > 0) setWrong(wrongFields(next, model).filter((field) => wrong.includes(field)));
-  };
-  const submit = async (event?: Event) => {
-    event?.preventDefault();
-    const found = wrongFields(form, model);
-    setWrong(found);
-    setProblem(undefined);
-    const worst = found[0];
-    if (worst !== undefined) {
-      document.getElementById(worst === 'file' ? 'train-file' : `tune-${worst}`)?.focus();
-      return;
-    }
-    setBusy(true);
-    try {
-      const body = toRequest(form, model);
-      const job = await sendForJson<{ id: string }>('/api/trainings', { method: 'POST', body });
-      go(address('train', job.id));
-    } catch (thrown) {
-      setProblem(toProblem(thrown));
-    } finally {
-      setBusy(false);
-    }
-  };
-  const error = (field: PictureTuningField, message: string) => (wrong.includes(field) ? message : undefined);
+  const { form, change, wrong, problem, busy, submit, error } = useForm<
+    PictureTuningForm,
+    PictureTuningField
+  >(startingForm(model), {
+    wrongFields: (form) => wrongFields(form, model),
+    idOf,
+    send: (form) =>
+      sendForJson<{ id: string }>('/api/trainings', { method: 'POST', body: toRequest(form, model) }),
+  });
   const number = (field: 'steps' | 'batch' | 'seed', label: string, help: string, message: string) => (
     <Field
       id={`tune-${field}`}

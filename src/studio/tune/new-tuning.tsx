@@ -1,18 +1,19 @@
 /** The form for tuning: a model, a file that is looked through at once, a name, and what to change. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type Problem, sendForJson, toProblem } from '../api/client.ts';
+import { sendForJson, toProblem } from '../api/client.ts';
 import type { FileCheck, ModelInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Field } from '../parts/field.tsx';
 import { Brush } from '../parts/icons.tsx';
 import { ModelSelect } from '../parts/model-select.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
-import { address, go } from '../state/route.ts';
+import { useForm } from '../parts/use-form.ts';
 import { FilePicker } from '../train/file-picker.tsx';
 import { suggestedName } from '../train/form.ts';
 import { type Checked, CheckPanel } from './check-panel.tsx';
 import {
   EMPTY,
+  idOf,
   isConversations,
   type TuningField,
   type TuningForm,
@@ -34,20 +35,27 @@ interface Properties {
 export function NewTuning({ models, model, taken, choose }: Properties) {
   const { t } = useTexts();
   const words = t.tune;
-  const [form, setForm] = useState<TuningForm>({ ...EMPTY, base: model.id });
   const [named, setNamed] = useState(false);
-  const [wrong, setWrong] = useState<readonly TuningField[]>([]);
   const [checked, setChecked] = useState<Checked>({ busy: false });
-  const [problem, setProblem] = useState<Problem>();
-  const [busy, setBusy] = useState(false);
   const asked = useRef(0);
+  const { form, change, wrong, problem, busy, submit, error } = useForm<TuningForm, TuningField>(
+    { ...EMPTY, base: model.id },
+    {
+      wrongFields: (form) => wrongFields(form, checked.found),
+      // A file that nobody has looked through yet is not sent; the server would refuse a bad one late.
+      missing: (form) => {
+        const found = wrongFields(form, checked.found);
+        return checked.found === undefined && !found.includes('file') ? ['file', ...found] : found;
+      },
+      idOf,
+      send: (form) => {
+        const { path, body } = toRequest(form);
+        return sendForJson<{ id: string }>(path, { method: 'POST', body });
+      },
+    },
+  );
   const talks = isConversations(form.file?.name ?? '');
 
-  const change = (part: Partial<TuningForm>) => {
-    const next = { ...form, ...part };
-    setForm(next);
-    if (wrong.length > 0) setWrong(wrongFields(next, checked.found).filter((field) => wrong.includes(field)));
-  };
   const check = async () => {
     const mine = ++asked.current;
     const { file, base } = form;
@@ -63,30 +71,6 @@ export function NewTuning({ models, model, taken, choose }: Properties) {
   };
   useEffect(() => void check(), [form.file?.id, form.base]);
 
-  const submit = async (event?: Event) => {
-    event?.preventDefault();
-    const found = wrongFields(form, checked.found);
-    // A file that nobody has looked through yet is not sent; the server would refuse a bad one late.
-    if (checked.found === undefined && !found.includes('file')) found.unshift('file');
-    setWrong(found);
-    setProblem(undefined);
-    const worst = found[0];
-    if (worst !== undefined) {
-      document.getElementById(worst === 'file' ? 'train-file' : `tune-${worst}`)?.focus();
-      return;
-    }
-    setBusy(true);
-    try {
-      const { path, body } = toRequest(form);
-      const job = await sendForJson<{ id: string }>(path, { method: 'POST', body });
-      go(address('train', job.id));
-    } catch (thrown) {
-      setProblem(toProblem(thrown));
-    } finally {
-      setBusy(false);
-    }
-  };
-  const error = (field: TuningField, message: string) => (wrong.includes(field) ? message : undefined);
   const waiting = wrong.includes('file') && form.file !== undefined && checked.busy;
   return (
     <form class="train-form" onSubmit={(event) => void submit(event)} noValidate>
