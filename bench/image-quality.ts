@@ -31,6 +31,9 @@ export const COMPARED = [
 const BUDGET = { steps: 6000, batch: 32, samples: 10_000 };
 const SMALL = { steps: 6, batch: 8, samples: 60 };
 
+/** A denoiser's samples cost more than its training: half of the usual steps, and no second pass for guidance. */
+const DENOISING = { steps: 25, guidance: 1 };
+
 export interface ImageQualityOptions extends QualityOptions {
   /** Presets; default: all of them. */
   only?: readonly string[] | undefined;
@@ -75,7 +78,15 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
     network = await featureNetwork(undefined, data, set.info.size, judging);
     // Not the commit: hours of work outlive changes of what they do not touch. Each part says which one made it.
     const kept = new KeptWork('image-quality', {
-      ...{ steps, batch, samples, threads, data: set.info.fingerprint, features: network.name },
+      ...{
+        steps,
+        batch,
+        samples,
+        threads,
+        denoising: DENOISING,
+        data: set.info.fingerprint,
+        features: network.name,
+      },
       presets: COMPARED.map((id) => imagePreset(id)),
     });
     const call = {
@@ -134,7 +145,7 @@ async function trainAndScore(preset: string, seed: number, call: PartCall): Prom
   });
   try {
     const result = await trainImages({
-      ...{ preset: imagePreset(preset), data: set, out, backend, resume: true },
+      ...{ preset: imagePreset(preset), data: set, out, backend, resume: true, denoising: DENOISING },
       ...(signal === undefined ? {} : { signal }),
       // Judged as often as in 6,000 steps, whatever the number: the best of three states is scored.
       training: {
@@ -153,7 +164,10 @@ async function trainAndScore(preset: string, seed: number, call: PartCall): Prom
       signal?.throwIfAborted();
       options.show(`${name}: ${what}`);
     };
-    const scores = await scoreFolder({ data, work, folder: out, set, network, backend }, { samples, note });
+    const scores = await scoreFolder(
+      { data, work, folder: out, set, network, backend },
+      { samples, denoising: DENOISING, note },
+    );
     return {
       ...{ preset, seed, scores, parameters: result.parameters, best_step: result.bestStep },
       training_seconds: round(result.seconds),

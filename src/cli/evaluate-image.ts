@@ -1,5 +1,6 @@
 /** `inkstone evaluate` of an image model: all scores of docs/protocol-image.md, and a card. */
 import path from 'node:path';
+import { InkstoneError } from '../base/errors.ts';
 import { makeTemporaryFolder, removeFile } from '../base/host.ts';
 import type { ImageSet } from '../data/image/array-file.ts';
 import { findIdx } from '../data/image/idx.ts';
@@ -8,6 +9,7 @@ import type { FeatureNetwork } from '../evaluate/image/features.ts';
 import { trainJudge } from '../evaluate/image/judge.ts';
 import { type ImageScores, scoreImages } from '../evaluate/image/score-run.ts';
 import { pictureMaker } from '../generate/image/any.ts';
+import type { Denoising } from '../generate/image/diffusion.ts';
 import { classesOf } from '../models/image/any.ts';
 import { loadImageModel } from '../models/image/load.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -29,6 +31,8 @@ interface EvaluateImageSettings {
   features?: string | undefined;
   samples: number;
   neighbours?: number | undefined;
+  denoise?: number | undefined;
+  guidance?: number | undefined;
   out?: string | undefined;
   device: 'cpu' | 'webgpu';
   threads?: number | undefined;
@@ -40,7 +44,13 @@ export async function evaluateImages(
   context: CommandContext,
 ): Promise<ImageEvaluation> {
   const model = await loadImageModel(folder);
-  const { data, samples } = settings;
+  const { data, samples, guidance } = settings;
+  const denoising = { steps: settings.denoise, guidance };
+  if (!model.config.architecture.endsWith('ddpm') && (settings.denoise ?? guidance) !== undefined)
+    throw new InkstoneError('unsupported_setting', `${id} does not denoise`, {
+      kind: 'unsupported',
+      hint: 'leave --denoise and --guidance out, or evaluate a diffusion model',
+    });
   const note = (what: string): void => context.progress.show(what);
   const backend = await createBackend(
     settings.device,
@@ -53,7 +63,10 @@ export async function evaluateImages(
     const { size, channels } = model.config;
     set = await prepareImages(data, { folder: work, size, channels: channels as 1 | 3, fit: 'contain' });
     network = await featureNetwork(settings.features, data, size, backend);
-    const scores = await scoreFolder({ data, work, folder, set, network, backend }, { samples, note });
+    const scores = await scoreFolder(
+      { data, work, folder, set, network, backend },
+      { samples, denoising, note },
+    );
     const out = settings.out ?? (await freeFolder(`evaluate-${id}`));
     const rows = neighbourCount(settings.neighbours, set);
     const neighbours =
@@ -61,7 +74,7 @@ export async function evaluateImages(
     const all = { ...scores, ...neighbours };
     return {
       ...all,
-      ...(await writeEvaluationCard({ ...model, name: id }, cardFacts(data, set, all), out)),
+      ...(await writeEvaluationCard({ ...model, name: id }, cardFacts(data, set, all, denoising), out)),
     };
   } finally {
     await network?.close();
@@ -86,10 +99,10 @@ export interface ScoredFolder {
 /** Against the test pictures where the data have such, else against all. */
 export async function scoreFolder(
   { data, work, folder, set, network, backend }: ScoredFolder,
-  { samples, note }: { samples: number; note: (what: string) => void },
+  { samples, denoising, note }: { samples: number; denoising?: Denoising; note: (what: string) => void },
 ): Promise<ImageScores> {
   const { config, weights } = await loadImageModel(folder);
-  const maker = pictureMaker(config, backend, weights);
+  const maker = pictureMaker(config, backend, weights, denoising);
   const classes = classesOf(config);
   const test = await testPart(data, work, set);
   const labelled = classes > 0 && set.info.classes.length === classes;
@@ -150,8 +163,22 @@ export function imageScoreLines(scores: Partial<ImageScores> & Partial<Neighbour
   ];
 }
 
+/** What of the denoiser's work is not as usual. */
+function denoisingLine({ steps, guidance }: Denoising): string[] {
+  const said = [
+    ...(steps === undefined ? [] : [`in ${steps} steps`]),
+    ...(guidance === undefined ? [] : [`with guidance ${guidance}`]),
+  ];
+  return said.length === 0 ? [] : [`A denoiser made them ${said.join(' ')}.`];
+}
+
 /** The card of docs/protocol-image.md's scores. */
-function cardFacts(data: string, set: ImageSet, scores: ImageScores & Partial<NeighbourFiles>): CardFacts {
+function cardFacts(
+  data: string,
+  set: ImageSet,
+  scores: ImageScores & Partial<NeighbourFiles>,
+  denoising: Denoising,
+): CardFacts {
   const { features, samples } = scores;
   const isHeldOut = scores[`fid_floor_${features}`] !== undefined;
   const results = Object.entries(scores).flatMap(([name, value]) =>
@@ -177,6 +204,7 @@ function cardFacts(data: string, set: ImageSet, scores: ImageScores & Partial<Ne
     },
     protocol: [
       `docs/protocol-image.md: ${samples} pictures, classes in turn, seed 99, no truncation, the average generator, pixels rounded as they would be written.`,
+      ...denoisingLine(denoising),
       `Features of the network "${features}".`,
       ...(isHeldOut ? ['The floor is what the training pictures themselves get.'] : []),
     ],

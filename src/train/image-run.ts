@@ -10,6 +10,7 @@ import { read } from '../base/schema.ts';
 import { type HostTensors, tensor } from '../base/tensor.ts';
 import type { ImageSet, ImageSetInfo } from '../data/image/array-file.ts';
 import { pictureMaker } from '../generate/image/any.ts';
+import type { Denoising } from '../generate/image/diffusion.ts';
 import type { PictureMaker, Pictures } from '../generate/image/request.ts';
 import { classesOf, type ImageConfig, imageConfig } from '../models/image/any.ts';
 import type { ImageTraining, ImageTrainingInput } from '../models/image/training.ts';
@@ -44,6 +45,8 @@ export interface ImageRunOptions {
   overlap?: boolean;
   /** What the score is called, and the score of made pictures: the lower, the better. */
   judge: { name: string; score(pictures: Pictures): Promise<number> };
+  /** How a denoiser makes the pictures that are judged and shown. */
+  denoising?: Denoising;
   /** A sheet of pictures as a file's bytes; none where left out. */
   sheet?(pictures: Pictures): Promise<Uint8Array>;
   signal?: AbortSignal;
@@ -178,7 +181,7 @@ async function run(
   const kind = await imageKind(backend, model, training, options.from);
   const classes = classesOf(model);
   const making = async <T>(from: Trainable, work: (maker: PictureMaker) => Promise<T>): Promise<T> => {
-    const maker = pictureMaker(model, backend, await from.parameters());
+    const maker = pictureMaker(model, backend, await from.parameters(), options.denoising);
     try {
       return await work(maker);
     } finally {

@@ -68,6 +68,17 @@ const schema = z.object({
       'pictures: samples shown beside the nearest pictures of the data; default 16 where the data have fewer than 10,000, else 0',
     )
     .meta(own),
+  denoise: whole
+    .min(1)
+    .optional()
+    .describe('pictures by diffusion: denoising steps of each sample; default 50')
+    .meta(own),
+  guidance: z
+    .number()
+    .min(0)
+    .optional()
+    .describe('pictures by diffusion: how strongly the label counts; default 1.5, 1 takes half the time')
+    .meta(own),
   weights: z
     .enum(WEIGHT_FORMATS)
     .default('float32')

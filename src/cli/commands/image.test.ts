@@ -298,6 +298,21 @@ describe('a diffusion model', () => {
     expect([status, (json.files as string[]).length]).toEqual([0, 1]);
   });
 
+  test('is evaluated with fewer steps, and the card says so', async () => {
+    const evaluated = async (name: string, ...words: string[]) => {
+      const out = path.join(folder, name);
+      const { json } = await runMain([
+        ...['evaluate', denoiser, '--data', data, '--samples', '50', '--out', out, '--json', ...words],
+      ]);
+      return { fid: json.fid_pixels, card: await fs.readFile(path.join(out, 'card.md'), 'utf8') };
+    };
+    const one = await evaluated('denoised-1', '--denoise', '1');
+    const two = await evaluated('denoised-2', '--denoise', '2', '--guidance', '1');
+    expect(one.fid).not.toBe(two.fid);
+    expect(one.card).toContain('A denoiser made them in 1 steps.');
+    expect(two.card).toContain('A denoiser made them in 2 steps with guidance 1.');
+  });
+
   test.each([
     [['--mask', 'data/left/0.png'], 'setting_missing'],
     [['--from', 'data/left/broken.png'], 'picture_invalid'],
@@ -315,6 +330,8 @@ test.each([
   [['--samples', '10'], 'invalid_input'],
   [['--neighbours', '-1'], 'invalid_input'],
   [['--features', 'nowhere'], 'file_missing'],
+  [['--denoise', '5'], 'unsupported_setting'],
+  [['--guidance', '1'], 'unsupported_setting'],
 ])('evaluate refuses %j', async (words, code) => {
   const own = words.map((word) => (word === 'nowhere' ? path.join(folder, word) : word));
   const given = words.includes('--data') ? [] : ['--data', data];

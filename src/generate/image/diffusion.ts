@@ -17,13 +17,17 @@ import {
   rowsOf,
 } from './request.ts';
 
-export interface MakeByDenoising extends MakePictures {
+/** How a denoiser works where a request does not say; of no meaning to other makers. */
+export interface Denoising {
   /** Denoising steps; default 50. */
-  steps?: number;
+  steps?: number | undefined;
+  /** How strongly the label counts; 1 leaves it as it was learned, 0 leaves it out. Default 1.5. */
+  guidance?: number | undefined;
+}
+
+export interface MakeByDenoising extends MakePictures, Denoising {
   /** 0 for the same picture always, 1 for fresh noise each step (η of the paper). */
   eta?: number;
-  /** How strongly the label counts; 1 leaves it as it was learned, 0 leaves it out. */
-  guidance?: number;
   /** Pictures to start from, −1 … 1, one a seed. */
   from?: Float32Array;
   /** How much of `from` is lost first, 0 … 1; default 0.6. With `keep`, everything that may change is made anew. */
@@ -53,21 +57,24 @@ export interface Latents {
 /** Latents are standard normal, nearly: beyond this there is nothing. */
 const FARTHEST = 5;
 
-/** Denoising steps where nobody says; fewer where the model has fewer. */
-const USUAL = 50;
+/** Where nobody says; fewer steps where the model has fewer. */
+const USUAL = { steps: 50, guidance: 1.5 };
 
 export class DiffusionMaker implements PictureMaker {
   private readonly model: DiffusionModel;
+  private readonly usual: Denoising;
   private readonly compiled = new Map<number, Promise<Executable>>();
 
-  constructor(model: DiffusionModel) {
+  constructor(model: DiffusionModel, usual: Denoising = {}) {
     this.model = model;
+    this.usual = usual;
   }
 
   /** @throws InkstoneError `label_unknown`, `picture_differs`, `steps_invalid`, `unsupported_setting` */
-  async make(request: MakeByDenoising): Promise<Pictures> {
+  async make(asked: MakeByDenoising): Promise<Pictures> {
     const { channels, size } = this.pictures;
-    const { seeds } = request;
+    const { seeds, steps = this.usual.steps, guidance = this.usual.guidance } = asked;
+    const request = { ...asked, steps, guidance };
     this.check(request);
     const stride = channels * size * size;
     const pixels = new Uint8Array(seeds.length * stride);
@@ -157,7 +164,7 @@ export class DiffusionMaker implements PictureMaker {
   }
 
   /** Falling times, evenly spread. */
-  private times({ steps = USUAL, from, keep, strength = 0.6 }: MakeByDenoising): number[] {
+  private times({ steps = USUAL.steps, from, keep, strength = 0.6 }: MakeByDenoising): number[] {
     const { steps: all } = this.model.config;
     const reach = from !== undefined && keep === undefined ? Math.max(1, Math.round(all * strength)) : all;
     const count = Math.min(steps, reach);
@@ -173,7 +180,7 @@ export class DiffusionMaker implements PictureMaker {
     b: number,
   ): Promise<{ picture: Float32Array; grain: Float32Array }> {
     const { config } = this.model;
-    const { labels, guidance = config.classes > 0 && labels !== undefined ? 1.5 : 1 } = request;
+    const { labels, guidance = USUAL.guidance } = request;
     const none = new Array<number>(request.seeds.length).fill(config.classes);
     const labelled = config.classes > 0 && labels !== undefined;
     let found = await this.predict(x, t, labelled && guidance !== 0 ? labels : none);
