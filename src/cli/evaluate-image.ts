@@ -166,7 +166,7 @@ export function imageScoreLines(scores: Partial<ImageScores> & Partial<Neighbour
 /** What of the denoiser's work is not as usual. */
 function denoisingLine({ steps, guidance }: Denoising): string[] {
   const said = [
-    ...(steps === undefined ? [] : [`in ${steps} steps`]),
+    ...(steps === undefined ? [] : [`in ${steps} ${steps === 1 ? 'step' : 'steps'}`]),
     ...(guidance === undefined ? [] : [`with guidance ${guidance}`]),
   ];
   return said.length === 0 ? [] : [`A denoiser made them ${said.join(' ')}.`];

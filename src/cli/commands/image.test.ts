@@ -309,7 +309,7 @@ describe('a diffusion model', () => {
     const one = await evaluated('denoised-1', '--denoise', '1');
     const two = await evaluated('denoised-2', '--denoise', '2', '--guidance', '1');
     expect(one.fid).not.toBe(two.fid);
-    expect(one.card).toContain('A denoiser made them in 1 steps.');
+    expect(one.card).toContain('A denoiser made them in 1 step.');
     expect(two.card).toContain('A denoiser made them in 2 steps with guidance 1.');
   });
 
