@@ -63,15 +63,10 @@ const FULL = 500;
 const wait = (milliseconds: number): Promise<void> =>
   new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Batches, of the last few, that somebody works on. */
+/** Batches that somebody works on. */
 async function held(yard: Yard): Promise<string[]> {
-  const found = await Promise.all(
-    yard.latest.map(async (id) => {
-      const { status } = await yard.client.batches.retrieve(id);
-      return ['in_progress', 'finalizing'].includes(status) ? [id] : [];
-    }),
-  );
-  return found.flat();
+  const open = await yard.stillOpen();
+  return open.filter(({ state }) => state === 'running').map(({ id }) => id);
 }
 
 export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
@@ -90,7 +85,7 @@ export async function chaos(options: ChaosOptions): Promise<ChaosReport> {
   try {
     await yard.start();
     await yard.recovered();
-    yard.load(2, 600);
+    yard.load(2, 300);
     let hostEnds = 0;
     for (let i = 0; i < options.rounds; i++) {
       await wait(100 + chance() * 500);
@@ -150,10 +145,8 @@ async function takenUp(
 ): Promise<number | undefined> {
   if (orphans.length === 0) return undefined;
   const moved = async (id: string): Promise<boolean> => {
-    const response = await fetch(`http://127.0.0.1:${yard.port}/api/jobs/${id}`).catch(() => undefined);
-    if (response?.ok !== true) return false;
-    const job = (await response.json()) as { state: string; holder?: string; ended?: number; mine: boolean };
-    return job.ended !== undefined || job.mine;
+    const job = await yard.jobState(id).catch(() => undefined);
+    return job?.ended !== undefined || job?.mine === true;
   };
   let left = orphans;
   while (left.length > 0 && since(listening) < DEADLINE) {

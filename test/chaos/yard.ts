@@ -22,6 +22,8 @@ export type StoreName = 'folder' | 'pglite' | 'postgresql';
 export const DEADLINE = 60_000;
 /** Requests in a batch of the load. */
 export const IN_BATCH = 12;
+/** Batches that are open at once. */
+const OPEN = 2;
 /** Bytes of the disk that can be filled. */
 const DISK = 512 * 2 ** 20;
 
@@ -51,6 +53,15 @@ export async function makeModel(home: string): Promise<void> {
   );
 }
 
+/** What is told of a job, as far as it is looked at. */
+export interface JobState {
+  id: string;
+  state: string;
+  ended?: number;
+  /** This very server works on it. */
+  mine: boolean;
+}
+
 export interface Counts {
   asked: number;
   answered: number;
@@ -66,8 +77,8 @@ export class Yard {
   readonly counts: Counts = { asked: 0, answered: 0, refused: 0, hung: 0 };
   /** Ids of batches that were accepted, with the key under which they were. */
   readonly accepted = new Map<string, string>();
-  /** Of those the last few. */
-  readonly latest: string[] = [];
+  /** Those that are not known to have ended, the oldest first. */
+  private open: string[] = [];
   /** Whether its home is a disk of its own, which can be full. */
   readonly ownDisk: boolean;
   private readonly env: NodeJS.ProcessEnv;
@@ -199,6 +210,23 @@ export class Yard {
     return since(started);
   }
 
+  /** What the server says of a job. @throws where it does not answer */
+  async jobState(id: string): Promise<JobState> {
+    const response = await fetch(`http://127.0.0.1:${this.port}/api/jobs/${id}`, {
+      signal: AbortSignal.timeout(DEADLINE),
+    });
+    if (!response.ok) throw new Error(`the job ${id} is answered ${response.status}`);
+    return (await response.json()) as JobState;
+  }
+
+  /** Batches that were accepted and have not ended. @throws as `jobState` */
+  async stillOpen(): Promise<JobState[]> {
+    const states = await Promise.all(this.open.map((id) => this.jobState(id)));
+    const over = new Set(states.filter(({ ended }) => ended !== undefined).map(({ id }) => id));
+    this.open = this.open.filter((id) => !over.has(id));
+    return states.filter(({ id }) => !over.has(id));
+  }
+
   private async batch(): Promise<void> {
     const number = ++this.number;
     const key = `chaos-${number}`;
@@ -219,8 +247,7 @@ export class Yard {
           { headers: { 'Idempotency-Key': key } },
         );
         this.accepted.set(key, id);
-        this.latest.push(id);
-        if (this.latest.length > 6) this.latest.shift();
+        this.open.push(id);
         return;
       } catch {
         await new Promise((resolve) => setTimeout(resolve, 100));
@@ -228,7 +255,7 @@ export class Yard {
     }
   }
 
-  /** Requests without end, and a batch every `pace` milliseconds. */
+  /** Requests without end, and a batch every `pace` milliseconds where not too many are open. */
   load(people: number, pace: number): void {
     const person = async (): Promise<void> => {
       while (!this.stopped) {
@@ -238,7 +265,9 @@ export class Yard {
     };
     const batches = async (): Promise<void> => {
       while (!this.stopped) {
-        await this.batch();
+        // More than wait for each other would make an orphan wait for a place, and not for its lease.
+        const open = await this.stillOpen().catch(() => undefined);
+        if (open !== undefined && open.length < OPEN) await this.batch();
         await new Promise((resolve) => setTimeout(resolve, pace));
       }
     };
