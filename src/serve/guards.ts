@@ -1,7 +1,8 @@
 /** Who may ask: API keys, the Host header against DNS rebinding, the Origin header against foreign pages. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
-import { type KeyRow, type Keys, valid } from './keys.ts';
+import { askerAgain, askerOf } from './behalf.ts';
+import type { Keys } from './keys.ts';
 import type { Sessions } from './sessions.ts';
 
 export const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1', '[::1]']);
@@ -64,16 +65,18 @@ export function addGuards(app: FastifyInstance, options: GuardOptions): void {
     const own = options.inside?.(request);
     if (own !== undefined) {
       request.inside = true;
-      request.key = await ownKey(options.keys, own.owner);
-      request.keyId = request.key?.id;
+      const asker = await askerAgain(options.keys, own.owner);
+      request.key = asker.key;
+      request.keyId = asker.id;
       return;
     }
     // A page's cookie counts only where no key is sent.
     const session = authorization === undefined ? await options.sessions.check(request) : undefined;
-    request.key = session ?? (await options.keys.check(authorization));
-    request.keyId = request.key?.id;
+    const asker = askerOf(request, session ?? (await options.keys.check(authorization)));
+    request.key = asker.key;
+    request.keyId = asker.id;
     // The last key may be taken back while the server runs; then it is not open to the world.
-    if (request.keyId === undefined && !options.loopbackOnly)
+    if (request.key === undefined && !options.loopbackOnly)
       throw new InkstoneError('invalid_api_key', 'this server has no API key yet, and it is open to others', {
         kind: 'denied',
         hint: 'make one: inkstone keys create NAME',
@@ -89,14 +92,6 @@ const EXPOSED = [
 ].join(', ');
 
 const DATA_POLICY = "default-src 'none'; frame-ancestors 'none'";
-
-/** The key of a request that the server makes for its owner. @throws InkstoneError `invalid_api_key`, `key_expired` */
-async function ownKey(keys: Keys, owner: string | undefined): Promise<KeyRow | undefined> {
-  if (owner === undefined) return undefined;
-  const row = await keys.find(owner);
-  if (row !== undefined) return valid(row);
-  throw new InkstoneError('invalid_api_key', 'the API key was taken back', { kind: 'denied' });
-}
 
 const hostName = (host: string): string => host.replace(/:\d+$/, '').toLowerCase();
 

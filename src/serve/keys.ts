@@ -8,9 +8,11 @@ import { InkstoneError } from '../base/errors.ts';
 import { now } from '../base/host.ts';
 import type { KeyLimits } from '../operate/quota/quotas.ts';
 
-/** What a key may do: make content, keep files, train and change models, read metrics, and look after everything. */
-export const SCOPES = ['generate', 'files', 'train', 'metrics', 'admin'] as const;
+/** What a key may do: make content, keep files, train and change models, read metrics, ask for others, and look after everything. */
+export const SCOPES = ['generate', 'files', 'train', 'metrics', 'gateway', 'admin'] as const;
 export type Scope = (typeof SCOPES)[number];
+/** Those that reach beyond a key's own things. */
+export const OVER_OTHERS: readonly Scope[] = ['gateway', 'admin'];
 
 export interface KeyRow extends Row {
   name: string;
@@ -76,10 +78,11 @@ export class Keys {
     return this.known;
   }
 
-  /** The first key may do everything, unless it is told otherwise; those after it everything but look after others. */
+  /** The first key may do everything, unless it is told otherwise; those after it everything but look after others or ask for them. */
   async create(name: string, settings: KeySettings = {}): Promise<{ key: string; row: KeyRow }> {
     const first = (await this.list()).length === 0;
-    const scopes = settings.scopes ?? (first ? undefined : SCOPES.filter((scope) => scope !== 'admin'));
+    const scopes =
+      settings.scopes ?? (first ? undefined : SCOPES.filter((scope) => !OVER_OTHERS.includes(scope)));
     const { key, hash, prefix } = newKey();
     const row: KeyRow = {
       ...{ id: randomBytes(6).toString('hex'), name, hash, prefix, created: seconds() },

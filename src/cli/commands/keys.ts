@@ -18,7 +18,7 @@ const schema = z.object({
   scope: z
     .array(z.enum(SCOPES))
     .default([])
-    .describe('What the key may do (default: the first key everything, others all but admin)'),
+    .describe('What the key may do (default: the first key everything, others all but gateway and admin)'),
   models: z.array(z.string()).default([]).describe('Models that it may use; NAME* for all that begin so'),
   days: z.number().positive().optional().describe('Days until it expires (default: never)'),
   requests: z.int().min(1).optional().describe('Requests a minute'),
@@ -85,7 +85,7 @@ export default command({
   name: 'keys',
   summary: 'Make, list, rotate and revoke API keys',
   description:
-    'While there is no key, the server is open to this machine only. A key is shown once, when it is made; only its hash is kept. The first key may do everything; those after it all but look after others (scope admin).',
+    'While there is no key, the server is open to this machine only. A key is shown once, when it is made; only its hash is kept. The first key may do everything; those after it all but look after others (scope admin) or ask for others, as a gateway does (scope gateway).',
   schema,
   positionals: ['action', 'name'],
   examples: [

@@ -3,6 +3,7 @@ import http from 'node:http';
 import https from 'node:https';
 import type { Readable } from 'node:stream';
 import { InkstoneError } from '../../base/errors.ts';
+import { BEHALF } from '../behalf.ts';
 
 export interface CallHead {
   status: number;
@@ -14,6 +15,7 @@ export interface CallHead {
 const OWN = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'upgrade'],
   ...['transfer-encoding', 'host', 'authorization', 'content-length', 'expect', 'cookie', 'origin'],
+  BEHALF,
 ]);
 
 export function forwarded(headers: http.IncomingHttpHeaders): Record<string, string | string[]> {

@@ -9,6 +9,7 @@ import { monotonic } from '../../base/host.ts';
 import type { Outcome } from '../../operate/balance/target.ts';
 import { PROVIDER } from '../../operate/watch/request-meter.ts';
 import type { Attributes, Span } from '../../operate/watch/span.ts';
+import { BEHALF } from '../behalf.ts';
 import { answerOf } from '../errors.ts';
 import { OPERATIONS } from '../watching.ts';
 import { answered, type CallHead, type Connections, forwarded, whole } from './call.ts';
@@ -191,13 +192,14 @@ function urlOf({ base }: Upstream, path: string): URL {
 function outgoing(
   one: Upstream,
   request: IncomingMessage,
-  { id, bytes, facts, metered }: Forwarding,
+  { id, bytes, facts, metered, tenant }: Forwarding,
   attempt: Span | undefined,
 ): { headers: Record<string, string | string[]>; body?: Buffer } {
   const headers = {
     ...forwarded(request.headers),
     ...keyOf(one.settings),
     'x-request-id': id,
+    ...(tenant === '' ? {} : { [BEHALF]: tenant }),
     // Without a collector here the client's own goes on.
     ...(attempt === undefined ? {} : { traceparent: attempt.traceparent }),
     // What is counted must be readable.
