@@ -91,6 +91,7 @@ export default command({
   examples: [
     'keys create laptop',
     'keys create shop --scope generate --models small --requests 60 --tokens 20000 --budget 5 --period month',
+    'keys create gateway --scope generate --scope files --scope train --scope gateway',
     'keys list',
     'keys rotate laptop --grace 3600',
     'keys revoke laptop',
