@@ -30,10 +30,14 @@ afterEach(async () => {
 });
 
 /** What a server has: its jobs, and the trainings among them. */
-function server(finished: string[] = [], place = 'here'): { jobs: Jobs; trainings: Trainings } {
+function server(
+  finished: string[] = [],
+  place = 'here',
+  more: { silent?: number } = {},
+): { jobs: Jobs; trainings: Trainings } {
   const jobs = new Jobs({ store, lease: 1000, look: 50 });
   const trainings = new Trainings({
-    ...{ home, place, jobs, grace: 10_000, retries: 1 },
+    ...{ home, place, jobs, grace: 10_000, retries: 1, ...more },
     finished: ({ name }, succeeded) => void (succeeded && finished.push(name)),
   });
   open.push(jobs);
@@ -216,6 +220,33 @@ describe('a training whose process is killed', { timeout: 180_000 }, () => {
     await until(trainings, id, (_, step) => step > 0);
     await trainings.stop(id);
     expect((await until(trainings, id, over)).state).toBe('cancelled');
+  });
+
+  it('is killed when it hangs, and goes on', async () => {
+    const { trainings } = server([], 'here', { silent: 5000 });
+    const { id } = await trainings.create({ name: 'hung', file, preset: 'tiny', steps: 40, seed: 1 });
+    const row = await until(trainings, id, (_, step) => step > 0);
+    const first = await holder(row);
+    process.kill(first, 'SIGSTOP');
+    await expect.poll(() => holder(row), { timeout: 60_000 }).not.toBe(first);
+    expect((await until(trainings, id, over)).state).toBe('succeeded');
+  });
+
+  it('again and again hung fails in the end, and says so', async () => {
+    const { trainings } = server([], 'here', { silent: 4000 });
+    const { id } = await trainings.create({ name: 'stuck', file, preset: 'tiny', steps: 100_000 });
+    const row = await until(trainings, id, () => true);
+    const stuck = new Set<number>();
+    while (!over(await trainings.get(id))) {
+      const found = await holder(row);
+      if (found > 0 && !stuck.has(found)) {
+        stuck.add(found);
+        process.kill(found, 'SIGSTOP');
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    expect(await trainings.get(id)).toMatchObject({ state: 'failed', error: { code: 'process_hung' } });
+    expect(stuck.size).toBeGreaterThan(0);
   });
 
   it('is never in a folder that another process holds', async () => {

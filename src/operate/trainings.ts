@@ -55,6 +55,8 @@ export interface TrainingsOptions {
   finished?(training: Training, succeeded: boolean): void | Promise<void>;
   /** Milliseconds that a training has to write its checkpoint when it is told to stop. */
   grace?: number;
+  /** Milliseconds in which one that neither says anything nor computes is taken for hung. */
+  silent?: number;
   /** Times that a training whose process was killed is tried again without getting further; default the jobs' own. */
   retries?: number;
 }
@@ -90,6 +92,7 @@ export class Trainings {
             args: (resume) => trainingArguments(input, folder, resume),
             progress: () => this.part(input, folder),
             ...(options.grace === undefined ? {} : { grace: options.grace }),
+            silent: options.silent,
           });
           // From here on it has succeeded: no model comes of one that was cancelled.
           if (!(await work.seal())) throw interrupted();

@@ -1,7 +1,7 @@
 /**
  * A durable job whose work is a command of ours (`inkstone … --json`) in a folder: one process at a time, whatever is
- * killed. The process is tied to this one and ends with it; it is stopped, its work kept, when the job is; killed, it is
- * tried again from what it kept. Knows no kind of work.
+ * killed. The process is tied to this one and ends with it; it is stopped, its work kept, when the job is; killed, or hung
+ * and so killed here, it is tried again from what it kept. Knows no kind of work.
  */
 import path from 'node:path';
 import type { JobWork } from '../../base/contracts/jobs.ts';
@@ -17,6 +17,7 @@ import {
   sendSignal,
   spawnTied,
 } from '../../base/host.ts';
+import { HostWatch } from '../hosts/host-watch.ts';
 
 /** Where such a job stands; the rest of it is in its folder. */
 export interface CommandStep {
@@ -34,14 +35,19 @@ export interface CommandRun {
   progress(): Promise<number>;
   /** Milliseconds that a process has to put down its work when it is told to. */
   grace?: number;
+  /** Milliseconds in which a process that neither says anything nor computes is taken for hung. */
+  silent?: number | undefined;
   /** W3C `traceparent` of whoever asked. */
   trace?: string | undefined;
 }
 
 const GRACE = 30_000;
+/** Long enough for a slow disk, and for a machine that has much else to do. */
+const SILENT = 300_000;
 /** Milliseconds between looks: at how far it is, and at a process that has to go. */
 const LOOK = 1000;
 const WAIT = 50;
+const RESUME = 'resume it: what it kept is not lost';
 /** Kept of what a process writes; its JSON line is the last. */
 const TAIL = 65_536;
 
@@ -54,8 +60,8 @@ interface End {
 
 /**
  * @returns the command's JSON line
- * @throws InkstoneError with the command's own code; `process_lost` where it was killed, `interrupted` where the job was
- * told to stop
+ * @throws InkstoneError with the command's own code; `process_lost` where it was killed, `process_hung` where it did
+ * nothing any more, `interrupted` where the job was told to stop
  */
 export async function runCommand(
   work: JobWork<unknown, CommandStep>,
@@ -69,7 +75,7 @@ export async function runCommand(
   let progress = resume ? await run.progress() : 0;
   await work.save({}, progress);
   if (work.signal.aborted) throw interrupted();
-  const child = new Command(run.args(resume), grace, run.trace);
+  const child = new Command(run.args(resume), run);
   const stop = (): void => child.stop();
   work.signal.addEventListener('abort', stop);
   let end: End | undefined;
@@ -84,6 +90,7 @@ export async function runCommand(
     await Promise.race([over, new Promise((resolve) => setTimeout(resolve, LOOK).unref())]);
   }
   work.signal.removeEventListener('abort', stop);
+  if (child.hung !== undefined && !work.signal.aborted) throw child.hung;
   return answerOf(end as End, work.signal);
 }
 
@@ -124,11 +131,13 @@ async function holderOf(folder: string): Promise<number | undefined> {
 class Command {
   readonly end: Promise<End>;
   readonly process: NonNullable<CommandStep['process']>;
+  /** Why it was ended here. */
+  hung: InkstoneError | undefined;
   private readonly child: ChildProcess;
   private readonly grace: number;
   private late: NodeJS.Timeout | undefined;
 
-  constructor(args: string[], grace: number, trace: string | undefined) {
+  constructor(args: string[], { grace = GRACE, silent = SILENT, trace }: CommandRun) {
     this.grace = grace;
     this.child = spawnTied(args, trace === undefined ? {} : { TRACEPARENT: trace });
     const { pid = 0 } = this.child;
@@ -136,17 +145,31 @@ class Command {
     if (pid > 0) lowerPriority(pid);
     const started = processUse(pid)?.started;
     this.process = { id: pid, ...(started === undefined ? {} : { started }) };
+    const watch = new HostWatch({
+      ...{ process: pid, name: 'this work' },
+      settings: { silent, busy: Number.POSITIVE_INFINITY },
+      condemn: () => {
+        const seconds = Math.round(silent / 1000);
+        this.hung = failure('process_hung', `its process did nothing for ${seconds} s`, 'internal', RESUME);
+        this.child.kill('SIGKILL');
+      },
+    });
+    watch.started();
     let output = '';
     this.child.stdout?.on('data', (piece) => {
+      watch.alive();
       output = (output + String(piece)).slice(-TAIL);
     });
-    this.child.stderr?.resume();
+    this.child.stderr?.on('data', () => watch.alive());
     this.end = new Promise((resolve) => {
       // `close` comes when the last output was read; `error` alone when the process could not be made.
       this.child.on('close', (status, signal) => resolve({ status, signal, answer: lastJson(output) }));
       this.child.on('error', () => resolve({ status: null, signal: null, answer: lastJson(output) }));
     });
-    void this.end.then(() => clearTimeout(this.late));
+    void this.end.then(() => {
+      clearTimeout(this.late);
+      watch.stop();
+    });
   }
 
   /** It puts its work down and ends. Told once: a second signal would cut it short, and does when it takes too long. */
@@ -165,12 +188,7 @@ function answerOf({ status, signal, answer }: End, { aborted }: AbortSignal): Re
     throw failure(error.code, error.message, kindOfExit(status), error.hint);
   // Killed, or told to stop by somebody else than us, as everybody is when a machine goes down.
   const how = signal === null ? `with status ${status}` : `by ${signal}`;
-  throw failure(
-    'process_lost',
-    `its process ended ${how}`,
-    'internal',
-    'resume it: what it kept is not lost',
-  );
+  throw failure('process_lost', `its process ended ${how}`, 'internal', RESUME);
 }
 
 const failure = (code: string, message: string, kind: ErrorKind, hint?: string): InkstoneError =>
