@@ -116,7 +116,8 @@ describe('a batch', () => {
     const ask = () => client.completions.create({ model: 'letters', prompt: 'y', max_tokens: 1 });
     const now = Array.from({ length: 3 }, ask);
     await expect.poll(() => lane()?.waiting).toBe(3);
-    expect(turns).toEqual(['batch']);
+    // It has its place before it is told so.
+    await expect.poll(() => turns).toEqual(['batch']);
     await Promise.all(now);
     expect(turns.slice(0, 4)).toEqual(['batch', 'now', 'now', 'now']);
     expect(await over(client, id)).toMatchObject({
