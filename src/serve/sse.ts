@@ -70,9 +70,13 @@ export class EventStream {
   }
 }
 
+/** Whether the client hung up before the answer was complete: `close` came, and comes no more. */
+export const isGone = ({ raw }: FastifyReply): boolean => raw.destroyed && !raw.writableFinished;
+
 /** Aborts when the client hangs up before the answer is complete. */
 export function hangUp(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
+  if (isGone(reply)) controller.abort();
   reply.raw.on('close', () => {
     if (!reply.raw.writableFinished) controller.abort();
   });

@@ -3,10 +3,12 @@
  * `/metrics` for Prometheus. Prompts are in no log unless the operator asked for that.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { InkstoneError } from '../base/errors.ts';
 import { monotonic } from '../base/host.ts';
 import type { GenAiOperation, RequestMeter } from '../operate/watch/request-meter.ts';
 import { readTraceparent, type Span } from '../operate/watch/span.ts';
 import type { Watch } from '../operate/watch/watch.ts';
+import { isGone } from './sse.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -91,9 +93,11 @@ function factsOf({ model, tokens, firstToken, finish }: RequestMeter): Record<st
 
 /** Behind the guards: whose request it is is known. */
 export function addMeters(app: FastifyInstance, watch: Watch): void {
-  app.addHook('preHandler', async (request) => {
+  app.addHook('preHandler', async (request, reply) => {
     const operation = request.method === 'POST' ? OPERATIONS[request.routeOptions.url ?? ''] : undefined;
     if (operation === undefined) return;
+    // Who left while the guards looked is told of no more: nothing would end what is begun here.
+    if (isGone(reply)) throw new InkstoneError('cancelled', 'the client has left', { kind: 'usage' });
     const { id, keyId: key, span } = request;
     request.meter = watch.begin({ id, operation, key, span });
   });

@@ -146,9 +146,10 @@ export class RequestMeter {
     this.metrics.add('success', 1, { model_name, finished_reason: reason });
   }
 
-  /** Called once, when it is over. */
+  /** Called once, when it is over; at once where it is: a client may leave while its request is let in. */
   onClose(react: (meter: RequestMeter) => void): void {
-    this.closing.push(react);
+    if (this.closed) react(this);
+    else this.closing.push(react);
   }
 
   private genAi(): Record<string, string> {
