@@ -17,6 +17,7 @@ import {
 } from '../../base/host.ts';
 import { keepPrivate } from '../../base/host-disk.ts';
 import type { SqlResult } from './contract.ts';
+import { Housekeeping } from './housekeeping.ts';
 import { lines, type SqlAnswer, type SqlRequest, socketOf } from './messages.ts';
 
 /** Milliseconds without anybody after which it ends. */
@@ -34,6 +35,7 @@ async function main(): Promise<void> {
   // Large, and of no use to one that finds the folder taken.
   const { openDurable } = await import('./durable-pglite.ts');
   const { database } = await openDurable(folder);
+  const house = new Housekeeping(database);
   const socket = socketOf(folder);
   const clients = new Set<Socket>();
   let alone = setTimeout(() => void end(), ALONE * 3);
@@ -49,7 +51,7 @@ async function main(): Promise<void> {
     client.on('error', gone);
     client.on(
       'data',
-      lines((line) => void answer(database, JSON.parse(line) as SqlRequest, client)),
+      lines((line) => void answer({ database, house }, JSON.parse(line) as SqlRequest, client)),
     );
   });
 
@@ -59,6 +61,7 @@ async function main(): Promise<void> {
     ending = true;
     server.close();
     for (const client of clients) client.destroy();
+    await house.settled();
     await database.close().catch(() => undefined);
     await removeFile(socket);
     await release();
@@ -76,11 +79,18 @@ async function main(): Promise<void> {
   });
 }
 
+interface Opened {
+  database: PGlite;
+  house: Housekeeping;
+}
+
 /** Sent as one piece: of a process that is killed nobody gets half an answer that reads as a whole one. */
-async function answer(database: PGlite, request: SqlRequest, client: Socket): Promise<void> {
+async function answer({ database, house }: Opened, request: SqlRequest, client: Socket): Promise<void> {
   let reply: SqlAnswer;
   try {
-    reply = { id: request.id, results: await run(database, request) };
+    const results = await run(database, request);
+    reply = { id: request.id, results };
+    house.changed(results.reduce((sum, { count }) => sum + count, 0));
   } catch (thrown) {
     const { code, message } = thrown as { code?: string; message: string };
     reply = { id: request.id, error: { message, ...(code === undefined ? {} : { code }) } };
