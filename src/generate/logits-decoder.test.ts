@@ -1,4 +1,5 @@
 /** Somebody else's engine behind our decoding: places, waiting, cancelling, full contexts, tenants, failures. */
+import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { LogitsDecoder, type LogitsEngine, type LogitsPlace } from './logits-decoder.ts';
 
@@ -158,6 +159,19 @@ describe('a decoder on another engine', () => {
       reason: 'length',
       tokens: [2, 3],
     });
+  });
+
+  test('its own end holds nothing of requests that are over', async () => {
+    const decoder = new LogitsDecoder(engineOf([new CountingPlace()]));
+    for (let i = 0; i < 20; i++) await decoder.submit({ ...greedy, tokens: [5] });
+    const end = (decoder as unknown as { closing: AbortController }).closing.signal;
+    // Where Node notes down the signals that `AbortSignal.any` made of this one.
+    const noted = Object.getOwnPropertySymbols(end)
+      .map((symbol) => (end as unknown as Record<symbol, Set<unknown> | undefined>)[symbol])
+      .filter((value) => Object.prototype.toString.call(value) === '[object Set]')
+      .reduce((sum, { size } = new Set()) => sum + size, 0);
+    expect(noted).toBe(0);
+    expect(getEventListeners(end, 'abort')).toEqual([]);
   });
 
   test('a failure of the engine ends its request only', async () => {

@@ -3,6 +3,7 @@
  * log-probabilities, cancelling) is done here, as for our own models. Sequences run side by side as far as the engine has
  * places. Sees tokens and numbers, no text.
  */
+import { following } from '../base/abort.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { adjusting, checkAdjustments } from './adjustments.ts';
 import type { DecodeRequest, DecodeResult, Decoder, DecoderStatus } from './decoder.ts';
@@ -95,17 +96,16 @@ export class LogitsDecoder implements TokenDecoder {
   }
 
   private async run(request: DecodeRequest): Promise<DecodeResult> {
-    const signals = [this.closing.signal, ...(request.signal === undefined ? [] : [request.signal])];
-    const signal = AbortSignal.any(signals);
-    const place = await this.enter(request, signal);
-    if (place === undefined) return { reason: 'cancelled', tokens: [] };
+    const { signal, release } = following(this.closing.signal, request.signal);
     try {
-      return await this.write(request, place, signal);
+      const place = await this.enter(request, signal);
+      if (place === undefined) return { reason: 'cancelled', tokens: [] };
+      return await this.write(request, place, signal).finally(() => this.leave(place));
     } catch (thrown) {
       if (signal.aborted) return { reason: 'cancelled', tokens: [] };
       throw thrown;
     } finally {
-      this.leave(place);
+      release();
     }
   }
 

@@ -2,6 +2,7 @@
  * The servers behind a gateway: looked at now and then, compared with each other, chosen from. Knows models and versions,
  * no requests' contents.
  */
+import { following } from '../../base/abort.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { Random } from '../../base/rng.ts';
@@ -110,13 +111,13 @@ export class Upstreams {
   private async lookAt(one: Upstream): Promise<void> {
     const { target, settings, base } = one;
     let healthy = false;
+    const { signal, release } = following(this.closing.signal, AbortSignal.timeout(5000));
     try {
-      const timeout = AbortSignal.any([this.closing.signal, AbortSignal.timeout(5000)]);
       const { status, body } = await this.options.connections.call(
         new URL(`${base}/models`),
         { method: 'GET', headers: keyOf(settings) },
         5000,
-        timeout,
+        signal,
       );
       const text = await whole(body, LARGEST_LIST);
       healthy = status < 500;
@@ -127,6 +128,8 @@ export class Upstreams {
       }
     } catch {
       healthy = false;
+    } finally {
+      release();
     }
     if (this.closing.signal.aborted) return;
     if (healthy !== target.healthy) {

@@ -80,7 +80,7 @@ export class Alerter {
   private states: AlertState[] = [];
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
-  private telling: Promise<unknown> = Promise.resolve();
+  private telling: Promise<void> = Promise.resolve();
   private kept = 0;
 
   constructor(options: AlerterOptions) {
@@ -154,17 +154,16 @@ export class Alerter {
 
   private send(notification: Notification, receivers: readonly Receiver[]): void {
     const send = this.options.send ?? tell;
-    this.telling = Promise.all([
-      this.telling,
-      ...receivers.map((to) =>
-        send(to, notification).catch((thrown: unknown) =>
-          this.options.log?.('nobody was told of an alert', {
-            receiver: to.type,
-            error: InkstoneError.from(thrown).message,
-          }),
-        ),
+    const told = receivers.map((to) =>
+      send(to, notification).catch((thrown: unknown) =>
+        this.options.log?.('nobody was told of an alert', {
+          receiver: to.type,
+          error: InkstoneError.from(thrown).message,
+        }),
       ),
-    ]);
+    );
+    // What it resolves to is dropped: else each would hold all before it.
+    this.telling = Promise.all([this.telling, ...told]).then(() => undefined);
   }
 
   private async keep(at: number): Promise<void> {
