@@ -67,6 +67,18 @@ describe('the audit log', () => {
     await expect(log.verify(head)).rejects.toMatchObject({ code: 'audit_broken' });
   });
 
+  it('goes on from the end as it is, whoever wrote or shortened it meanwhile', async () => {
+    const { log, lines } = await five();
+    const other = new AuditLog(home);
+    for (const writer of [log, log, other, log, other])
+      await writer.append({ actor: 'cli', action: 'by turns' });
+    expect(await log.verify()).toMatchObject({ entries: 10, torn: 0 });
+    // Put back from a copy, as an operator does.
+    await write(log, lines.slice(0, 3));
+    await log.append({ actor: 'cli', action: 'after' });
+    expect(await log.verify()).toMatchObject({ entries: 4, torn: 0 });
+  });
+
   it('goes on behind a line that a power cut left half written', async () => {
     const { log } = await five();
     await appendFile(log.file, '{"sequence":6,"ti');

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
 import { withLock } from '../base/file-lock.ts';
-import { exists, makeFolder, openFile, readStream, timestamp } from '../base/host.ts';
+import { exists, facts, makeFolder, openFile, readStream, timestamp } from '../base/host.ts';
 
 export interface AuditEvent {
   /** Id of a key, or `cli`, `server`, `open` (no key is needed here). */
@@ -33,6 +33,12 @@ export interface AuditCheck {
   head: string;
 }
 
+/** The last entry of a file, and whether what stands behind it is a line that was cut short. */
+interface Tail {
+  entry: Pick<AuditEntry, 'sequence' | 'hash'>;
+  cut: boolean;
+}
+
 const GENESIS = '0'.repeat(64);
 /** Bytes of one line at most, and so of what is read to find the last. */
 const LONGEST = 65_536;
@@ -44,6 +50,8 @@ export function hashOfEntry({ hash: _, ...entry }: AuditEntry): string {
 export class AuditLog {
   readonly file: string;
   private last: Promise<unknown> = Promise.resolve();
+  /** What this process wrote last, and the file as it was then: while nobody else wrote, its end need not be read. */
+  private own: { tail: Tail; size: number; modified: number } | undefined;
 
   constructor(home: string) {
     this.file = path.join(home, 'audit.jsonl');
@@ -61,12 +69,12 @@ export class AuditLog {
     return withLock(`${this.file}.lock`, async () => {
       const before = await this.tail();
       const entry = {
-        sequence: (before?.sequence ?? 0) + 1,
+        sequence: (before?.entry.sequence ?? 0) + 1,
         time: timestamp(),
         ...{ actor, action },
         ...(target === undefined ? {} : { target: target.slice(0, 500) }),
         ...(details === undefined ? {} : { details }),
-        previous: before?.hash ?? GENESIS,
+        previous: before?.entry.hash ?? GENESIS,
       };
       const whole: AuditEntry = { ...entry, hash: hashOfEntry({ ...entry, hash: '' }) };
       const out = await openFile(this.file, 'append');
@@ -78,12 +86,18 @@ export class AuditLog {
       } finally {
         await out.close();
       }
+      const { sequence, hash } = whole;
+      const seen = await facts(this.file);
+      this.own = seen && { ...seen, tail: { entry: { sequence, hash }, cut: false } };
       return whole;
     });
   }
 
-  private async tail(): Promise<(AuditEntry & { cut: boolean }) | undefined> {
-    if (!(await exists(this.file))) return undefined;
+  private async tail(): Promise<Tail | undefined> {
+    const seen = await facts(this.file);
+    if (seen === undefined) return undefined;
+    const { own } = this;
+    if (own?.size === seen.size && own.modified === seen.modified) return own.tail;
     const file = await openFile(this.file, 'read');
     try {
       const bytes = new Uint8Array(Math.min(file.size, 2 * LONGEST));
@@ -92,7 +106,7 @@ export class AuditLog {
       const cut = lines.at(-1) !== '';
       for (const line of lines.reverse()) {
         const entry = parsed(line);
-        if (entry !== undefined) return { ...entry, cut };
+        if (entry !== undefined) return { entry, cut };
       }
       return undefined;
     } finally {
