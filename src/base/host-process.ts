@@ -22,6 +22,15 @@ export function childrenOf(id: number): number[] {
   }
 }
 
+/** The words that a process was started with; none where this system does not tell. */
+export function commandOf(id: number): string[] {
+  try {
+    return fs.readFileSync(`/proc/${id}/cmdline`, 'utf8').split('\0').filter(Boolean);
+  } catch {
+    return [];
+  }
+}
+
 /** Open files, sockets and pipes of another process; undefined where this system does not tell. */
 export function openHandles(id: number): number | undefined {
   try {

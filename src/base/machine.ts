@@ -4,7 +4,9 @@
  */
 import fs from 'node:fs';
 import os from 'node:os';
+import { constants, PerformanceObserver } from 'node:perf_hooks';
 import process from 'node:process';
+import { getHeapStatistics } from 'node:v8';
 import { fileError } from './file-error.ts';
 
 export function cpuCount(): number {
@@ -37,6 +39,30 @@ export function memoryUse(): { resident: number; peak: number; heap: number; fre
   const { rss, heapUsed } = process.memoryUsage();
   const peak = process.resourceUsage().maxRSS * 1024;
   return { resident: rss, peak, heap: heapUsed, free: os.freemem(), total: os.totalmem() };
+}
+
+/** Which kind of collection an entry tells of. */
+const kindOf = (entry: object): number | undefined => (entry as { detail?: { kind?: number } }).detail?.kind;
+
+let held: number | undefined;
+let collections: PerformanceObserver | undefined;
+
+/**
+ * Bytes that this process's JavaScript held when it was last collected as a whole: heap, and what lies outside of it for it
+ * (buffers). What grows here for ever leaks; resident memory also has what is not collected yet, and what allocators keep.
+ * Watched from the first call on; undefined until a collection came.
+ */
+export function heldMemory(): number | undefined {
+  if (collections === undefined) {
+    collections = new PerformanceObserver((list) => {
+      const whole = list.getEntries().some((entry) => kindOf(entry) === constants.NODE_PERFORMANCE_GC_MAJOR);
+      if (!whole) return;
+      const { used_heap_size: heap, external_memory: outside } = getHeapStatistics();
+      held = heap + outside;
+    });
+    collections.observe({ entryTypes: ['gc'] });
+  }
+  return held;
 }
 
 /** Seconds that this process has run. */

@@ -62,6 +62,7 @@ export class ChildReplica implements Replica {
   private state: ReplicaState = 'starting';
   private progress = 0;
   private memory: number | undefined;
+  private held: number | undefined;
   private decoding: DecodingStatus | undefined;
   private restarts = 0;
   private failure: InkstoneError | undefined;
@@ -150,6 +151,7 @@ export class ChildReplica implements Replica {
         break;
       case 'alive':
         this.memory = message.memory;
+        this.held = message.held;
         this.watch?.reported(message.memory);
         this.decoding = message.decoding;
         break;
@@ -221,6 +223,7 @@ export class ChildReplica implements Replica {
       running: this.calls.size,
       waiting: 0,
       ...(this.memory === undefined ? {} : { memory: this.memory }),
+      ...(this.held === undefined ? {} : { held: this.held }),
       restarts: this.restarts,
       ...(this.decoding === undefined ? {} : { decoding: this.decoding }),
       ...(this.failure === undefined

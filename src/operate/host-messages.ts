@@ -47,4 +47,4 @@ export type FromHost =
   | { type: 'measured'; call: number; lengths: number[] }
   | { type: 'pictured'; call: number; files: PictureFile[] }
   | { type: 'error'; call: number; error: SentError }
-  | { type: 'alive'; memory: number; decoding?: DecodingStatus };
+  | { type: 'alive'; memory: number; held?: number; decoding?: DecodingStatus };

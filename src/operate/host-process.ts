@@ -3,7 +3,7 @@
  * thread, because it does nothing else; it ends when the server goes away.
  */
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { exit, memoryUse, parentChannel, writeError } from '../base/host.ts';
+import { exit, heldMemory, memoryUse, parentChannel, writeError } from '../base/host.ts';
 import { familyOf } from '../models/image/load.ts';
 import { isBert } from '../models/text/any.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -210,5 +210,10 @@ channel?.onMessage((raw) => {
 channel?.onClose(() => exit(0));
 setInterval(() => {
   const decoding = decodingStatus(generator?.status());
-  send({ type: 'alive', memory: memoryUse().resident, ...(decoding === undefined ? {} : { decoding }) });
+  const held = heldMemory();
+  send({
+    ...{ type: 'alive', memory: memoryUse().resident },
+    ...(held === undefined ? {} : { held }),
+    ...(decoding === undefined ? {} : { decoding }),
+  });
 }, 1000).unref();

@@ -98,10 +98,17 @@ export async function openRows(
   return { rows: new SqlRows(sql), kind: sql.kind, close: () => sql.close() };
 }
 
+/** Id of the process of the embedded database of an installation, while it runs. */
+export async function databaseProcess(home: string): Promise<number | undefined> {
+  const holder = Number(await readText(path.join(databaseOf(home), 'lock')).catch(() => ''));
+  return holder > 0 && isAlive(holder) ? holder : undefined;
+}
+
+const databaseOf = (home: string): string => path.join(home, 'store', 'database');
+
 /** @throws InkstoneError `database_unknown`, and what opening it throws */
 export async function openDatabase(home: string, database: string): Promise<import('./sql/contract.ts').Sql> {
-  if (database === 'pglite')
-    return (await import('./sql/pglite.ts')).openPglite(path.join(home, 'store', 'database'));
+  if (database === 'pglite') return (await import('./sql/pglite.ts')).openPglite(databaseOf(home));
   if (/^postgres(ql)?:\/\//.test(database)) return (await import('./sql/postgres.ts')).openPostgres(database);
   throw new InkstoneError('database_unknown', 'the database is none that Inkstone knows', {
     kind: 'usage',

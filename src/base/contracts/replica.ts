@@ -28,6 +28,8 @@ export interface ReplicaStatus {
   waiting: number;
   /** Resident memory in bytes, when known. */
   memory?: number;
+  /** Bytes that its JavaScript held after the last whole collection, when known. */
+  held?: number;
   /** Times that its process was started again. */
   restarts?: number;
   decoding?: DecodingStatus;

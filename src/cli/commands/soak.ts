@@ -6,7 +6,7 @@ import { command } from '../command.ts';
 import { soak } from '../soak.ts';
 
 const schema = z.object({
-  minutes: z.number().gt(0).max(10_080).default(20).describe('how long; a quarter of it is for warming up'),
+  minutes: z.number().gt(0).max(10_080).default(20).describe('how long; half of it is for warming up'),
   people: z.int().min(1).max(256).default(4).describe('requests under way at once'),
   model: z.string().optional().describe('whom to ask (default: the first there is)'),
   home: z
@@ -19,7 +19,7 @@ export default command({
   name: 'soak',
   summary: 'load a real server for a while and see whether memory, handles or tables grow',
   description:
-    'Starts a server of its own and asks without a pause: whole answers, streams, streams that are left half-way, files that come and go. The slope of memory is that of Theil and Sen with its 95 % interval; it counts as growth where the interval lies above nothing and the whole rise above three times the noise. `flat` says whether nothing grows.',
+    'Starts a server of its own and asks without a pause: whole answers, streams, streams that are left half-way, files and kept responses that come and go, under a key of its own. The first half of the time is for warming up: caches fill, and heaps and allocators find their size. In the second half each part of the server (the server itself, its models, an embedded database) is judged for itself: resident memory, what its JavaScript holds after each whole collection (`held`, as `/metrics` tells it), and open handles. A slope is that of Theil and Sen over medians of looks, with its 95 % interval; it counts as growth where the interval lies above nothing, each half of the judged time rises at least half as steeply (a step or what levels off is none), and what it adds is more than three times the noise. A table grows that has more rows when all is over than when it was warm. `growing` names what grows, `flat` says whether nothing does. A few minutes tell little of memory: heaps grow until they have been collected a few times.',
   schema,
   examples: ['soak --minutes 20 --json', 'soak --minutes 2 --people 8'],
   async run({ minutes, people, model, home }, { signal, progress }) {

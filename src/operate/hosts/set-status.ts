@@ -32,6 +32,7 @@ export function together(
 ): ReplicaStatus {
   const all = [...members, ...leaving];
   const known = all.some(({ memory }) => memory !== undefined);
+  const collected = all.some(({ held }) => held !== undefined);
   const decoding = decodingOf(all);
   const state = stateOf(members, set);
   const failed = members.find(({ error }) => error !== undefined);
@@ -41,6 +42,7 @@ export function together(
     running: sum(all.map(({ running }) => running)),
     waiting: sum(all.map(({ waiting }) => waiting)),
     ...(known ? { memory: sum(all.map(({ memory }) => memory)) } : {}),
+    ...(collected ? { held: sum(all.map(({ held }) => held)) } : {}),
     restarts: sum(all.map(({ restarts }) => restarts)),
     ...(decoding === undefined ? {} : { decoding }),
     ...(state === 'failed' && failed?.error !== undefined ? { error: failed.error } : {}),

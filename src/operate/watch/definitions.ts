@@ -127,6 +127,11 @@ export const METRICS = {
   replicas: gauge('inkstone_replicas', 'Replicas by state', [...model, 'state']),
   restarts: counter('inkstone_replica_restarts_total', 'Starts of a model’s process after it ended', model),
   memory: gauge('inkstone_memory_bytes', 'Bytes: server, models, machine’s total and free', ['kind']),
+  held: gauge(
+    'inkstone_memory_held_bytes',
+    'Bytes that JavaScript held after its last whole collection: server, models',
+    ['kind'],
+  ),
   memoryUsed: gauge('inkstone_memory_used_ratio', 'Share of the machine’s memory in use, 0 to 1'),
   disk: gauge('inkstone_disk_bytes', 'Bytes of the disk under the home folder: total and free', ['kind']),
   diskUsed: gauge('inkstone_disk_used_ratio', 'Share of the disk in use, 0 to 1'),

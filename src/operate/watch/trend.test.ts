@@ -24,10 +24,43 @@ describe('growth', () => {
     return to(400).map((i) => 300 + slope * i + 10 * (random.uniform() - 0.5) + (i % 37 === 0 ? 60 : 0));
   };
   it('is seen where it is, and not in noise and peaks', () => {
-    const calm = to(20).filter((seed) => growth(noisy(seed + 1, 0), 400).grows).length;
-    const leaks = to(20).filter((seed) => growth(noisy(seed + 1, 0.1), 400).grows).length;
-    expect([calm, leaks]).toEqual([0, 20]);
-    expect(growth(noisy(1, 0.1), 400, 100).grows).toBe(false);
+    const grown = (slope: number): number =>
+      to(20).filter((seed) => growth(to(400), noisy(seed + 1, slope)).grows).length;
+    expect([grown(0), grown(0.1)]).toEqual([0, 20]);
+    expect(growth(to(400), noisy(1, 0.1), 100).grows).toBe(false);
+  });
+
+  it('is not one step, nor what levels off', () => {
+    const level = (of: (i: number) => number): number[] => noisy(3, 0).map((value, i) => value + of(i));
+    for (const at of [100, 200, 300])
+      expect(
+        growth(
+          to(400),
+          level((i) => (i < at ? 0 : 90)),
+        ).grows,
+      ).toBe(false);
+    expect(
+      growth(
+        to(400),
+        level((i) => 90 * (1 - Math.exp(-i / 80))),
+      ).grows,
+    ).toBe(false);
+    expect(
+      growth(
+        to(400),
+        level((i) => 30 * Math.floor(i / 50)),
+      ).grows,
+    ).toBe(true);
+  });
+
+  it('knows when it was looked at: rarely in one half, often in the other', () => {
+    const at = [...to(20).map((i) => 10 * i), ...to(200).map((i) => 200 + i)];
+    expect(
+      growth(
+        at,
+        at.map((second) => 7 + 3 * second),
+      ).slope,
+    ).toBeCloseTo(3, 9);
   });
 
   it('pieces are medians', () => expect(pieces([1, 9, 2, 4, 4, 5, 7], 2)).toEqual([2, 4]));

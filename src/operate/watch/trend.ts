@@ -62,25 +62,41 @@ export interface Growth extends Trend {
   last: number;
   /** Half the range of the noise around the slope: median absolute deviation, times 1.4826. */
   noise: number;
-  /** The slope is surely above nothing, and over the whole time it adds more than three times the noise. */
+  /** Slopes of the two halves of the time. */
+  halves: readonly [number, number];
+  /**
+   * The slope is surely above nothing, over the whole time it adds more than three times the noise, and each half rises at
+   * least half as steeply: one step, or what levels off, does not go on.
+   */
   grows: boolean;
 }
 
-/** @param least growth over the whole time that is none, in units of `y` @param count pieces that the series is cut into */
-export function growth(y: readonly number[], seconds: number, least = 0, count = 40): Growth {
+/**
+ * @param at when each was measured, in seconds, growing
+ * @param y as many
+ * @param least growth over the whole time that is none, in units of `y`
+ * @param count pieces that the series is cut into
+ */
+export function growth(at: readonly number[], y: readonly number[], least = 0, count = 40): Growth {
   const parts = pieces(y, count);
-  const step = seconds / Math.max(1, parts.length);
-  const x = parts.map((_, i) => i * step);
+  const x = pieces(at, count);
   const trend = theilSen(x, parts);
   const rest = parts.map((value, i) => value - trend.slope * (x[i] as number)).sort((a, b) => a - b);
   const centre = median(rest);
   const noise = 1.4826 * median(rest.map((value) => Math.abs(value - centre)).sort((a, b) => a - b));
-  const added = trend.slope * seconds;
+  const middle = x.length >> 1;
+  const half = (from: number, to: number): number => theilSen(x.slice(from, to), parts.slice(from, to)).slope;
+  const halves = [half(0, middle), half(middle, x.length)] as const;
+  const added = trend.slope * ((at.at(-1) ?? 0) - (at[0] ?? 0));
   return {
     ...trend,
     first: parts[0] ?? Number.NaN,
     last: parts.at(-1) ?? Number.NaN,
     noise,
-    grows: trend.low > 0 && added > Math.max(3 * noise, least),
+    halves,
+    grows:
+      trend.low > 0 &&
+      added > Math.max(3 * noise, least) &&
+      halves.every((slope) => slope >= trend.slope / 2),
   };
 }

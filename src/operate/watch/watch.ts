@@ -5,7 +5,7 @@
 
 import type { ReplicaStatus } from '../../base/contracts/replica.ts';
 import type { Rows } from '../../base/contracts/store.ts';
-import { diskUse, memoryUse, now } from '../../base/host.ts';
+import { diskUse, heldMemory, memoryUse, now } from '../../base/host.ts';
 import { Drift } from './drift.ts';
 import { Metrics } from './metrics.ts';
 import { type SpanExporter, tracerFromEnvironment } from './otlp.ts';
@@ -98,10 +98,13 @@ export class Watch {
     const { metrics } = this;
     metrics.reset('replicas');
     metrics.reset('cacheUsage');
+    metrics.reset('held');
     const states = new Map<string, number>();
     let memory = 0;
+    let held: number | undefined;
     for (const [model_name, status] of this.sources.replicas()) {
       memory += status.memory ?? 0;
+      if (status.held !== undefined) held = (held ?? 0) + status.held;
       const id = `${status.state} ${model_name}`;
       states.set(id, (states.get(id) ?? 0) + 1);
       metrics.set('replicas', states.get(id) as number, { model_name, state: status.state });
@@ -114,6 +117,9 @@ export class Watch {
       metrics.total('preemptions', preempted, { model_name });
     }
     metrics.set('memory', memory, { kind: 'models' });
+    const own = heldMemory();
+    if (own !== undefined) metrics.set('held', own, { kind: 'server' });
+    if (held !== undefined) metrics.set('held', held, { kind: 'models' });
   }
 
   private async lookAtMachine(): Promise<void> {
