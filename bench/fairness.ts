@@ -1,14 +1,18 @@
 /**
  * `inkstone bench fairness`: one greedy key with 50 streams beside four quiet keys with four each, through the whole
  * server (keys, HTTP, scheduler, model host) to the starter model: who got how many tokens, how fast all together, and
- * what the quiet ones waited; beside the same with requests served in order of arrival, in turns.
+ * what the quiet ones waited; beside the same with requests served in order of arrival, in turns. And what the quiet
+ * ones wait while the same server trains a model.
  */
 import http from 'node:http';
+import path from 'node:path';
+import { InkstoneError } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { Random } from '../src/base/rng.ts';
 import { jain } from '../src/evaluate/jain.ts';
 import type { StartReplica } from '../src/operate/pool.ts';
-import { startServer } from '../src/serve/index.ts';
+import { isFinal } from '../src/operate/trainings.ts';
+import { type RunningServer, startServer } from '../src/serve/index.ts';
 import { percentile } from './percentile.ts';
 import { type BenchCase, type BenchResult, commit, round } from './report.ts';
 
@@ -66,11 +70,14 @@ function ask(
   });
 }
 
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
 async function phase(
   options: FairnessOptions,
   policy: Policy,
   streams: Readonly<Record<string, number>>,
   seconds: number,
+  beside: 'training' | 'nothing' = 'nothing',
 ): Promise<Phase> {
   const home = await host.makeTemporaryFolder('inkstone-fairness');
   const server = await startServer({
@@ -81,6 +88,10 @@ async function phase(
   const found: Phase = { seconds, pieces: new Map(), firsts: new Map(), wholes: new Map(), errors: 0 };
   try {
     await (await server.context.pool.get('starter')).ready();
+    const stopTraining =
+      beside === 'training'
+        ? await train(server, home, options.effort < 1 ? 'tiny' : 'nanogpt-cpu')
+        : undefined;
     const random = new Random(11, 'fairness');
     let measuring = false;
     let going = true;
@@ -112,7 +123,6 @@ async function phase(
     const all = Object.entries(streams).flatMap(([name, count]) =>
       Array.from({ length: count }, () => stream(name, keys.get(name) as string)),
     );
-    const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
     await pause(Math.min(2000, 250 * seconds));
     const began = host.monotonic();
     measuring = true;
@@ -121,12 +131,35 @@ async function phase(
     found.seconds = (host.monotonic() - began) / 1000;
     going = false;
     await Promise.all(all);
+    await stopTraining?.();
   } finally {
     agent.destroy();
     await server.close();
     await host.removeFile(home);
   }
   return found;
+}
+
+/** A training of the server's own that is at its steps, without an end. @returns stops it, and waits until it is over */
+async function train(server: RunningServer, home: string, preset: string): Promise<() => Promise<void>> {
+  const { trainings } = server.context;
+  const file = path.join(home, 'text.txt');
+  await host.writeFile(file, 'The reeds bend and the boats come home. '.repeat(2000));
+  const { id } = await trainings.create({ name: 'beside', file, preset, steps: 1_000_000 });
+  for (;;) {
+    const { state, metrics, error } = await trainings.status(await trainings.get(id));
+    if (isFinal(state))
+      throw new InkstoneError('training_ended', `the training beside ended: ${error?.message ?? state}`, {
+        kind: 'internal',
+        hint: 'see the log of the server',
+      });
+    if ((metrics.step ?? 0) > 0) break;
+    await pause(100);
+  }
+  return async () => {
+    await trainings.stop(id);
+    while (!isFinal((await trainings.get(id)).state)) await pause(50);
+  };
 }
 
 const sum = (values: Iterable<number>): number => [...values].reduce((total, one) => total + one, 0);
@@ -156,6 +189,7 @@ export async function benchFairness(options: FairnessOptions): Promise<BenchResu
   const alone: Phase[] = [];
   const fair: Phase[] = [];
   const first: Phase[] = [];
+  const training: Phase[] = [];
   for (let i = 1; i <= rounds; i++) {
     options.show(`round ${i} of ${rounds}: quiet keys alone`);
     alone.push(await phase(options, 'fair', quiet, seconds));
@@ -163,12 +197,14 @@ export async function benchFairness(options: FairnessOptions): Promise<BenchResu
     fair.push(await phase(options, 'fair', crowd, seconds));
     options.show(`round ${i} of ${rounds}: in order of arrival`);
     first.push(await phase(options, 'first-come', crowd, seconds));
+    options.show(`round ${i} of ${rounds}: quiet keys beside a training`);
+    training.push(await phase(options, 'fair', quiet, seconds, 'training'));
   }
-  const [a, f, o] = [together(alone), together(fair), together(first)];
+  const [a, f, o, t] = [together(alone), together(fair), together(first), together(training)];
   const shares = (one: Phase): number[] => Object.keys(crowd).map((key) => one.pieces.get(key) ?? 0);
   const speed = (one: Phase): number => sum(one.pieces.values()) / one.seconds;
   const p95 = (map: ReadonlyMap<string, readonly number[]>): number => percentile(quietOf(map), 0.95);
-  const errors = `errors: ${a.errors + f.errors + o.errors}`;
+  const errors = `errors: ${a.errors + f.errors + o.errors + t.errors}`;
   const against = (
     name: string,
     unit: string,
@@ -219,6 +255,24 @@ export async function benchFairness(options: FairnessOptions): Promise<BenchResu
         p95(f.firsts),
         p95(a.firsts),
         'without the greedy one',
+      ),
+      ...(['firsts', 'wholes'] as const).map((what) =>
+        against(
+          `quiet keys' ${what === 'firsts' ? 'first token' : 'whole answer'} beside a training, p95`,
+          'ms',
+          'lower',
+          p95(t[what]),
+          p95(a[what]),
+          'without the training',
+        ),
+      ),
+      against(
+        'throughput beside a training',
+        'tokens/s',
+        'higher',
+        speed(t),
+        speed(a),
+        'without the training',
       ),
     ],
   };

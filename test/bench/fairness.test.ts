@@ -12,7 +12,10 @@ it('compares fair shares with order of arrival', async () => {
     startReplica: () => new LetterReplica('starter', { pace: 1 }),
   });
   const [index, throughput] = result.cases;
-  expect(result.cases.map((one) => one.unit)).toEqual(['index', 'tokens/s', 'ms', 'ms', 'ms', 'ms']);
+  expect(result.cases.map((one) => one.unit)).toEqual([
+    ...['index', 'tokens/s', 'ms', 'ms', 'ms', 'ms'],
+    ...['ms', 'ms', 'tokens/s'],
+  ]);
   expect(index?.ours).toBeGreaterThan(index?.peer ?? 1);
   expect(index?.note).toContain('errors: 0');
   expect(throughput?.ours).toBeGreaterThan(0);
