@@ -100,6 +100,15 @@ async function load(address: string, key: string, rate: number, seconds: number)
   return found;
 }
 
+const PARTIES = ['load', 'gateway', 'replica'] as const;
+type Party = (typeof PARTIES)[number];
+
+/** Milliseconds of processor time so far of each; 0 where this system does not tell. */
+function useOf(parties: Record<Party, number | undefined>): Record<Party, number> {
+  const of = (id: number | undefined): number => (id === undefined ? 0 : (host.processUse(id)?.cpu ?? 0));
+  return { load: of(parties.load), gateway: of(parties.gateway), replica: of(parties.replica) };
+}
+
 /** The first line that a child writes, as JSON. */
 function firstLine(child: host.ChildProcess): Promise<{ address: string }> {
   return new Promise((resolve, reject) => {
@@ -144,24 +153,32 @@ export async function benchGateway(options: GatewayBenchOptions): Promise<BenchR
     await load(direct, key, rate / 2, Math.min(2, seconds));
     const through: Slice[] = [];
     const straight: Slice[] = [];
+    const parties = { load: host.processId(), gateway: gateway.pid, replica: replica.pid };
+    const used = { load: 0, gateway: 0, replica: 0 };
     for (let i = 1; i <= rounds; i++) {
       options.show(`round ${i} of ${rounds}: through the gateway`);
+      const before = useOf(parties);
       through.push(await load(address, key, rate, seconds));
+      const after = useOf(parties);
+      for (const name of PARTIES) used[name] += after[name] - before[name];
       options.show(`round ${i} of ${rounds}: straight`);
       straight.push(await load(direct, key, rate, Math.max(1, seconds / 3)));
     }
+    // A line waits a moment for others.
+    await new Promise((resolve) => setTimeout(resolve, 200));
     const metrics = await (await fetch(`${address}/metrics`)).text();
     const counted = Number(/requests_total\{[^}]*status="200"\} (\d+)/.exec(metrics)?.[1] ?? 0);
     const times = (slices: readonly Slice[]): number[] => slices.flatMap((one) => one.times);
     const [t, s] = [times(through), times(straight)];
     const errors = through.reduce((sum, one) => sum + one.errors, 0);
     const reached = t.length / through.reduce((sum, one) => sum + one.seconds, 0);
+    const each = PARTIES.map((name) => `${name} ${round(used[name] / t.length, 3)}`).join(', ');
     const added = (part: number): number => percentile(t, part) - percentile(s, part);
     const row = (name: 'p50' | 'p95' | 'p99', part: number): BenchCase => ({
       ...{ case: `added latency ${name}`, unit: 'ms', better: 'lower', ours: round(added(part), 3) },
       ...{ peer: LITELLM[name], peer_name: 'LiteLLM, as published, 4 × 4 cores', peer_version: null },
       ratio: round(added(part) / LITELLM[name], 3),
-      note: `through ${round(percentile(t, part), 3)} ms, straight ${round(percentile(s, part), 3)} ms, this machine has ${host.cpuCount()} cores for all`,
+      note: `through ${round(percentile(t, part), 3)} ms, straight ${round(percentile(s, part), 3)} ms, this machine has ${host.cpuCount()} cores for all; ms of a core a request: ${each}`,
     });
     return {
       bench: 'gateway',

@@ -360,6 +360,11 @@ export function exitStatus(): number {
   return Number(process.exitCode ?? 0);
 }
 
+/** Called when this process ends by itself or by `exit`, and may only do what waits for nothing. */
+export function onExit(react: () => void): void {
+  process.once('exit', react);
+}
+
 /** Ends at once. For the last resort: what is still being written may be lost. */
 export function exit(status: number): never {
   process.exit(status);
@@ -421,6 +426,11 @@ export function parentChannel():
     onMessage: (receive) => void process.on('message', receive),
     onClose: (react) => void process.on('disconnect', react),
   };
+}
+
+/** Calls back when all that is ready now has run, before anything else begins. */
+export function afterThis(react: () => void): void {
+  process.nextTick(react);
 }
 
 // Children and threads

@@ -1,5 +1,7 @@
 /** The logger and the progress line, written into strings. */
-import { describe, expect, test } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { describe, expect, test, vi } from 'vitest';
 import { InkstoneError } from './errors.ts';
 import { createLogger } from './log.ts';
 import { bar, bytes, count, createProgress, duration } from './progress.ts';
@@ -34,6 +36,60 @@ describe('log', () => {
       big: '5',
     });
     expect(JSON.parse(lines[1] as string)).toMatchObject({ level: 'warn', message: 'odd' });
+  });
+
+  test('writes what happens often in one piece, before any other line, and after a moment by itself', () => {
+    vi.useFakeTimers();
+    try {
+      lines.length = 0;
+      const log = createLogger({ level: 'info', format: 'json', write, clock });
+      const child = log.child({ part: 'server' });
+      log.often('request', { n: 1 });
+      child.often('request', { n: 2, why: undefined, of: ['a', new Error('b')] });
+      expect(lines).toEqual([]);
+      log.warn('server is back');
+      const told = lines.map((piece) =>
+        piece
+          .trim()
+          .split('\n')
+          .map((line) => JSON.parse(line)),
+      );
+      expect(told).toMatchObject([
+        [
+          { level: 'info', message: 'request', n: 1 },
+          { part: 'server', n: 2, of: ['a', { message: 'b' }] },
+        ],
+        [{ level: 'warn', message: 'server is back' }],
+      ]);
+      log.often('request', { n: 3 });
+      vi.advanceTimersByTime(49);
+      expect(lines).toHaveLength(2);
+      vi.advanceTimersByTime(1);
+      expect(lines).toHaveLength(3);
+      // Much of it waits for no time.
+      for (let i = 0; i < 1000; i++) log.often('request', { n: i });
+      expect(lines.length).toBeGreaterThan(3);
+      vi.advanceTimersByTime(50);
+      const all = lines.slice(3).join('').trim().split('\n');
+      expect(all.map((line) => JSON.parse(line).n)).toEqual(Array.from({ length: 1000 }, (_, i) => i));
+      createLogger({ level: 'warn', format: 'json', write, clock }).often('request');
+      vi.advanceTimersByTime(50);
+      expect(lines.join('').trim().split('\n')).toHaveLength(1004);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('loses no line when the process ends', () => {
+    const code = `const { createLogger } = await import('./dist/base/log.js');
+      const log = createLogger({ format: 'json' });
+      log.often('request', { n: 1 });
+      process.exit(3);`;
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', code], {
+      cwd: path.resolve(import.meta.dirname, '..', '..'),
+      encoding: 'utf8',
+    });
+    expect([status, JSON.parse(stderr)]).toMatchObject([3, { message: 'request', n: 1 }]);
   });
 
   test('writes short lines for people, and nothing when silent', () => {

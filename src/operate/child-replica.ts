@@ -155,8 +155,8 @@ export class ChildReplica implements Replica {
         this.watch?.reported(message.memory);
         this.decoding = message.decoding;
         break;
-      case 'event':
-        this.calls.get(message.call)?.event(message.event);
+      case 'events':
+        for (const { call, event } of message.events) this.calls.get(call)?.event(event);
         break;
       case 'counted':
         this.calls.get(message.call)?.answer(message.count);

@@ -39,7 +39,8 @@ export type FromHost =
   | { type: 'progress'; progress: number }
   | { type: 'ready'; model: ModelDescription }
   | { type: 'failed'; error: SentError }
-  | { type: 'event'; call: number; event: TextEvent }
+  /** In order; those of one step of a decoder go together, whosever they are. */
+  | { type: 'events'; events: readonly { call: number; event: TextEvent }[] }
   | { type: 'done'; call: number }
   | { type: 'counted'; call: number; count: number }
   | { type: 'inspected'; call: number; inspection: TextInspection }

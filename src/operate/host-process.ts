@@ -2,8 +2,9 @@
  * A model host: a process that holds one model and answers its server's messages. Sessions run in its own
  * thread, because it does nothing else; it ends when the server goes away.
  */
+import type { TextEvent } from '../base/contracts/generator.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { exit, heldMemory, memoryUse, parentChannel, writeError } from '../base/host.ts';
+import { afterThis, exit, heldMemory, memoryUse, parentChannel, writeError } from '../base/host.ts';
 import { familyOf } from '../models/image/load.ts';
 import { isBert } from '../models/text/any.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -19,7 +20,19 @@ import { TextInspector } from './text-inspector.ts';
 import { decodingStatus, traced } from './watch/in-host.ts';
 
 const channel = parentChannel();
-const send = (message: FromHost): void => channel?.send(message);
+/** Events that one step made, of all its sequences: a message for each would cost both processes more than its text. */
+const made: { call: number; event: TextEvent }[] = [];
+const send = (message: FromHost): void => {
+  tell();
+  channel?.send(message);
+};
+function tell(): void {
+  if (made.length > 0) channel?.send({ type: 'events', events: made.splice(0) } satisfies FromHost);
+}
+function give(call: number, event: TextEvent): void {
+  if (made.length === 0) afterThis(tell);
+  made.push({ call, event });
+}
 const running = new Map<number, AbortController>();
 let generator: TextGenerator | undefined;
 /** Made when first asked for, where the model also writes. */
@@ -133,8 +146,7 @@ async function work(call: number, run: (signal: AbortSignal) => Promise<FromHost
 
 const generate = ({ call, request }: Extract<ToHost, { type: 'generate' }>): Promise<void> =>
   work(call, async (signal) => {
-    for await (const event of traced(request, writer().generate(request, signal)))
-      send({ type: 'event', call, event });
+    for await (const event of traced(request, writer().generate(request, signal))) give(call, event);
     return { type: 'done', call };
   });
 

@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { ManualClock } from '../base/clock.ts';
 import type { ModelDescription, Replica, ReplicaState } from '../base/contracts/replica.ts';
 import { openFileStore } from '../store/index.ts';
@@ -143,18 +143,41 @@ describe('the pool', () => {
 
   it('starts anew what failed, and what has newer weights', async () => {
     const folder = await run('a');
-    const replicas = pool();
+    const clock = new ManualClock();
+    const replicas = pool(2, { clock });
     const first = await replicas.get('a');
     (started[0] as Idle).state = 'failed';
     const second = await replicas.get('a');
     expect(second).not.toBe(first);
     await utimes(path.join(folder, 'model.safetensors'), 1, 2e9);
+    clock.advance(250);
     const third = await replicas.get('a');
     expect(third).not.toBe(second);
     expect((started[1] as Idle).state).toBe('stopped');
     await replicas.forget('a');
     expect(await replicas.get('a')).not.toBe(third);
     await expect(replicas.get('none')).rejects.toMatchObject({ code: 'model_not_found' });
+  });
+
+  it('looks at a model’s files once for the requests of a moment, and each time for what is not there', async () => {
+    const folder = await run('a');
+    const clock = new ManualClock();
+    const replicas = pool(2, { clock });
+    const find = vi.spyOn(registry, 'find');
+    await Promise.all([1, 2, 3].map(() => replicas.get('a')));
+    clock.advance(249);
+    const first = await replicas.get('a');
+    expect(find).toHaveBeenCalledTimes(1);
+    clock.advance(1);
+    expect(await replicas.get('a')).toBe(first);
+    expect(find).toHaveBeenCalledTimes(2);
+    // What was changed from here is seen at once.
+    await utimes(path.join(folder, 'model.safetensors'), 1, 2e9);
+    await replicas.forget('a');
+    expect(await replicas.get('a')).not.toBe(first);
+    await expect(replicas.get('b')).rejects.toMatchObject({ code: 'model_not_found' });
+    await run('b');
+    expect((await replicas.get('b')).model.id).toBe('b');
   });
 
   it('shares the memory: puts down who idles, refuses what does not fit beside who works', async () => {

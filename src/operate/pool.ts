@@ -53,6 +53,12 @@ export interface PoolOptions {
   log?(message: string, details: Record<string, unknown>): void;
 }
 
+/** A model as its files are, and what changes when they do. */
+interface Look {
+  model: RegisteredModel | RegisteredPictures;
+  version: string;
+}
+
 interface Held {
   set: ReplicaSet;
   used: number;
@@ -78,6 +84,8 @@ export interface PoolSnapshot {
 
 /** A model that was asked for within so many milliseconds counts as one that works. */
 const RECENT = 60_000;
+/** Milliseconds for which a look at a model's files counts. */
+const LOOK = 250;
 
 export class ReplicaPool {
   private readonly options: PoolOptions;
@@ -85,6 +93,7 @@ export class ReplicaPool {
   private readonly memoryBytes: number;
   private readonly threads: number;
   private readonly loaded = new Map<string, Held>();
+  private readonly looks = new Map<string, { at: number; found: Promise<Look> }>();
   private readonly counts = { evicted: 0, idled: 0, refused: 0 };
   private stopTimer: () => void = () => undefined;
 
@@ -101,9 +110,7 @@ export class ReplicaPool {
    * @throws InkstoneError `model_not_found`, `memory_short`
    */
   async get(id: string): Promise<ReplicaSet> {
-    const model = await this.options.registry.find(id);
-    const weights = 'weights' in model ? model.weights : '';
-    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)} ${weights ?? ''}`;
+    const { model, version } = await this.look(id);
     const held = this.held(id, version);
     if (held !== undefined) return held;
     const need = await this.need(model);
@@ -120,6 +127,25 @@ export class ReplicaPool {
     });
     this.loaded.set(id, { set, used: this.clock.now(), version, need, threads });
     return set;
+  }
+
+  /** Requests of one moment share a look at the files: under load they came to a hundred small reads an answer. */
+  private look(id: string): Promise<Look> {
+    const now = this.clock.now();
+    const last = this.looks.get(id);
+    if (last !== undefined && now - last.at < LOOK) return last.found;
+    const look = { at: now, found: this.lookAt(id) };
+    this.looks.set(id, look);
+    // What is not there is looked for again each time, and under whatever names is not remembered.
+    look.found.catch(() => this.looks.get(id) === look && this.looks.delete(id));
+    return look.found;
+  }
+
+  private async lookAt(id: string): Promise<Look> {
+    const model = await this.options.registry.find(id);
+    const weights = 'weights' in model ? model.weights : '';
+    const version = `${model.folder} ${model.info.created} ${await weightsOf(model.folder)} ${weights ?? ''}`;
+    return { model, version };
   }
 
   /** The replicas that still stand for this version; those that do not are put down. */
@@ -287,6 +313,7 @@ export class ReplicaPool {
   async forget(id: string): Promise<void> {
     const held = this.loaded.get(id);
     this.loaded.delete(id);
+    this.looks.delete(id);
     await held?.set.drain();
   }
 

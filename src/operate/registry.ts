@@ -95,8 +95,12 @@ export class ModelRegistry {
 
   /** A model of any family. @throws InkstoneError `model_not_found`, with the nearest name */
   async find(id: string): Promise<RegisteredModel | RegisteredPictures> {
-    const pictures = (await this.pictures()).find((model) => model.id === id);
-    return pictures ?? this.get(id);
+    // Asked for with every request: only what has the name is opened.
+    for (const place of await this.places()) {
+      const model = place.id === id ? await readablePictures(place) : undefined;
+      if (model !== undefined) return model;
+    }
+    return this.get(id);
   }
 
   /** Whether a name is taken, readable or not. */

@@ -5,7 +5,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Row, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
-import { now } from '../base/host.ts';
+import { monotonic, now } from '../base/host.ts';
 import type { KeyLimits } from '../operate/quota/quotas.ts';
 
 /** What a key may do: make content, keep files, train and change models, read metrics, ask for others, and look after everything. */
@@ -60,22 +60,57 @@ export function mayUseModel({ models }: Pick<KeyRow, 'models'>, model: string): 
   );
 }
 
+/** Milliseconds after which rows are read again beside the requests, and after which they are believed no more. */
+const AGAIN = 500;
+const BELIEVED = 1000;
+
 export class Keys {
   private readonly store: Store;
-  private known: KeyRow[] | undefined;
-  private read = 0;
+  private readonly clock: () => number;
+  private known: { rows: KeyRow[]; at: number } | undefined;
+  private reading: Promise<KeyRow[]> | undefined;
 
-  constructor(store: Store) {
+  /** @param clock milliseconds that only grow */
+  constructor(store: Store, clock: () => number = monotonic) {
     this.store = store;
+    this.clock = clock;
   }
 
-  /** Rows are read again now and then: the command line may have changed them. */
+  /**
+   * Rows are read again now and then: the command line may have changed them. Whoever asks while they are read waits only
+   * where those that are known are too old: with disks and processors busy a read takes longer than a refusal may.
+   */
   private async rows(): Promise<KeyRow[]> {
-    if (this.known === undefined || now() - this.read > 1000) {
-      this.known = await this.store.rows.list<KeyRow>('keys');
-      this.read = now();
-    }
-    return this.known;
+    const age = this.known === undefined ? Number.POSITIVE_INFINITY : this.clock() - this.known.at;
+    if (age > AGAIN) this.reading ??= this.readAgain();
+    if (this.known !== undefined && age <= BELIEVED) return this.known.rows;
+    return this.reading as Promise<KeyRow[]>;
+  }
+
+  private readAgain(): Promise<KeyRow[]> {
+    const at = this.clock();
+    const reading = this.store.rows.list<KeyRow>('keys').then(
+      (rows) => {
+        // One that began before a change of ours says nothing of it.
+        if (this.reading === reading) {
+          this.known = { rows, at };
+          this.reading = undefined;
+        }
+        return rows;
+      },
+      (thrown: unknown) => {
+        if (this.reading === reading) this.reading = undefined;
+        throw thrown;
+      },
+    );
+    // Told to those who wait for it, if any do.
+    reading.catch(() => undefined);
+    return reading;
+  }
+
+  private forget(): void {
+    this.known = undefined;
+    this.reading = undefined;
   }
 
   /** The first key may do everything, unless it is told otherwise; those after it everything but look after others or ask for them. */
@@ -89,7 +124,7 @@ export class Keys {
       ...defined({ ...settings, scopes }),
     };
     await this.store.rows.put('keys', row);
-    this.known = undefined;
+    this.forget();
     return { key, row };
   }
 
@@ -114,7 +149,7 @@ export class Keys {
   async revoke(idOrPrefix: string): Promise<KeyRow> {
     const row = await this.named(idOrPrefix);
     await this.store.rows.remove('keys', row.id);
-    this.known = undefined;
+    this.forget();
     return row;
   }
 
@@ -128,7 +163,7 @@ export class Keys {
       ...(grace > 0 ? { previous: { hash: old.hash, prefix: old.prefix, until } } : {}),
     };
     await this.store.rows.put('keys', row);
-    this.known = undefined;
+    this.forget();
     return { key, row };
   }
 

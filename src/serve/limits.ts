@@ -13,6 +13,8 @@ export interface Guess {
   maxTokens: number;
   /** Default: a quarter. */
   tokensPerByte?: number;
+  /** `promptBytes` of the body, where they are known. */
+  bytes?: number;
 }
 
 /** Whatever of a body becomes a prompt, in bytes of UTF-8, as JSON. */
@@ -34,11 +36,11 @@ export function answerLimit(body: unknown): number | undefined {
 export function estimateOf(
   route: string,
   body: unknown,
-  { maxTokens, tokensPerByte = TOKENS_PER_BYTE }: Guess,
+  { maxTokens, tokensPerByte = TOKENS_PER_BYTE, bytes }: Guess,
 ): Use {
   const given = fieldsOf(body);
   if (route.startsWith('/v1/images')) return { prompt: 0, completion: 0, pictures: whole(given.n) ?? 1 };
-  const prompt = Math.ceil(promptBytes(body) * tokensPerByte);
+  const prompt = Math.ceil((bytes ?? promptBytes(body)) * tokensPerByte);
   if (route === '/v1/embeddings') return { prompt, completion: 0 };
   const longest = answerLimit(body) ?? maxTokens;
   const prompts = route === '/v1/completions' && Array.isArray(given.prompt) ? given.prompt.length : 1;

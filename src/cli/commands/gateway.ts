@@ -91,7 +91,7 @@ export default command({
     const gateway = await startGateway({
       ...{ host, port, settings: given, store, prices },
       log: (message, details) => context.log.warn(message, details),
-      ...(logRequests ? { logRequest: (facts) => context.log.info('request', facts) } : {}),
+      ...(logRequests ? { logRequest: (facts) => context.log.often('request', facts) } : {}),
     }).catch(async (thrown: unknown) => {
       await store.close();
       throw thrown;

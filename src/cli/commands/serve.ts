@@ -98,7 +98,7 @@ export default command({
       prices: Prices.parse(price),
       ...(model === undefined ? {} : { model }),
       log: (message, details) => context.log.warn(message, details),
-      ...(logRequests ? { logRequest: (message, facts) => context.log.info(message, facts) } : {}),
+      ...(logRequests ? { logRequest: (message, facts) => context.log.often(message, facts) } : {}),
     });
     const first = model ?? (await server.context.registry.list())[0]?.id;
     // A program that started the server reads the address from this line; the last line tells of the end.

@@ -4,7 +4,7 @@
  * Knows no HTTP.
  */
 import type { Random } from '../../base/rng.ts';
-import { PrefixIndex } from './prefix-index.ts';
+import { type Beginnings, PrefixIndex } from './prefix-index.ts';
 import type { Target } from './target.ts';
 
 export type Policy = 'least-outstanding' | 'two-choices';
@@ -41,19 +41,21 @@ export class Balancer {
   choose({ now, among, tenant = '', prompt = '' }: Choice): Target | undefined {
     const open = among.filter((one) => one.open(now));
     if (open.length === 0) return undefined;
-    const known = prompt === '' ? undefined : this.known(open, tenant, prompt);
+    const beginnings = prompt === '' ? [] : this.prefixes.beginningsOf(tenant, prompt);
+    // Where there is one, nothing is to be chosen.
+    const known = beginnings.length > 0 && open.length > 1 ? this.known(open, beginnings) : undefined;
     const target = known ?? this.least(open);
     this.chosen++;
     if (known !== undefined) this.affine++;
-    if (prompt !== '') this.prefixes.add(tenant, prompt, target.name);
+    this.prefixes.add(beginnings, target.name);
     return target;
   }
 
-  private known(open: readonly Target[], tenant: string, prompt: string): Target | undefined {
+  private known(open: readonly Target[], beginnings: Beginnings): Target | undefined {
     const loads = open.map((one) => one.outstanding);
     const { imbalance = 4, affinity = 0.1 } = this.options;
     if (Math.max(...loads) - Math.min(...loads) > imbalance) return undefined;
-    const matches = this.prefixes.match(tenant, prompt);
+    const matches = this.prefixes.match(beginnings);
     let best: Target | undefined;
     let share = affinity;
     for (const one of open) {

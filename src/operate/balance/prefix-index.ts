@@ -8,6 +8,9 @@ const BLOCK = 128;
 /** Blocks of one text that are looked at. */
 const BLOCKS = 64;
 
+/** Hashes of a text's first block, its first two, and so on. */
+export type Beginnings = readonly number[];
+
 export class PrefixIndex {
   private readonly seen = new Map<number, Set<string>>();
   private readonly size: number;
@@ -17,22 +20,25 @@ export class PrefixIndex {
     this.size = size;
   }
 
-  private *hashes(tenant: string, text: string): Iterable<number> {
-    let hash = 0;
-    for (let i = 0; i < tenant.length; i++) hash = mix(hash, tenant.charCodeAt(i));
-    const end = Math.min(text.length, BLOCKS * BLOCK);
-    for (let at = 0; at + BLOCK <= end; at += BLOCK) {
-      for (let i = at; i < at + BLOCK; i++) hash = mix(hash, text.charCodeAt(i));
-      yield hash;
+  /** The beginnings of a text, hashed; once for looking and for remembering. */
+  beginningsOf(tenant: string, text: string): Beginnings {
+    const hash = new Mixer();
+    for (let i = 0; i < tenant.length; i++) hash.take(tenant.charCodeAt(i));
+    const blocks = Math.min(BLOCKS, Math.floor(text.length / BLOCK));
+    const hashes: number[] = [];
+    for (let block = 0; block < blocks; block++) {
+      for (let i = block * BLOCK; i < (block + 1) * BLOCK; i++) hash.take(text.charCodeAt(i));
+      hashes.push(hash.value);
     }
+    return hashes;
   }
 
   /** For each target the share of the text, 0 to 1, whose beginning it has read. */
-  match(tenant: string, text: string): Map<string, number> {
+  match(beginnings: Beginnings): Map<string, number> {
     const found = new Map<string, number>();
-    const whole = Math.max(1, Math.min(BLOCKS, Math.floor(text.length / BLOCK)));
+    const whole = Math.max(1, beginnings.length);
     let depth = 0;
-    for (const hash of this.hashes(tenant, text)) {
+    for (const hash of beginnings) {
       const who = this.seen.get(hash);
       if (who === undefined) break;
       depth++;
@@ -42,8 +48,8 @@ export class PrefixIndex {
     return found;
   }
 
-  add(tenant: string, text: string, target: string): void {
-    for (const hash of this.hashes(tenant, text)) {
+  add(beginnings: Beginnings, target: string): void {
+    for (const hash of beginnings) {
       const who = this.seen.get(hash) ?? new Set();
       who.add(target);
       this.seen.delete(hash);
@@ -61,9 +67,17 @@ export class PrefixIndex {
   }
 }
 
-/** 52 bits of state from two multiplications of 32 bits each; a collision only misleads one choice. */
-function mix(hash: number, code: number): number {
-  const low = Math.imul((hash >>> 0) ^ code, 0x9e3779b1) >>> 0;
-  const high = Math.imul((Math.floor(hash / 0x1_0000_0000) ^ low) | 0, 0x85ebca6b) & 0xfffff;
-  return (high >>> 0) * 0x1_0000_0000 + low;
+/** 52 bits of two multiplications of 32 bits a character; a collision only misleads one choice. */
+class Mixer {
+  private low = 0x811c9dc5;
+  private high = 0x2545f491;
+
+  take(code: number): void {
+    this.low = Math.imul(this.low ^ code, 0x9e3779b1);
+    this.high = Math.imul(((this.high << 7) | (this.high >>> 25)) ^ code, 0x85ebca6b);
+  }
+
+  get value(): number {
+    return (this.high >>> 12) * 0x1_0000_0000 + ((this.low ^ (this.low >>> 15)) >>> 0);
+  }
 }

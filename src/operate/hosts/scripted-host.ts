@@ -2,7 +2,7 @@
  * A model host without a model, for tests and simulations of what surrounds one: it writes at a given pace, and falls
  * over, falls silent or grows as its prompt tells it. Speaks as host-process.ts does.
  */
-import type { TextRequest } from '../../base/contracts/generator.ts';
+import type { TextEvent, TextRequest } from '../../base/contracts/generator.ts';
 import { exit, memoryUse, monotonic, parentChannel } from '../../base/host.ts';
 import type { FromHost, ToHost } from '../host-messages.ts';
 import { scriptedModel } from './scripted-model.ts';
@@ -40,15 +40,16 @@ async function generate(call: number, request: TextRequest): Promise<void> {
   running.set(call, abort);
   const [first = '', later] = request.prompt.split(' after ');
   if (later === undefined) await obey(first);
-  send({ type: 'event', call, event: { type: 'start', promptTokens: request.prompt.length } });
+  const give = (event: TextEvent): void => send({ type: 'events', events: [{ call, event }] });
+  give({ type: 'start', promptTokens: request.prompt.length });
   let made = 0;
   for (; made < request.sampling.maxTokens && !abort.signal.aborted; made++) {
     if (made === Number(later)) await obey(first);
     if (script.pace !== undefined) await pause(script.pace);
-    send({ type: 'event', call, event: { type: 'delta', text: 'a', tokens: [] } });
+    give({ type: 'delta', text: 'a', tokens: [] });
   }
   const reason = abort.signal.aborted ? 'cancelled' : 'length';
-  send({ type: 'event', call, event: { type: 'end', reason, completionTokens: made } });
+  give({ type: 'end', reason, completionTokens: made });
   send({ type: 'done', call });
   running.delete(call);
 }

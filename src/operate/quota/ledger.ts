@@ -31,6 +31,15 @@ export interface Settlement {
   completion: number;
 }
 
+/** What many settlements come to; written as one change. */
+interface Booking extends Settlement {
+  period: Period;
+  requests: number;
+  /** The part of it that is in this process's entry. */
+  set: number;
+  written: Promise<void>;
+}
+
 interface Pending {
   apply(row: SpendRow): SpendRow | InkstoneError;
   resolve(): void;
@@ -69,6 +78,7 @@ export class Ledger {
   private readonly clock: () => number;
   private readonly asides = new Map<string, Aside>();
   private readonly pending = new Map<string, Pending[]>();
+  private readonly bookings = new Map<string, Booking>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly writing = new Map<string, Promise<void>>();
 
@@ -173,24 +183,41 @@ export class Ledger {
     const held = lease === undefined ? 0 : aside.drop(lease);
     // What was used leaves the entry when it is written; until then it is in it.
     if (lease !== undefined) aside.free += held - used.cost;
-    await this.change(
+    const booking = this.booking(key, period);
+    booking.cost += used.cost;
+    booking.prompt += used.prompt;
+    booking.completion += used.completion;
+    booking.requests++;
+    if (lease !== undefined) booking.set += used.cost;
+    await booking.written;
+  }
+
+  /** What settlements are added to until it is written; nobody waits for it, and many go together. */
+  private booking(key: string, period: Period): Booking {
+    const open = this.bookings.get(key);
+    if (open?.period === period) return open;
+    const fresh = { period, cost: 0, prompt: 0, completion: 0, requests: 0, set: 0 };
+    const written = this.change(
       key,
       (found) => {
         const at = this.clock();
         const row = this.current(found, period, at);
+        const { cost, prompt, completion, requests, set } = fresh;
         return {
           ...row,
-          reserved: lease === undefined ? row.reserved : lessened(row.reserved, aside.lease, used.cost, at),
-          spent: row.spent + used.cost,
-          cost: row.cost + used.cost,
-          prompt: row.prompt + used.prompt,
-          completion: row.completion + used.completion,
-          requests: row.requests + 1,
+          reserved: set > 0 ? lessened(row.reserved, this.aside(key).lease, set, at) : row.reserved,
+          spent: row.spent + cost,
+          cost: row.cost + cost,
+          prompt: row.prompt + prompt,
+          completion: row.completion + completion,
+          requests: row.requests + requests,
         };
       },
-      // Nobody waits for it: many go together.
       TOGETHER,
     );
+    const made = Object.assign(fresh, { written });
+    this.bookings.set(key, made);
+    return made;
   }
 
   /** What is set aside and nobody's is there for others again. */
@@ -241,6 +268,8 @@ export class Ledger {
       if (aside?.idle === true && !aside.fetching) this.giveBack(key);
       const batch = this.pending.get(key) ?? [];
       this.pending.delete(key);
+      // What is settled from now on is in the next write.
+      this.bookings.delete(key);
       if (batch.length === 0) return;
       const change = randomUUID();
       let refused = new Map<Pending, InkstoneError>();

@@ -254,6 +254,60 @@ describe('quotas', () => {
     expect(await ledger.row('k')).toMatchObject({ spent: 300, requests: 300, reserved: {} });
   });
 
+  it('book every settlement once, whichever write it meets, in the period that it is of', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let writes = 0;
+    const update: Store['rows']['update'] = async (...given) => {
+      if (writes++ === 0) await held;
+      return store.rows.update(...given);
+    };
+    const rows = new Proxy(store.rows, {
+      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+    });
+    const ledger = new Ledger({ ...store, rows }, clock);
+    const one = { cost: 1, prompt: 2, completion: 3 };
+    const settle = (period: 'total' | 'month') => ledger.settle('k', one, { period });
+    const first = [settle('total'), settle('total')];
+    const flushed = ledger.flush();
+    // The write of those has begun; these meet the next one.
+    const second = [settle('total'), settle('month'), settle('month')];
+    expect(writes).toBe(1);
+    release();
+    await Promise.all([...first, flushed]);
+    await ledger.flush();
+    await Promise.all(second);
+    expect(writes).toBe(2);
+    expect(await ledger.row('k')).toMatchObject({
+      ...{ cost: 5, prompt: 10, completion: 15, requests: 5 },
+      ...{ period: '2026-11', spent: 2 },
+    });
+  });
+
+  it('tell all whose settlement could not be written, and go on with the next', async () => {
+    let broken = true;
+    const update: Store['rows']['update'] = async (...given) => {
+      if (broken) throw new InkstoneError('disk_full', 'full', { kind: 'resource' });
+      return store.rows.update(...given);
+    };
+    const rows = new Proxy(store.rows, {
+      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+    });
+    const ledger = new Ledger({ ...store, rows }, clock);
+    const settle = () =>
+      codeOf(ledger.settle('k', { cost: 1, prompt: 1, completion: 0 }, { period: 'total' }));
+    const lost = [settle(), settle()];
+    await ledger.flush();
+    expect(await Promise.all(lost)).toEqual(['disk_full', 'disk_full']);
+    broken = false;
+    const kept = settle();
+    await ledger.flush();
+    expect(await kept).toBe('none');
+    expect(await ledger.row('k')).toMatchObject({ requests: 1, cost: 1 });
+  });
+
   it('keep to a budget that is made smaller while more was set aside', async () => {
     const quotas = open();
     const use = { prompt: 1e6, completion: 0 };

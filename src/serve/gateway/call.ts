@@ -2,6 +2,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import type { Readable } from 'node:stream';
+import { urlToHttpOptions } from 'node:url';
 import { InkstoneError } from '../../base/errors.ts';
 import { BEHALF } from '../behalf.ts';
 
@@ -29,31 +30,43 @@ export function forwarded(headers: http.IncomingHttpHeaders): Record<string, str
 export function answered(headers: http.IncomingHttpHeaders): Record<string, string | string[]> {
   const kept: Record<string, string | string[]> = {};
   for (const [name, value] of Object.entries(headers))
-    if (
-      value !== undefined &&
-      !/^(connection|keep-alive|transfer-encoding|x-request-id|x-ratelimit-.*)$/.test(name)
-    )
-      kept[name] = value;
+    if (value !== undefined && !OTHERS.has(name) && !name.startsWith('x-ratelimit-')) kept[name] = value;
   return kept;
 }
+
+const OTHERS = new Set(['connection', 'keep-alive', 'transfer-encoding', 'x-request-id']);
+/** Addresses that are kept taken apart. */
+const ADDRESSES = 256;
 
 export class Connections {
   private readonly plain = new http.Agent({ keepAlive: true, maxSockets: 4096, maxFreeSockets: 256 });
   private readonly secure = new https.Agent({ keepAlive: true, maxSockets: 4096, maxFreeSockets: 256 });
+  private readonly addresses = new Map<string, http.RequestOptions>();
+
+  private partsOf(address: string): http.RequestOptions {
+    const known = this.addresses.get(address);
+    if (known !== undefined) return known;
+    const parts = urlToHttpOptions(new URL(address));
+    if (this.addresses.size >= ADDRESSES) this.addresses.clear();
+    this.addresses.set(address, parts);
+    return parts;
+  }
 
   /**
    * @param silence milliseconds without a byte after which it is given up
    * @throws the connection's error, InkstoneError `upstream_silent`
    */
   call(
-    url: URL,
+    address: string,
     request: { method: string; headers: Record<string, string | string[]>; body?: Buffer },
     silence: number,
     signal: AbortSignal,
   ): Promise<CallHead> {
-    const secure = url.protocol === 'https:';
     return new Promise((resolve, reject) => {
-      const call = (secure ? https : http).request(url, {
+      const parts = this.partsOf(address);
+      const secure = parts.protocol === 'https:';
+      const call = (secure ? https : http).request({
+        ...parts,
         method: request.method,
         agent: secure ? this.secure : this.plain,
         headers: {

@@ -106,7 +106,7 @@ export async function forward(
     let head: CallHead;
     try {
       head = await connections.call(
-        urlOf(one, sent.path),
+        one.base + sent.path,
         { method: request.method ?? 'POST', ...outgoing(one, request, sent, span) },
         1000 * settings.timeout,
         attempt.signal,
@@ -182,10 +182,6 @@ function usageAttributes(metered: Metered | undefined): Attributes {
   return used === undefined
     ? {}
     : { 'gen_ai.usage.input_tokens': used.prompt, 'gen_ai.usage.output_tokens': used.completion };
-}
-
-function urlOf({ base }: Upstream, path: string): URL {
-  return new URL(base + path);
 }
 
 /** With the name that the model has there. */

@@ -61,6 +61,17 @@ describe('a gateway', () => {
     expect(metrics).toContain('inkstone_gateway_upstream_open{upstream="b"} 1');
   });
 
+  it('sends addresses on as they are written, however many there are', async () => {
+    const one = await fake('one');
+    const { gateway } = await start([one]);
+    const paths = [
+      ...['/v1/things?after=a%20b&limit=2', '/v1/things/%C3%A9?x=%2F&y=a+b', '/v1/things?q=it%27s'],
+      ...Array.from({ length: 300 }, (_, i) => `/v1/things/${i}`),
+    ];
+    await Promise.all(paths.map(async (path) => (await fetch(gateway.address + path)).text()));
+    expect(one.asked.map(({ path }) => path).sort()).toEqual(paths.sort());
+  });
+
   it('calls a model by the name that it has elsewhere', async () => {
     const vendor = await fake('vendor');
     const { client } = await start([vendor], {}, () => ({ models: { m: 'their/m-70b' } }));

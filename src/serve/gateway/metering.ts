@@ -72,7 +72,8 @@ export class Metering {
     const limits = key.limits ?? {};
     const tokensPerByte = this.experience.tokensPerByte(model) ?? TOKENS_PER_BYTE;
     const maxTokens = Math.max(this.maxTokens, this.experience.longest(model));
-    const estimate = estimateOf(route, body, { maxTokens, tokensPerByte });
+    const bytes = promptBytes(body);
+    const estimate = estimateOf(route, body, { maxTokens, tokensPerByte, bytes });
     const lease = await this.quotas.admit(key.id, limits, model, estimate);
     const options = (body?.[STREAM_OPTIONS] ?? {}) as { include_usage?: unknown };
     const asksUsage = body?.stream === true && TELL.test(route) && options.include_usage !== true;
@@ -96,8 +97,7 @@ export class Metering {
         const used = usedIn(how);
         if (reader?.used !== undefined)
           this.experience.add(model, {
-            bytes: promptBytes(body),
-            prompt: used.prompt,
+            ...{ bytes, prompt: used.prompt },
             free: answerLimit(body) === undefined ? used.completion : undefined,
           });
         // A store that is full or away: the next booking tries again with its own.

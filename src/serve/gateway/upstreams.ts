@@ -114,7 +114,7 @@ export class Upstreams {
     const { signal, release } = following(this.closing.signal, AbortSignal.timeout(5000));
     try {
       const { status, body } = await this.options.connections.call(
-        new URL(`${base}/models`),
+        `${base}/models`,
         { method: 'GET', headers: keyOf(settings) },
         5000,
         signal,
