@@ -44,7 +44,7 @@ export function addQuotas(app: FastifyInstance, { quotas, watch, defaultMaxToken
         watch.metrics.add('keyTokens', completion, { key: key.id, kind: 'output' });
         watch.metrics.add('keyCost', quotas.prices.cost(lease.model, used), { key: key.id });
         // A store that is full or away: the next booking tries again with its own; this one is told in the log by the store.
-        void lease.settle(used).catch(() => undefined);
+        void lease.settle(used);
       });
     } finally {
       told(reply);

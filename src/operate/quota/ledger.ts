@@ -41,6 +41,7 @@ interface Booking extends Settlement {
 }
 
 interface Pending {
+  urgent: boolean;
   apply(row: SpendRow): SpendRow | InkstoneError;
   resolve(): void;
   reject(thrown: unknown): void;
@@ -81,6 +82,8 @@ export class Ledger {
   private readonly bookings = new Map<string, Booking>();
   private readonly timers = new Map<string, NodeJS.Timeout>();
   private readonly writing = new Map<string, Promise<void>>();
+  /** Keys to be written once more when what is being written is. */
+  private readonly again = new Set<string>();
 
   constructor(store: Store, clock: () => number) {
     this.store = store;
@@ -145,7 +148,7 @@ export class Ledger {
   ): Promise<void> {
     const aside = this.aside(key);
     let more = 0;
-    await this.change(key, (found) => {
+    const apply = (found: SpendRow): SpendRow | InkstoneError => {
       const at = this.clock();
       const row = this.current(found, period, at);
       const all = Object.values(row.reserved).reduce((sum, one) => sum + one.cost, 0);
@@ -161,7 +164,8 @@ export class Ledger {
       const mine = row.reserved[aside.lease]?.cost ?? 0;
       const entry = { cost: mine + need + more, until: at + ABANDONED };
       return { ...row, reserved: { ...row.reserved, [aside.lease]: entry } };
-    });
+    };
+    await this.change(key, apply, true);
     aside.fill(more);
   }
 
@@ -173,8 +177,11 @@ export class Ledger {
     return fresh;
   }
 
-  /** Books what was used, and gives back what was set aside for it. */
-  async settle(
+  /**
+   * Books what was used, and gives back what was set aside for it. Nothing of a request is kept until that is written: what
+   * is returned is of many. Whoever does not wait for it need not look after its failure.
+   */
+  settle(
     key: string,
     used: Settlement,
     { lease, period }: { lease?: string | undefined; period: Period },
@@ -189,7 +196,7 @@ export class Ledger {
     booking.completion += used.completion;
     booking.requests++;
     if (lease !== undefined) booking.set += used.cost;
-    await booking.written;
+    return booking.written;
   }
 
   /** What settlements are added to until it is written; nobody waits for it, and many go together. */
@@ -213,8 +220,9 @@ export class Ledger {
           requests: row.requests + requests,
         };
       },
-      TOGETHER,
+      false,
     );
+    written.catch(() => undefined);
     const made = Object.assign(fresh, { written });
     this.bookings.set(key, made);
     return made;
@@ -227,6 +235,7 @@ export class Ledger {
     if (aside === undefined || back === 0) return;
     const waiting = this.pending.get(key) ?? [];
     waiting.push({
+      urgent: false,
       apply: (row) => ({ ...row, reserved: lessened(row.reserved, aside.lease, back, this.clock()) }),
       resolve: () => undefined,
       // It counts until it is abandoned.
@@ -242,27 +251,46 @@ export class Ledger {
     return { ...row, reserved, ...(row.period === now ? {} : { period: now, spent: 0 }) };
   }
 
-  /** @param delay milliseconds in which others may join */
-  private change(key: string, apply: Pending['apply'], delay = 0): Promise<void> {
+  /** @param urgent somebody waits for it; else it waits a while for others */
+  private change(key: string, apply: Pending['apply'], urgent: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiting = this.pending.get(key) ?? [];
-      waiting.push({ apply, resolve, reject });
+      waiting.push({ apply, urgent, resolve, reject });
       this.pending.set(key, waiting);
-      if (delay === 0) this.begin(key);
-      else if (!this.timers.has(key)) this.timers.set(key, setTimeout(() => this.begin(key), delay).unref());
+      if (this.writing.has(key)) return;
+      if (urgent) this.begin(key);
+      else this.beginLater(key);
     });
   }
 
   private begin(key: string): void {
     clearTimeout(this.timers.get(key));
     this.timers.delete(key);
-    if (this.writing.has(key)) return;
-    const writing = this.write(key).finally(() => this.writing.delete(key));
+    if (this.writing.has(key)) {
+      this.again.add(key);
+      return;
+    }
+    const writing = this.write(key).finally(() => {
+      this.writing.delete(key);
+      if (this.again.delete(key) || this.isUrgent(key)) this.begin(key);
+      // What came meanwhile waits its while: a busy key would be written without end.
+      else if (this.pending.has(key)) this.beginLater(key);
+    });
     this.writing.set(key, writing);
   }
 
+  private isUrgent(key: string): boolean {
+    return this.pending.get(key)?.some(({ urgent }) => urgent) === true;
+  }
+
+  private beginLater(key: string): void {
+    if (this.timers.has(key)) return;
+    this.timers.set(key, setTimeout(() => this.begin(key), TOGETHER).unref());
+  }
+
+  /** What waits now, and what comes meanwhile as long as somebody waits for it. */
   private async write(key: string): Promise<void> {
-    for (;;) {
+    do {
       // Nothing of this key's is under way: the next write gives back.
       const aside = this.asides.get(key);
       if (aside?.idle === true && !aside.fetching) this.giveBack(key);
@@ -293,12 +321,15 @@ export class Ledger {
       } catch (thrown) {
         for (const one of batch) one.reject(thrown);
       }
-    }
+    } while (this.isUrgent(key));
   }
 
   /** Resolves when everything is written. */
   async flush(): Promise<void> {
-    for (const key of new Set([...this.timers.keys(), ...this.asides.keys()])) this.begin(key);
-    while (this.writing.size > 0) await Promise.all(this.writing.values());
+    for (const key of this.asides.keys()) this.begin(key);
+    while (this.writing.size > 0 || this.pending.size > 0) {
+      await Promise.all(this.writing.values());
+      for (const key of this.pending.keys()) this.begin(key);
+    }
   }
 }

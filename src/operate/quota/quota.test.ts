@@ -254,6 +254,63 @@ describe('quotas', () => {
     expect(await ledger.row('k')).toMatchObject({ spent: 300, requests: 300, reserved: {} });
   });
 
+  it('write a key that is busy all the time now and then, not without end', async () => {
+    let writes = 0;
+    const update: Store['rows']['update'] = (...given) => {
+      writes++;
+      return store.rows.update(...given);
+    };
+    const rows = new Proxy(store.rows, {
+      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+    });
+    const ledger = new Ledger({ ...store, rows }, clock);
+    let settled = 0;
+    const began = performance.now();
+    // As long as the ledger takes for three of its pauses, whatever the machine does.
+    while (writes < 3) {
+      void ledger.settle('k', { cost: 1, prompt: 1, completion: 0 }, { period: 'total' });
+      settled++;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(performance.now() - began).toBeGreaterThan(1200);
+    await ledger.flush();
+    expect(await ledger.row('k')).toMatchObject({ spent: settled, requests: settled });
+  });
+
+  it('set nothing aside once nobody asks, though more was being fetched when the last request ended', async () => {
+    let release: (() => void) | undefined;
+    let hold = false;
+    const update: Store['rows']['update'] = async (...given) => {
+      if (hold)
+        await new Promise<void>((resolve) => {
+          release = resolve;
+        });
+      return store.rows.update(...given);
+    };
+    const rows = new Proxy(store.rows, {
+      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+    });
+    const ledger = new Ledger({ ...store, rows }, clock);
+    const quotas = new Quotas({ ledger, prices: new Prices(), clock });
+    const use = { prompt: 1e6, completion: 0 };
+    const limits = { budget: 1e5 };
+    let last = await quotas.admit('k', limits, 'm', use);
+    hold = true;
+    // More is fetched when half is left; what was settled until then goes with it.
+    while (release === undefined) {
+      void last.settle(use);
+      last = await quotas.admit('k', limits, 'm', use);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    hold = false;
+    const ended = last.settle(use);
+    release();
+    await ended;
+    while (Object.keys((await ledger.row('k')).reserved).length > 0)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    expect((await ledger.row('k')).spent).toBeGreaterThan(100);
+  });
+
   it('book every settlement once, whichever write it meets, in the period that it is of', async () => {
     let release: () => void = () => undefined;
     const held = new Promise<void>((resolve) => {

@@ -101,9 +101,9 @@ export class Lease {
     await this.quotas.ledger.reserve(this.key, { budget, period, cost, lease: this.reservation });
   }
 
-  /** Books what was used; safe to call twice. */
-  async settle(used: Use): Promise<number> {
-    if (this.closed) return 0;
+  /** Books what was used; safe to call twice, and not to wait for. */
+  settle(used: Use): Promise<void> {
+    if (this.closed) return Promise.resolve();
     this.closed = true;
     const state = this.quotas.state(this.key, this.limits);
     state.running--;
@@ -111,12 +111,11 @@ export class Lease {
     const cost = this.quotas.prices.cost(this.model, used);
     const { prompt, completion } = used;
     const { period = 'total' } = this.limits;
-    await this.quotas.ledger.settle(
+    return this.quotas.ledger.settle(
       this.key,
       { cost, prompt, completion },
       { lease: this.reservation, period },
     );
-    return cost;
   }
 }
 

@@ -12,6 +12,12 @@ export interface CallHead {
   body: Readable;
 }
 
+export interface Call {
+  head: Promise<CallHead>;
+  /** Gives it up, head or body; of one that is over it does nothing. */
+  cancel(): void;
+}
+
 /** Belong to one connection (RFC 9110, 7.6.1), or are this gateway's own. */
 const OWN = new Set([
   ...['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'te', 'trailer', 'upgrade'],
@@ -54,41 +60,46 @@ export class Connections {
 
   /**
    * @param silence milliseconds without a byte after which it is given up
-   * @throws the connection's error, InkstoneError `upstream_silent`
+   * @throws (its head) the connection's error, InkstoneError `upstream_silent`
    */
   call(
     address: string,
     request: { method: string; headers: Record<string, string | string[]>; body?: Buffer },
     silence: number,
-    signal: AbortSignal,
-  ): Promise<CallHead> {
-    return new Promise((resolve, reject) => {
-      const parts = this.partsOf(address);
-      const secure = parts.protocol === 'https:';
-      const call = (secure ? https : http).request({
-        ...parts,
-        method: request.method,
-        agent: secure ? this.secure : this.plain,
-        headers: {
-          ...request.headers,
-          ...(request.body === undefined ? {} : { 'content-length': String(request.body.length) }),
-        },
-      });
-      const leave = (): void => void call.destroy();
-      const fail = (error: Error): void => {
-        signal.removeEventListener('abort', leave);
-        reject(error);
-      };
-      call.setTimeout(silence, () => call.destroy(silent(silence)));
-      call.on('error', fail);
-      call.on('response', (response) => {
-        response.on('close', () => signal.removeEventListener('abort', leave));
-        resolve({ status: response.statusCode ?? 502, headers: response.headers, body: response });
-      });
-      if (signal.aborted) call.destroy();
-      else signal.addEventListener('abort', leave, { once: true });
-      call.end(request.body);
+  ): Call {
+    try {
+      return this.begin(address, request, silence);
+    } catch (thrown) {
+      // What no request can be made of is told as one that failed.
+      return { head: Promise.reject(thrown), cancel: () => undefined };
+    }
+  }
+
+  private begin(
+    address: string,
+    request: { method: string; headers: Record<string, string | string[]>; body?: Buffer },
+    silence: number,
+  ): Call {
+    const parts = this.partsOf(address);
+    const secure = parts.protocol === 'https:';
+    const call = (secure ? https : http).request({
+      ...parts,
+      method: request.method,
+      agent: secure ? this.secure : this.plain,
+      headers:
+        request.body === undefined
+          ? request.headers
+          : { ...request.headers, 'content-length': String(request.body.length) },
     });
+    const head = new Promise<CallHead>((resolve, reject) => {
+      call.on('error', reject);
+      call.on('response', (response) =>
+        resolve({ status: response.statusCode ?? 502, headers: response.headers, body: response }),
+      );
+    });
+    call.setTimeout(silence, () => call.destroy(silent(silence)));
+    call.end(request.body);
+    return { head, cancel: () => void call.destroy() };
   }
 
   close(): void {

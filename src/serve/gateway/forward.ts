@@ -12,7 +12,7 @@ import type { Attributes, Span } from '../../operate/watch/span.ts';
 import { BEHALF } from '../behalf.ts';
 import { answerOf } from '../errors.ts';
 import { OPERATIONS } from '../watching.ts';
-import { answered, type CallHead, type Connections, forwarded, whole } from './call.ts';
+import { answered, type Call, type CallHead, type Connections, forwarded, whole } from './call.ts';
 import type { GatewaySettings } from './config.ts';
 import { type Metered, withUsage } from './metering.ts';
 import type { RequestFacts } from './request-facts.ts';
@@ -48,6 +48,12 @@ export interface Forwarded {
   complete?: boolean;
 }
 
+/** Who asked, and what is under way on its behalf. */
+interface Client {
+  gone: boolean;
+  call?: Call;
+}
+
 interface Refusal {
   status: number;
   headers: Record<string, string | string[]>;
@@ -65,9 +71,11 @@ export async function forward(
   sent: Forwarding,
 ): Promise<Forwarded> {
   const { settings, upstreams, connections } = parts;
-  const gone = new AbortController();
+  const client: Client = { gone: false };
   const leave = (): void => {
-    if (!reply.writableFinished) gone.abort();
+    if (reply.writableFinished) return;
+    client.gone = true;
+    client.call?.cancel();
   };
   reply.on('close', leave);
   const how: Forwarded = { status: 503, upstream: undefined, attempts: 0, upstreamTime: 0, sent: 0 };
@@ -76,7 +84,7 @@ export async function forward(
     rollout?.state === 'running' || rollout?.state === 'rolled-back' ? rollout.next() : rollout?.to;
   const tried = new Set<Upstream>();
   let refusal: Refusal | undefined;
-  while (tried.size < settings.attempts && !gone.signal.aborted) {
+  while (tried.size < settings.attempts && !client.gone) {
     const { tenant, facts } = sent;
     const one = upstreams.choose(facts.model, version, tried, { tenant, prompt: facts.prompt });
     if (one === undefined) break;
@@ -90,13 +98,15 @@ export async function forward(
     one.target.begin(began);
     if (how.sent === 0) how.sent = began;
     const span = attemptSpan(one, sent);
-    const attempt = new AbortController();
-    const stop = (): void => attempt.abort();
-    gone.signal.addEventListener('abort', stop, { once: true });
-    one.underWay.add(stop);
+    const call = connections.call(
+      one.base + sent.path,
+      { method: request.method ?? 'POST', ...outgoing(one, request, sent, span) },
+      1000 * settings.timeout,
+    );
+    client.call = call;
+    one.underWay.add(call.cancel);
     const end = (outcome: Outcome): void => {
-      gone.signal.removeEventListener('abort', stop);
-      one.underWay.delete(stop);
+      one.underWay.delete(call.cancel);
       if (outcome !== 'answered')
         span?.fail(outcome === 'failed' ? (how.failure ?? 'upstream_failed') : 'cancelled');
       span?.end();
@@ -105,16 +115,11 @@ export async function forward(
     };
     let head: CallHead;
     try {
-      head = await connections.call(
-        one.base + sent.path,
-        { method: request.method ?? 'POST', ...outgoing(one, request, sent, span) },
-        1000 * settings.timeout,
-        attempt.signal,
-      );
+      head = await call.head;
       how.upstreamTime = monotonic() - began;
     } catch {
       how.upstreamTime = monotonic() - began;
-      end(gone.signal.aborted ? 'abandoned' : 'failed');
+      end(client.gone ? 'abandoned' : 'failed');
       continue;
     }
     span?.set({ 'http.response.status_code': head.status });
@@ -127,15 +132,15 @@ export async function forward(
       continue;
     }
     how.status = head.status;
-    const code = await pass(head, reply, sent, gone.signal);
+    const code = await pass(head, reply, sent, client);
     if (code !== undefined) how.failure = code;
-    how.complete = code === undefined && !gone.signal.aborted;
+    how.complete = code === undefined && !client.gone;
     span?.set(usageAttributes(sent.metered));
-    end(gone.signal.aborted ? 'abandoned' : code === undefined ? 'answered' : 'failed');
+    end(client.gone ? 'abandoned' : code === undefined ? 'answered' : 'failed');
     return how;
   }
   reply.off('close', leave);
-  if (gone.signal.aborted) return { ...how, status: 499 };
+  if (client.gone) return { ...how, status: 499 };
   if (refusal !== undefined) {
     how.status = refusal.status;
     how.failure = 'upstream_refused';
@@ -215,7 +220,7 @@ function pass(
   { status, headers, body }: CallHead,
   reply: ServerResponse,
   sent: Forwarding,
-  gone: AbortSignal,
+  client: Client,
 ): Promise<string | undefined> {
   const events = String(headers['content-type'] ?? '').startsWith('text/event-stream');
   const reader = status < 400 ? sent.metered?.reader(events) : undefined;
@@ -246,7 +251,7 @@ function pass(
     });
     const broken = (): void => {
       if (over) return;
-      const left = gone.aborted || reply.destroyed;
+      const left = client.gone || reply.destroyed;
       if (!left) tellBroken(body, reply, events);
       finish(left ? undefined : 'upstream_broke');
     };

@@ -101,7 +101,7 @@ export class Metering {
             free: answerLimit(body) === undefined ? used.completion : undefined,
           });
         // A store that is full or away: the next booking tries again with its own.
-        void lease.settle(used).catch(() => undefined);
+        void lease.settle(used);
       },
     };
   }

@@ -2,7 +2,6 @@
  * The servers behind a gateway: looked at now and then, compared with each other, chosen from. Knows models and versions,
  * no requests' contents.
  */
-import { following } from '../../base/abort.ts';
 import { type Clock, systemClock } from '../../base/clock.ts';
 import { InkstoneError } from '../../base/errors.ts';
 import { Random } from '../../base/rng.ts';
@@ -46,6 +45,8 @@ export interface UpstreamsOptions {
 const COMPARE = 5;
 /** Looks without an answer after which what is under way there is given up: nobody waits for a server that is cut off. */
 const LOST = 2;
+/** Milliseconds for a look. */
+const PATIENCE = 5000;
 const LARGEST_LIST = 4 * 2 ** 20;
 
 export class Upstreams {
@@ -111,14 +112,15 @@ export class Upstreams {
   private async lookAt(one: Upstream): Promise<void> {
     const { target, settings, base } = one;
     let healthy = false;
-    const { signal, release } = following(this.closing.signal, AbortSignal.timeout(5000));
+    const call = this.options.connections.call(
+      `${base}/models`,
+      { method: 'GET', headers: keyOf(settings) },
+      PATIENCE,
+    );
+    const late = setTimeout(call.cancel, PATIENCE);
+    this.closing.signal.addEventListener('abort', call.cancel);
     try {
-      const { status, body } = await this.options.connections.call(
-        `${base}/models`,
-        { method: 'GET', headers: keyOf(settings) },
-        5000,
-        signal,
-      );
+      const { status, body } = await call.head;
       const text = await whole(body, LARGEST_LIST);
       healthy = status < 500;
       if (settings.models === undefined && status === 200 && text !== undefined) {
@@ -129,7 +131,8 @@ export class Upstreams {
     } catch {
       healthy = false;
     } finally {
-      release();
+      clearTimeout(late);
+      this.closing.signal.removeEventListener('abort', call.cancel);
     }
     if (this.closing.signal.aborted) return;
     if (healthy !== target.healthy) {
