@@ -15,7 +15,7 @@ import type {
   ReplicaStatus,
 } from '../base/contracts/replica.ts';
 import { type ErrorKind, InkstoneError } from '../base/errors.ts';
-import { type ChildProcess, forkEntry, withLargePages } from '../base/host.ts';
+import { type ChildProcess, cpuCount, forkEntry, withLargePages } from '../base/host.ts';
 import type { WeightFormat } from '../nn/quantise.ts';
 import type { FromHost, SentError, ToHost } from './host-messages.ts';
 import { HostWatch, type WatchSettings } from './hosts/host-watch.ts';
@@ -24,6 +24,8 @@ import { threadsFor } from './threads.ts';
 
 /** Parameters from which speed is worth memory: large pages, and garbage collected less often. */
 const LARGE = 8_000_000;
+/** Cores up to which V8's helpers at collecting take them from the server: refusals at overload then wait a third longer. */
+const FEW_CORES = 2;
 
 export interface ChildReplicaOptions {
   folder: string;
@@ -91,7 +93,12 @@ export class ChildReplica implements Replica {
     const child = forkEntry(this.options.entry ?? 'operate/host-process', [], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       ...(this.model.parameters < LARGE
-        ? { execArgv: ['--max-semi-space-size=4'] }
+        ? {
+            execArgv: [
+              '--max-semi-space-size=4',
+              ...(cpuCount() > FEW_CORES ? [] : ['--single-threaded-gc']),
+            ],
+          }
         : { env: withLargePages() as NodeJS.ProcessEnv }),
     });
     this.child = child;

@@ -150,7 +150,7 @@ describe('the pool', () => {
     const second = await replicas.get('a');
     expect(second).not.toBe(first);
     await utimes(path.join(folder, 'model.safetensors'), 1, 2e9);
-    clock.advance(250);
+    clock.advance(500);
     const third = await replicas.get('a');
     expect(third).not.toBe(second);
     expect((started[1] as Idle).state).toBe('stopped');
@@ -165,7 +165,7 @@ describe('the pool', () => {
     const replicas = pool(2, { clock });
     const find = vi.spyOn(registry, 'find');
     await Promise.all([1, 2, 3].map(() => replicas.get('a')));
-    clock.advance(249);
+    clock.advance(499);
     const first = await replicas.get('a');
     expect(find).toHaveBeenCalledTimes(1);
     clock.advance(1);

@@ -85,7 +85,7 @@ export interface PoolSnapshot {
 /** A model that was asked for within so many milliseconds counts as one that works. */
 const RECENT = 60_000;
 /** Milliseconds for which a look at a model's files counts. */
-const LOOK = 250;
+const LOOK = 500;
 
 export class ReplicaPool {
   private readonly options: PoolOptions;

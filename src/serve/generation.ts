@@ -71,26 +71,34 @@ export async function openGeneration(
   },
   signal: AbortSignal,
 ): Promise<Opened> {
+  const context = contextOf(request);
+  const { guard } = services;
   let choices: readonly Choice[] = [];
-  const { replica, context, ticket, release } = await openReplica(
+  let ready: { admitted: Admitted; by: Replica } | undefined;
+  const { replica, ticket, release } = await openReplica(
     services,
     {
       ...request,
       gives: 'text',
       prepare: async (found) => {
         choices = await request.choices(found);
+        // Counted while it waits: between one request's end and the next one's first step the model has nothing to do.
+        if (found.status().state !== 'ready') return;
+        try {
+          ready = { admitted: await admitAll(guard, found, choices, context, request.param), by: found };
+        } catch (thrown) {
+          // One whose process is lost meanwhile may be back when the turn comes.
+          if (!InkstoneError.is(thrown) || thrown.kind !== 'resource') throw thrown;
+        }
       },
     },
     signal,
   );
   try {
-    const checked: Choice[] = [];
-    let prompt = 0;
-    for (const choice of choices) {
-      const admitted = await admit(services.guard, replica, choice, context, request.param);
-      checked.push(admitted.choice);
-      prompt += admitted.tokens;
-    }
+    const { checked, prompt } =
+      ready?.by === replica
+        ? ready.admitted
+        : await admitAll(guard, replica, choices, context, request.param);
     const answer = checked.reduce(
       (sum, { sampling }) => sum + sampling.maxTokens * (sampling.beams?.width ?? 1),
       0,
@@ -194,12 +202,7 @@ export async function openReplica(
     const replica = await services.replica(request.model);
     await loaded(replica, services.loadWait, signal);
     meter?.begin();
-    const context: GuardContext = {
-      requestId: request.id,
-      model: request.model,
-      ...(request.key === undefined ? {} : { key: request.key }),
-    };
-    return { replica, context, ticket, release: () => ticket.release() };
+    return { replica, context: contextOf(request), ticket, release: () => ticket.release() };
   } catch (thrown) {
     ticket.release();
     throw thrown;
@@ -232,6 +235,43 @@ async function loaded(replica: Replica, wait: number, signal: AbortSignal): Prom
     clearTimeout(timer);
     if (leave !== undefined) signal.removeEventListener('abort', leave);
   });
+}
+
+const contextOf = ({
+  id,
+  model,
+  key,
+}: {
+  id: string;
+  model: string;
+  key: string | undefined;
+}): GuardContext => ({
+  requestId: id,
+  model,
+  ...(key === undefined ? {} : { key }),
+});
+
+/** Choices that passed the guard, and the tokens of their prompts. */
+interface Admitted {
+  checked: readonly Choice[];
+  prompt: number;
+}
+
+async function admitAll(
+  guard: Guard,
+  replica: Replica,
+  choices: readonly Choice[],
+  context: GuardContext,
+  param: string,
+): Promise<Admitted> {
+  const checked: Choice[] = [];
+  let prompt = 0;
+  for (const choice of choices) {
+    const admitted = await admit(guard, replica, choice, context, param);
+    checked.push(admitted.choice);
+    prompt += admitted.tokens;
+  }
+  return { checked, prompt };
 }
 
 async function admit(
