@@ -191,31 +191,43 @@ async function* readOne(
 
 /** Chunks that end before white space that follows a word: tokenizers cut there anyway, so pieces tokenise like the whole. */
 async function* whole(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+  // What has no place to cut is put by: to look through it again with each chunk would take the square of its length.
+  let before: string[] = [];
   let rest = '';
-  let searched = 0;
+  let size = 0;
   for await (const chunk of chunks) {
     rest += chunk;
-    if (rest.length < 1 << 16) continue;
-    const cut = lastWordEnd(rest, searched);
-    searched = cut > 0 ? 0 : rest.length - 1;
-    if (cut <= 0) continue;
-    yield rest.slice(0, cut);
-    rest = rest.slice(cut);
+    size += chunk.length;
+    if (size < 1 << 16) continue;
+    const cut = lastWordEnd(rest) || (size > LONGEST ? lastCharacter(rest) : 0);
+    if (cut > 0) {
+      yield before.join('') + rest.slice(0, cut);
+      before = [];
+      rest = rest.slice(cut);
+      size = rest.length;
+    } else {
+      // A word that ended with the chunk is seen only with what comes behind it.
+      before.push(rest.slice(0, -2));
+      rest = rest.slice(-2);
+    }
   }
-  if (rest !== '') yield rest;
+  if (size > 0) yield before.join('') + rest;
 }
 
 const SPACE = /\p{White_Space}/u;
 /** A run of text without any white space is cut after this much, whatever stands there. */
 const LONGEST = 1 << 22;
 
-/** The last place from `from` on where a non-space is followed by white space and then by more; 0 for none. */
-function lastWordEnd(text: string, from: number): number {
-  for (let i = text.length - 2; i > 0 && i >= from; i--) {
+/** The last place where a non-space is followed by white space and then by more; 0 for none. */
+function lastWordEnd(text: string): number {
+  for (let i = text.length - 2; i > 0; i--) {
     if (SPACE.test(text[i] as string) && !SPACE.test(text[i - 1] as string)) return i;
   }
-  if (text.length <= LONGEST) return 0;
-  // Both halves of an astral character stay together.
+  return 0;
+}
+
+/** Before the last character: both halves of an astral one stay together. */
+function lastCharacter(text: string): number {
   const end = text.length - 1;
   return (text.charCodeAt(end) & 0xfc00) === 0xdc00 ? end - 1 : end;
 }

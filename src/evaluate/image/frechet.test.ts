@@ -45,6 +45,29 @@ describe('Fréchet distance', () => {
     expect(frechetDistance(a, b)).toBeCloseTo(4, 6);
   });
 
+  it('of fewer pictures than features is that of their covariances, either way round', () => {
+    const random = new Random(3, 'features');
+    const set = (count: number, shift: number) =>
+      gaussianOf({
+        ...{ count, width: 12 },
+        data: Float64Array.from({ length: count * 12 }, (_, i) => random.normal() * (1 + (i % 3)) + shift),
+      });
+    const [few, fewer, many] = [set(9, 0), set(5, 1), set(50, 0.5)];
+    expect([few.rows?.count, many.rows]).toEqual([9, undefined]);
+    for (const [a, b] of [
+      [few, many],
+      [many, few],
+      [few, fewer],
+    ] as const) {
+      const whole = frechetDistance(
+        { mean: a.mean, covariance: a.covariance },
+        { mean: b.mean, covariance: b.covariance },
+      );
+      expect(whole).toBeGreaterThan(1);
+      expect(frechetDistance(a, b)).toBeCloseTo(whole, 6);
+    }
+  });
+
   it('counts with N − 1', () => {
     const { mean, covariance } = gaussianOf({ count: 2, width: 1, data: Float64Array.of(0, 2) });
     expect(mean[0]).toBe(1);
