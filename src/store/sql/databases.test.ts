@@ -146,6 +146,9 @@ describe.each(databases)('%s', (name, missing, open) => {
 });
 
 describe('an answer that is lost on its way', () => {
+  /** More than a row once remembered of its versions (16), which is why it now remembers writers. */
+  const OTHERS = 24;
+
   it('counts a change once, however much others write before it is sent again', async () => {
     const sql = await openPglite(path.join(folder, 'lost'));
     await migrate(sql);
@@ -160,13 +163,13 @@ describe('an answer that is lost on its way', () => {
         const answer = await sql.query(text, values);
         if (lost || !text.startsWith('update')) return answer;
         lost = true;
-        for (let i = 0; i < 100; i++) await others.update<Tally>('tally', 'a', add);
+        for (let i = 0; i < OTHERS; i++) await others.update<Tally>('tally', 'a', add);
         return sql.query(text, values);
       },
     };
     await new SqlRows(line).update<Tally>('tally', 'a', add);
     expect(lost).toBe(true);
-    expect((await others.get<Tally>('tally', 'a'))?.n).toBe(102);
+    expect((await others.get<Tally>('tally', 'a'))?.n).toBe(OTHERS + 2);
     await sql.close();
   });
 });
