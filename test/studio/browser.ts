@@ -1,6 +1,6 @@
-/** A Chromium for the studio's tests, if this machine has one, and the studio built into a folder of its own. */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** A Chromium for the studio's tests, if this machine has one, and the studio as it is built for use. */
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
@@ -10,7 +10,8 @@ import {
   chromium,
   type Page,
 } from 'playwright-core';
-import { build } from 'vite';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 const PLACES = [
   process.env.CHROME_PATH,
@@ -44,15 +45,10 @@ export async function launch(): Promise<Browser> {
   });
 }
 
-/** Builds the studio into a new folder; `remove` deletes it. */
-export async function buildStudio(): Promise<{ folder: string; remove: () => void }> {
-  const folder = mkdtempSync(join(tmpdir(), 'inkstone-studio-'));
-  await build({
-    configFile: fileURLToPath(new URL('../../src/studio/vite.config.ts', import.meta.url)),
-    build: { outDir: folder, emptyOutDir: true },
-    logLevel: 'error',
-  });
-  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+/** Brings `dist/studio` up to date, one process at a time, and tells where that is. */
+export function builtStudio(): string {
+  execFileSync(process.execPath, [join(ROOT, 'tools', 'studio.mjs')], { cwd: ROOT });
+  return join(ROOT, 'dist', 'studio');
 }
 
 /** A fresh visitor, and everything the page complains about. */

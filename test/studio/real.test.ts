@@ -2,7 +2,7 @@
  * The studio against the real server and the starter model: one walk through all rooms, from the first
  * press of a button to a model of one's own that answers.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -14,7 +14,7 @@ import { zipSync } from 'fflate';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
+import { builtStudio, CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
 import { text } from './suite.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -84,7 +84,7 @@ describe.skipIf(reason !== undefined)(
     let complaints: string[] = [];
 
     beforeAll(async () => {
-      execFileSync(process.execPath, [join(ROOT, 'tools', 'studio.mjs')], { cwd: ROOT });
+      builtStudio();
       home = mkdtempSync(join(tmpdir(), 'inkstone-home-'));
       const port = await freePort();
       url = `http://127.0.0.1:${port}`;

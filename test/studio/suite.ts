@@ -1,7 +1,7 @@
-/** What every browser test of the studio shares: one build, one Chromium, one scripted server per file. */
+/** What every browser test of the studio shares: one Chromium and one scripted server per file. */
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
-import { buildStudio, CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
+import { builtStudio, CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
 import { type FixtureServer, startFixtureServer } from './fixture-server.ts';
 
 export interface Stage {
@@ -21,7 +21,6 @@ export function browserSuite(name: string, tests: (stage: Stage) => void): void 
     return;
   }
   describe(name, { timeout: 300_000 }, () => {
-    let studio: Awaited<ReturnType<typeof buildStudio>>;
     let visits: Awaited<ReturnType<typeof visit>>[] = [];
     let expected: RegExp[] = [];
     const stage = {
@@ -36,13 +35,11 @@ export function browserSuite(name: string, tests: (stage: Stage) => void): void 
     } as Stage;
 
     beforeAll(async () => {
-      studio = await buildStudio();
-      [stage.server, stage.browser] = await Promise.all([startFixtureServer(studio.folder), launch()]);
+      [stage.server, stage.browser] = await Promise.all([startFixtureServer(builtStudio()), launch()]);
     });
     afterAll(async () => {
       await stage.browser?.close();
       await stage.server?.close();
-      studio?.remove();
     });
     afterEach(async () => {
       const complaints = visits.flatMap((visited) => visited.complaints);

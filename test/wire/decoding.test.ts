@@ -10,7 +10,7 @@ import { type Wire, wireHome } from './harness.ts';
 const home = wireHome(['empty']);
 beforeAll(() => writeByteModel(path.join(home.folder, 'runs', 'bytes')));
 
-const start = (): Promise<Wire> => home.start(undefined, { model: 'bytes', loadWait: 60 });
+const start = (): Promise<Wire> => home.shared({ model: 'bytes', loadWait: 60 });
 const chat = {
   model: 'bytes',
   messages: [{ role: 'user' as const, content: 'who?' }],

@@ -48,7 +48,7 @@ const lengthOf = (vector: readonly number[]): number => Math.hypot(...vector);
 
 describe('the openai package', () => {
   it('gets numbers, whatever it silently asks for', async () => {
-    const { client, post } = await home.start(undefined, { ...options, model: 'ours' });
+    const { client, post } = await home.shared({ ...options, model: 'ours' });
     const input = ['the ink is dry', 'paper', 'wet inks on the brush'];
     const answer = await client.embeddings.create({ model: 'ours', input });
     expect(answer.data.map(({ index }) => index)).toEqual([0, 1, 2]);
@@ -72,7 +72,7 @@ describe('the openai package', () => {
   });
 
   it('may ask for shorter vectors, of length 1 again, and not for longer ones', async () => {
-    const { client } = await home.start(undefined, { ...options, model: 'ours' });
+    const { client } = await home.shared({ ...options, model: 'ours' });
     const ask = (dimensions?: number) =>
       client.embeddings.create({
         ...{ model: 'ours', input: 'dry ink' },
@@ -88,7 +88,7 @@ describe('the openai package', () => {
   });
 
   it('pools as the folder says', async () => {
-    const { client } = await home.start(undefined, { ...options, model: 'ours' });
+    const { client } = await home.shared({ ...options, model: 'ours' });
     const of = async (model: string) =>
       (await client.embeddings.create({ model, input: 'wet paper' })).data[0]?.embedding as number[];
     const [ours, theirs] = [await of('ours'), await of('theirs')];
@@ -97,7 +97,7 @@ describe('the openai package', () => {
   });
 
   it('takes 2,048 texts at once and not one more', async () => {
-    const { client } = await home.start(undefined, { ...options, model: 'ours' });
+    const { client } = await home.shared({ ...options, model: 'ours' });
     const input = Array.from({ length: 2048 }, (_, i) =>
       Array(1 + (i % 7))
         .fill(words[i % 9])
@@ -113,7 +113,7 @@ describe('the openai package', () => {
   });
 
   it('gets vectors from a model that writes, too', async () => {
-    const { client } = await home.start(undefined, { ...options, model: 'starter' });
+    const { client } = await home.shared({ ...options, model: 'starter' });
     const ask = (input: string[]) => client.embeddings.create({ model: 'starter', input });
     const { data, usage } = await ask(['To be, or not to be', 'Speak, I charge thee']);
     expect(lengthOf(data[0]?.embedding as number[])).toBeCloseTo(1, 4);
@@ -125,7 +125,7 @@ describe('the openai package', () => {
 
 describe('the ai package', () => {
   it('embeds one and many', async () => {
-    const { ai, compatible } = await home.start(undefined, { ...options, model: 'ours' });
+    const { ai, compatible } = await home.shared({ ...options, model: 'ours' });
     const { embedding, usage } = await embed({ model: ai.embedding('ours'), value: 'the stone' });
     expect(embedding).toHaveLength(8);
     expect(usage.tokens).toBe(4);
@@ -146,7 +146,7 @@ describe('refused', () => {
     ['lists of token ids', [[1, 2]], 'input'],
     ['a text over the context', ['ink', 'ink '.repeat(40)], 'input'],
   ])('is %s', async (_, input, param) => {
-    const { post } = await home.start(undefined, { ...options, model: 'ours' });
+    const { post } = await home.shared({ ...options, model: 'ours' });
     const { status, body } = await post('/v1/embeddings', { model: 'ours', input });
     expect([status, (body as { error: { param: string } }).error.param]).toEqual([400, param]);
   });
@@ -156,7 +156,7 @@ describe('refused', () => {
     await expect(letters.client.embeddings.create({ model: 'letters', input: 'x' })).rejects.toMatchObject({
       ...{ status: 400, code: 'model_embeds_nothing', param: 'model' },
     });
-    const { client } = await home.start(undefined, { ...options, model: 'ours' });
+    const { client } = await home.shared({ ...options, model: 'ours' });
     const messages = [{ role: 'user' as const, content: 'x' }];
     const refusal = { status: 400, code: 'model_writes_nothing', param: 'model' };
     await expect(client.chat.completions.create({ model: 'ours', messages })).rejects.toMatchObject(refusal);

@@ -32,12 +32,15 @@ export interface WireHome {
   readonly folder: string;
   /** `replica` answers for every model; without one models run in processes of their own. */
   start(replica?: Replica, options?: ServerOptions): Promise<Wire>;
+  /** A server whose models run: the first test that asks starts it, and the others of the file have the same. */
+  shared(options: ServerOptions): Promise<Wire>;
 }
 
 /** A folder that is there while the tests of a file run; `models` are empty ones by name. */
 export function wireHome(models: readonly string[] = ['letters']): WireHome {
   let folder = '';
   let servers: RunningServer[] = [];
+  const kept = new Map<string, Promise<RunningServer>>();
   beforeAll(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'inkstone-wire-'));
     for (const name of models) {
@@ -53,7 +56,10 @@ export function wireHome(models: readonly string[] = ['letters']): WireHome {
     await Promise.all(servers.map((server) => server.close()));
     servers = [];
   });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+  afterAll(async () => {
+    for (const server of kept.values()) await (await server).close();
+    await rm(folder, { recursive: true, force: true });
+  });
   return {
     get folder() {
       return folder;
@@ -66,6 +72,12 @@ export function wireHome(models: readonly string[] = ['letters']): WireHome {
       });
       servers.push(server);
       return connect(server);
+    },
+    async shared(options) {
+      const name = JSON.stringify(options);
+      const server = kept.get(name) ?? startServer({ port: 0, home: folder, ...options });
+      kept.set(name, server);
+      return connect(await server);
     },
   };
 }

@@ -146,7 +146,7 @@ describe('the openai package', () => {
   });
 
   it('parses documents that a model was held to', async () => {
-    const { client } = await home.start(undefined, { model: 'bytes', loadWait: 60 });
+    const { client } = await home.shared({ model: 'bytes', loadWait: 60 });
     const format = zodTextFormat(
       z.object({ colour: z.enum(['red', 'blue']), size: z.int().min(1).max(9) }),
       'thing',
@@ -310,7 +310,7 @@ describe('the ai package', () => {
   });
 
   it('makes objects, whole and in pieces', async () => {
-    const { ai } = await home.start(undefined, { model: 'bytes', loadWait: 60 });
+    const { ai } = await home.shared({ model: 'bytes', loadWait: 60 });
     const schema = z.object({ kind: z.enum(['cat', 'dog']), count: z.int().min(0).max(99) });
     const call = { model: ai('bytes'), schema, prompt: 'x', maxOutputTokens: 80, temperature: 0 };
     const { object } = await generateObject(call);

@@ -217,7 +217,7 @@ describe('a call that has to come', () => {
   };
 
   it('comes from a model that knows nothing of tools', async () => {
-    const { client, ai } = await home.start(undefined, options);
+    const { client, ai } = await home.shared(options);
     const named = { type: 'function' as const, function: { name: 'weather' } };
     for (const [tool_choice, reason] of [
       ['required', 'tool_calls'],
@@ -246,7 +246,7 @@ describe('a call that has to come', () => {
   });
 
   it('is one of the allowed tools', async () => {
-    const { client } = await home.start(undefined, options);
+    const { client } = await home.shared(options);
     const allowed = { mode: 'required' as const, tools: [{ type: 'function', function: { name: 'time' } }] };
     const [choice] = (
       await client.chat.completions.create({
@@ -272,7 +272,7 @@ describe('tools that may be called', () => {
   });
 
   it('leave an answer its schema, on a model that runs', async () => {
-    const { client } = await home.start(undefined, { model: 'bytes', loadWait: 60 });
+    const { client } = await home.shared({ model: 'bytes', loadWait: 60 });
     const schema = {
       type: 'object',
       properties: { x: { enum: [1, 2] } },
@@ -296,7 +296,7 @@ describe('tools that may be called', () => {
   it('are left to the model where a schema says more than can be kept to, unless they are strict', async () => {
     const parameters = { type: 'object', properties: { a: { type: 'array', uniqueItems: true } } };
     const tools = [{ type: 'function' as const, function: { name: 'f', parameters } }];
-    const { client } = await home.start(undefined, { model: 'bytes', loadWait: 60 });
+    const { client } = await home.shared({ model: 'bytes', loadWait: 60 });
     const call = { ...ask, model: 'bytes', seed: 1, max_tokens: 100, tool_choice: 'required' as const };
     const { choices } = await client.chat.completions.create({ ...call, tools });
     const [made] = choices[0]?.message.tool_calls ?? [];
