@@ -219,6 +219,14 @@ describe('set-up', () => {
   });
 });
 
+test('the files that are tested first are there, each named once', () => {
+  const config = fs.readFileSync(path.join(root, 'vitest.config.ts'), 'utf8');
+  const named = [...config.matchAll(/^ {2}'([^'*]+\.test\.ts)',$/gm)].map(([, file]) => file as string);
+  expect(named.length).toBeGreaterThan(5);
+  expect(new Set(named).size).toBe(named.length);
+  expect(named.filter((file) => !fs.existsSync(path.join(root, file)))).toEqual([]);
+});
+
 describe('npm run chaos', () => {
   const chaos = (...words: string[]): { status: number | null; out: string; err: string } => {
     const { status, stdout, stderr } = spawnSync(

@@ -292,7 +292,7 @@ describe('diffusion in latents', () => {
   });
 });
 
-describe('learns', () => {
+describe('learns', { timeout: 300_000 }, () => {
   it('a denoiser: pictures that are bars, lying or upright as they were asked for', async () => {
     const out = `${folder}/ddpm-long`;
     let last: Pictures | undefined;
