@@ -52,7 +52,8 @@ const bench = (more: Partial<ImageQualityOptions>) => {
 };
 const trained = () => said.filter((text) => /: step \d/.test(text));
 
-describe('bench image-quality', () => {
+// Real trainings: on a machine that is busy with other work they take their time.
+describe('bench image-quality', { timeout: 300_000 }, () => {
   it('compares the GANs over seeds, with an interval of their differences', async () => {
     const only = ['mnist-gan', 'mnist-diffusiongan'];
     const result = await bench({ only, seeds: [1, 2] });
