@@ -7,6 +7,7 @@ import type { Row, Store } from '../base/contracts/store.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, facts, homeFolder, listFiles, packageFolder } from '../base/host.ts';
 import { nearest } from '../base/nearest.ts';
+import { SharedLook } from '../base/shared-look.ts';
 import { describeImageModel, familyOf, type ImageModelInfo } from '../models/image/load.ts';
 import { WEIGHT_FORMATS, type WeightFormat } from '../nn/quantise.ts';
 import { openStore } from '../store/index.ts';
@@ -36,9 +37,15 @@ interface SettingsRow extends Row {
   weights: string;
 }
 
+/** Folders that are opened at a time. */
+const TOGETHER = 8;
+
 export class ModelRegistry {
   readonly home: string;
   private readonly store: Store;
+  /** Each opens every folder: many requests at once for names that are not there would cost as many times all of them. */
+  private readonly texts = new SharedLook(() => this.allTexts());
+  private readonly images = new SharedLook(() => this.allPictures());
 
   constructor(home: string, store: Store) {
     this.home = home;
@@ -66,31 +73,29 @@ export class ModelRegistry {
   }
 
   /** All that can be served, the starter first. Folders that cannot be read are left out. */
-  async list(): Promise<RegisteredModel[]> {
-    const found: RegisteredModel[] = [];
+  list(): Promise<readonly RegisteredModel[]> {
+    return this.texts.get();
+  }
+
+  private async allTexts(): Promise<RegisteredModel[]> {
     const places = await this.places();
     // A run that was given a name of its own stands under that one only.
     const named = new Set(
       places.filter(({ source }) => source === 'folder').map(({ folder }) => path.resolve(folder)),
     );
-    for (const place of places) {
-      if (place.source === 'run' && named.has(path.resolve(place.folder))) continue;
-      if (found.some((m) => m.id === place.id)) continue;
-      const model = await readable(place);
-      if (model !== undefined) found.push(model);
-    }
-    return found;
+    return readAll(
+      places.filter(({ source, folder }) => source !== 'run' || !named.has(path.resolve(folder))),
+      readable,
+    );
   }
 
   /** All that make pictures. */
-  async pictures(): Promise<RegisteredPictures[]> {
-    const found: RegisteredPictures[] = [];
-    for (const place of await this.places()) {
-      if (found.some((m) => m.id === place.id)) continue;
-      const model = await readablePictures(place);
-      if (model !== undefined) found.push(model);
-    }
-    return found;
+  pictures(): Promise<readonly RegisteredPictures[]> {
+    return this.images.get();
+  }
+
+  private async allPictures(): Promise<RegisteredPictures[]> {
+    return readAll(await this.places(), readablePictures);
   }
 
   /** A model of any family. @throws InkstoneError `model_not_found`, with the nearest name */
@@ -166,6 +171,19 @@ export class ModelRegistry {
   unregister(id: string): Promise<boolean> {
     return this.store.rows.remove('models', id);
   }
+}
+
+/** Those that can be read, in their order, each name once: several at a time, for most of it is waiting for the disk. */
+async function readAll<M extends { id: string }>(
+  places: readonly Place[],
+  read: (place: Place) => Promise<M | undefined>,
+): Promise<M[]> {
+  const found = new Map<string, M>();
+  for (let at = 0; at < places.length; at += TOGETHER) {
+    const models = await Promise.all(places.slice(at, at + TOGETHER).map(read));
+    for (const model of models) if (model !== undefined && !found.has(model.id)) found.set(model.id, model);
+  }
+  return [...found.values()];
 }
 
 async function namesIn(folder: string): Promise<string[]> {
