@@ -1,7 +1,7 @@
 /** What a soak calls growth: leaks of memory, of what JavaScript holds, of handles and of rows, each alone; and what is none. */
 import { describe, expect, it } from 'vitest';
 import { Random } from '../base/rng.ts';
-import { growing, judgeParts, Looks } from './soak-judge.ts';
+import { growing, isFlat, judgeParts, Looks, type PartJudged } from './soak-judge.ts';
 
 const MEGABYTE = 2 ** 20;
 
@@ -65,6 +65,9 @@ describe('of a part', () => {
     looks.held(1, { server: 1 });
     const { server } = judgeParts(looks.parts, 0);
     expect(server).toEqual({ memory: null, held: null, handles: null });
+    expect(isFlat({ server: server as PartJudged }, [])).toBeNull();
+    expect(isFlat({}, [])).toBeNull();
+    expect(isFlat({}, ['table keys'])).toBe(false);
   });
 });
 

@@ -103,3 +103,13 @@ export function growing(
       .map(([name]) => `table ${name}`),
   ];
 }
+
+/** Null where the server's memory and handles were not seen often enough to say so. */
+export function isFlat(
+  parts: Readonly<Record<string, PartJudged>>,
+  found: readonly string[],
+): boolean | null {
+  if (found.length > 0) return false;
+  const { memory = null, handles = null } = parts.server ?? {};
+  return memory === null || handles === null ? null : true;
+}

@@ -5,7 +5,7 @@
 import { InkstoneError } from '../base/errors.ts';
 import { type ChildProcess, monotonic } from '../base/host.ts';
 import { databaseProcess } from '../store/index.ts';
-import { growing, judgeParts, Looks, type PartJudged } from './soak-judge.ts';
+import { growing, isFlat, judgeParts, Looks, type PartJudged } from './soak-judge.ts';
 import { forget, noCounts, type SoakCounts, soakClient } from './soak-load.ts';
 import { heldOf, useOf } from './soak-look.ts';
 import { rowsOf, startServer, stopServer, withKeys } from './soak-server.ts';
@@ -34,7 +34,8 @@ export interface SoakResult {
   tables: Record<string, { before: number; after: number }>;
   /** What grows: `server memory`, `models handles`, `table responses`. */
   growing: string[];
-  flat: boolean;
+  /** Nothing grows; null where too little was seen to say so: too short a time, or a system that does not tell. */
+  flat: boolean | null;
 }
 
 /** Answers to each person before the time begins, and milliseconds that are given for them. */
@@ -115,7 +116,7 @@ async function watched(options: SoakOptions, key: string): Promise<SoakResult> {
   return {
     ...{ seconds: Math.round(whole), warm: Math.round(warm) },
     ...{ requests, loading, parts, tables },
-    ...{ growing: found, flat: found.length === 0 },
+    ...{ growing: found, flat: isFlat(parts, found) },
   };
 }
 
