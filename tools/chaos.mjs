@@ -13,7 +13,7 @@ const HELP = `npm run chaos -- [--only PARTS] [--stores STORES] [--rounds N] [--
 
 Parts (all of them where --only does not say, separated by commas):
   kills      server, host, database killed, a host hung, the clock set, the disk full, under load; 200 rounds a store
-  power      simulated power cuts of folder and pglite; 20 a store
+  power      simulated power cuts; 20 a store (postgresql: on a disk of its own, root and ext4)
   overload   five times as many requests as can be answered, in turns with as many as can be; 10 pairs
   minute     one model host killed every minute at 80 % of the measured peak; --minutes 20
   partition  a server behind the gateway cut off from it, and back; 20 cuts

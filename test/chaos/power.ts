@@ -167,7 +167,7 @@ export async function cut(base: string, database: 'folder' | 'pglite', chance: (
 }
 
 /** Kills once so many rows were acknowledged; resolves to how many were when everything stood still. */
-function killAt(writer: ChildProcess, wanted: number, killOthers: () => void): Promise<number> {
+export function killAt(writer: ChildProcess, wanted: number, killOthers: () => void): Promise<number> {
   return new Promise((resolve, reject) => {
     let said = '';
     let killed = false;
@@ -192,7 +192,8 @@ function killAt(writer: ChildProcess, wanted: number, killOthers: () => void): P
   });
 }
 
-async function look(home: string, database: 'folder' | 'pglite', acknowledged: number): Promise<string[]> {
+/** What is wrong with what is there after a cut. @param database as a place says it */
+export async function look(home: string, database: string, acknowledged: number): Promise<string[]> {
   const problems: string[] = [];
   try {
     const store = await openAt(home, { database, objects: 'folder' });

@@ -51,11 +51,11 @@ export class TestPostgres {
     this.settings = settings;
   }
 
-  /** @param settings for `postgres -c` */
-  static async start(settings: readonly string[] = []): Promise<TestPostgres> {
+  /** @param settings for `postgres -c` @param within a folder that others may enter */
+  static async start(settings: readonly string[] = [], within = tmpdir()): Promise<TestPostgres> {
     const bin = findPostgres();
     if (bin === undefined) throw new Error(noPostgres);
-    const folder = mkdtempSync(path.join(tmpdir(), 'inkstone-postgres-'));
+    const folder = mkdtempSync(path.join(within, 'inkstone-postgres-'));
     if (user.uid !== undefined) chownSync(folder, user.uid, user.gid as number);
     const data = path.join(folder, 'data');
     const made = spawnSync(
