@@ -65,6 +65,20 @@ const over = (row: Training): boolean => isFinal(row.state);
 const holder = async (row: Training): Promise<number> =>
   Number(await readFile(path.join(row.folder, 'lock'), 'utf8').catch(() => ''));
 
+/** Sends a signal to each process that comes to hold a run, until the training is over. @returns their ids */
+async function strikeAll(trainings: Trainings, row: Training, signal: NodeJS.Signals): Promise<Set<number>> {
+  const struck = new Set<number>();
+  while (!over(await trainings.get(row.id))) {
+    const found = await holder(row);
+    if (found > 0 && !struck.has(found)) {
+      struck.add(found);
+      process.kill(found, signal);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return struck;
+}
+
 /** A collector of spans. */
 async function collect(): Promise<{ url: string; spans: Record<string, unknown>[]; close(): void }> {
   const spans: Record<string, unknown>[] = [];
@@ -203,15 +217,7 @@ describe('a training whose process is killed', { timeout: 180_000 }, () => {
     const { id } = await trainings.create({ name: 'struck', file, preset: 'tiny', steps: 100_000 });
     const row = await until(trainings, id, () => true);
     // Each is struck as soon as it holds the run, before its first step.
-    const struck = new Set<number>();
-    while (!over(await trainings.get(id))) {
-      const found = await holder(row);
-      if (found > 0 && !struck.has(found)) {
-        struck.add(found);
-        process.kill(found, 'SIGKILL');
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    const struck = await strikeAll(trainings, row, 'SIGKILL');
     expect(await trainings.get(id)).toMatchObject({ state: 'failed', error: { code: 'process_lost' } });
     expect(await jobs.get(id)).toMatchObject({ failures: 1 });
     expect(struck.size).toBe(2);
@@ -236,15 +242,7 @@ describe('a training whose process is killed', { timeout: 180_000 }, () => {
     const { trainings } = server([], 'here', { silent: 4000 });
     const { id } = await trainings.create({ name: 'stuck', file, preset: 'tiny', steps: 100_000 });
     const row = await until(trainings, id, () => true);
-    const stuck = new Set<number>();
-    while (!over(await trainings.get(id))) {
-      const found = await holder(row);
-      if (found > 0 && !stuck.has(found)) {
-        stuck.add(found);
-        process.kill(found, 'SIGSTOP');
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
+    const stuck = await strikeAll(trainings, row, 'SIGSTOP');
     expect(await trainings.get(id)).toMatchObject({ state: 'failed', error: { code: 'process_hung' } });
     expect(stuck.size).toBeGreaterThan(0);
   });

@@ -1,5 +1,5 @@
 /** Clients behind a gateway: each has its own files, batches and answers, whatever the gateway's key may do. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI, { toFile } from 'openai';
@@ -8,7 +8,7 @@ import { openFileStore } from '../store/index.ts';
 import { BEHALF } from './behalf.ts';
 import { type Gateway, startGateway } from './gateway/index.ts';
 import { type KeySettings, Keys, type RunningServer, startServer } from './index.ts';
-import { LetterReplica } from './testing.ts';
+import { LetterReplica, writeEmptyModel } from './testing.ts';
 
 let folder: string;
 let scenes = 0;
@@ -33,12 +33,7 @@ async function scene(rights: KeySettings | 'no keys'): Promise<{
   stranger: string | undefined;
 }> {
   const home = path.join(folder, `server-${scenes}`);
-  const run = path.join(home, 'runs', 'letters');
-  await mkdir(run, { recursive: true });
-  const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
-  const config = { family: 'text', architecture: 'gpt2', model, created: 7 };
-  await writeFile(path.join(run, 'config.json'), JSON.stringify(config));
-  await writeFile(path.join(run, 'model.safetensors'), '');
+  await writeEmptyModel(home, 'letters');
   const keys = new Keys(await openFileStore(path.join(home, 'store')));
   let key: string | undefined;
   let stranger: string | undefined;

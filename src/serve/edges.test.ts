@@ -7,19 +7,14 @@ import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { passThrough } from '../safeguard/pass-through.ts';
 import { type RunningServer, type ServerOptions, startServer } from './index.ts';
-import { type LetterOptions, LetterReplica } from './testing.ts';
+import { type LetterOptions, LetterReplica, writeEmptyModel } from './testing.ts';
 
 let home: string;
 let servers: RunningServer[] = [];
 
 beforeAll(async () => {
   home = await mkdtemp(path.join(tmpdir(), 'inkstone-edges-'));
-  const folder = path.join(home, 'runs', 'letters');
-  await mkdir(folder, { recursive: true });
-  const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
-  const config = { family: 'text', architecture: 'gpt2', model, created: 7 };
-  await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
-  await writeFile(path.join(folder, 'model.safetensors'), '');
+  await writeEmptyModel(home, 'letters');
 });
 afterEach(async () => {
   await Promise.all(servers.map((server) => server.close()));

@@ -1,11 +1,11 @@
 /** Clients that leave while their request is still being let in: nothing is kept of them, and nothing works for them. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from './index.ts';
-import { LetterReplica } from './testing.ts';
+import { LetterReplica, writeEmptyModel } from './testing.ts';
 
 let home: string;
 let server: RunningServer;
@@ -15,12 +15,7 @@ let left: Promise<void>;
 
 beforeEach(async () => {
   home = await mkdtemp(path.join(tmpdir(), 'inkstone-leaving-'));
-  const folder = path.join(home, 'runs', 'letters');
-  await mkdir(folder, { recursive: true });
-  const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
-  const config = { family: 'text', architecture: 'gpt2', model, created: 7 };
-  await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
-  await writeFile(path.join(folder, 'model.safetensors'), '');
+  await writeEmptyModel(home, 'letters');
   replica = new LetterReplica('letters');
   server = await startServer({ port: 0, home, model: 'letters', startReplica: () => replica });
   left = new Promise((resolve) => {

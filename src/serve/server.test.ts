@@ -1,26 +1,19 @@
 /** The server over a real socket: bad input, load, who may ask, the studio's routes. The SDKs' suites are in test/wire. */
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer, type ServerOptions, startServer } from './index.ts';
-import { type LetterOptions, LetterReplica } from './testing.ts';
+import { type LetterOptions, LetterReplica, writeEmptyModel } from './testing.ts';
 
 let home: string;
 let servers: RunningServer[] = [];
 
 beforeAll(async () => {
   home = await mkdtemp(path.join(tmpdir(), 'inkstone-serve-'));
-  const folder = path.join(home, 'runs', 'letters');
-  await mkdir(folder, { recursive: true });
-  const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
-  await writeFile(
-    path.join(folder, 'config.json'),
-    JSON.stringify({ family: 'text', architecture: 'gpt2', model, created: 7 }),
-  );
-  await writeFile(path.join(folder, 'model.safetensors'), '');
+  await writeEmptyModel(home, 'letters');
 });
 
 afterEach(async () => {

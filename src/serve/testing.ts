@@ -1,7 +1,19 @@
-/** Replicas without a model, for tests of the server: one says the alphabet, a letter a token, one what it is told to. */
+/** Replicas without a model, for tests of the server: one says the alphabet, a letter a token, one what it is told to. And the folder of an empty model, for names that stand for something. */
+import path from 'node:path';
 import type { TextEvent, TextRequest, TextToken } from '../base/contracts/generator.ts';
 import type { ModelDescription, Replica, ReplicaStatus } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
+import { makeFolder, writeFile } from '../base/host.ts';
+
+/** A model of that name in a home folder: one that is listed, and that no replica here reads. */
+export async function writeEmptyModel(home: string, name: string): Promise<void> {
+  const run = path.join(home, 'runs', name);
+  await makeFolder(run);
+  const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
+  const config = { family: 'text', architecture: 'gpt2', model, created: 7 };
+  await writeFile(path.join(run, 'config.json'), JSON.stringify(config));
+  await writeFile(path.join(run, 'model.safetensors'), '');
+}
 
 export interface LetterOptions {
   /** Milliseconds between tokens. */

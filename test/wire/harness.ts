@@ -12,6 +12,7 @@ import { writeSafetensors } from '../../src/formats/safetensors.ts';
 import { textConfig, textParameters } from '../../src/models/text/architectures.ts';
 import { initialise } from '../../src/nn/parameters.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../src/serve/index.ts';
+import { writeEmptyModel } from '../../src/serve/testing.ts';
 
 export interface Asked {
   status: number;
@@ -43,14 +44,7 @@ export function wireHome(models: readonly string[] = ['letters']): WireHome {
   const kept = new Map<string, Promise<RunningServer>>();
   beforeAll(async () => {
     folder = await mkdtemp(path.join(tmpdir(), 'inkstone-wire-'));
-    for (const name of models) {
-      const run = path.join(folder, 'runs', name);
-      await mkdir(run, { recursive: true });
-      const model = { layers: 1, heads: 1, width: 4, context: 64, vocabulary: 26, bias: false };
-      const config = { family: 'text', architecture: 'gpt2', model, created: 7 };
-      await writeFile(path.join(run, 'config.json'), JSON.stringify(config));
-      await writeFile(path.join(run, 'model.safetensors'), '');
-    }
+    for (const name of models) await writeEmptyModel(folder, name);
   });
   afterEach(async () => {
     await Promise.all(servers.map((server) => server.close()));

@@ -26,6 +26,14 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
+/** The store, with other updates of rows. */
+function updatedBy(update: Store['rows']['update']): Store {
+  const rows = new Proxy(store.rows, {
+    get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
+  });
+  return { ...store, rows };
+}
+
 const open = (prices = new Prices()): Quotas =>
   new Quotas({ ledger: new Ledger(store, clock), prices, clock });
 const codeOf = async (work: Promise<unknown>): Promise<string> =>
@@ -239,10 +247,7 @@ describe('quotas', () => {
       writes++;
       return store.rows.update(...given);
     };
-    const rows = new Proxy(store.rows, {
-      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
-    });
-    const ledger = new Ledger({ ...store, rows }, clock);
+    const ledger = new Ledger(updatedBy(update), clock);
     const quotas = new Quotas({ ledger, prices: new Prices(), clock });
     for (let i = 0; i < 300; i++) {
       const lease = await quotas.admit('k', { budget: 1e6 }, 'm', { prompt: 1e6, completion: 1e6 });
@@ -260,10 +265,7 @@ describe('quotas', () => {
       writes++;
       return store.rows.update(...given);
     };
-    const rows = new Proxy(store.rows, {
-      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
-    });
-    const ledger = new Ledger({ ...store, rows }, clock);
+    const ledger = new Ledger(updatedBy(update), clock);
     let settled = 0;
     const began = performance.now();
     // As long as the ledger takes for three of its pauses, whatever the machine does.
@@ -287,10 +289,7 @@ describe('quotas', () => {
         });
       return store.rows.update(...given);
     };
-    const rows = new Proxy(store.rows, {
-      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
-    });
-    const ledger = new Ledger({ ...store, rows }, clock);
+    const ledger = new Ledger(updatedBy(update), clock);
     const quotas = new Quotas({ ledger, prices: new Prices(), clock });
     const use = { prompt: 1e6, completion: 0 };
     const limits = { budget: 1e5 };
@@ -321,10 +320,7 @@ describe('quotas', () => {
       if (writes++ === 0) await held;
       return store.rows.update(...given);
     };
-    const rows = new Proxy(store.rows, {
-      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
-    });
-    const ledger = new Ledger({ ...store, rows }, clock);
+    const ledger = new Ledger(updatedBy(update), clock);
     const one = { cost: 1, prompt: 2, completion: 3 };
     const settle = (period: 'total' | 'month') => ledger.settle('k', one, { period });
     const first = [settle('total'), settle('total')];
@@ -349,10 +345,7 @@ describe('quotas', () => {
       if (broken) throw new InkstoneError('disk_full', 'full', { kind: 'resource' });
       return store.rows.update(...given);
     };
-    const rows = new Proxy(store.rows, {
-      get: (target, name) => (name === 'update' ? update : Reflect.get(target, name).bind(target)),
-    });
-    const ledger = new Ledger({ ...store, rows }, clock);
+    const ledger = new Ledger(updatedBy(update), clock);
     const settle = () =>
       codeOf(ledger.settle('k', { cost: 1, prompt: 1, completion: 0 }, { period: 'total' }));
     const lost = [settle(), settle()];
