@@ -1,6 +1,5 @@
 /** `inkstone evaluate` of an image model: all scores of docs/protocol-image.md, and a card. */
 import path from 'node:path';
-import { InkstoneError } from '../base/errors.ts';
 import { makeTemporaryFolder, removeFile } from '../base/host.ts';
 import type { ImageSet } from '../data/image/array-file.ts';
 import { findIdx } from '../data/image/idx.ts';
@@ -10,6 +9,7 @@ import { trainJudge } from '../evaluate/image/judge.ts';
 import { type ImageScores, scoreImages } from '../evaluate/image/score-run.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import type { Denoising } from '../generate/image/diffusion.ts';
+import { denoisingOf } from '../generate/image/given.ts';
 import { classesOf } from '../models/image/any.ts';
 import { loadImageModel } from '../models/image/load.ts';
 import type { Backend } from '../runtime/contract.ts';
@@ -44,13 +44,8 @@ export async function evaluateImages(
   context: CommandContext,
 ): Promise<ImageEvaluation> {
   const model = await loadImageModel(folder);
-  const { data, samples, guidance } = settings;
-  const denoising = { steps: settings.denoise, guidance };
-  if (!model.config.architecture.endsWith('ddpm') && (settings.denoise ?? guidance) !== undefined)
-    throw new InkstoneError('unsupported_setting', `${id} does not denoise`, {
-      kind: 'unsupported',
-      hint: 'leave --denoise and --guidance out, or evaluate a diffusion model',
-    });
+  const { data, samples, guidance, denoise: steps } = settings;
+  const denoising = await denoisingOf(model.config, samples, { guidance, steps });
   const note = (what: string): void => context.progress.show(what);
   const backend = await createBackend(
     settings.device,
