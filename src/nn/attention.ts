@@ -187,7 +187,10 @@ export function cachedAttention(
   mask: Tensor,
 ): Tensor {
   const length = past.keys.shape[2] as Size;
-  const scaled = grouped(mul(q, 1 / Math.sqrt(q.shape[3] as number)), k.shape[1] as number);
+  const dim = q.shape[3] as number;
+  // A number would be taken into the product by the runtime, which then leaves its kernel for a single row.
+  const scale = constant(hostTensor('f32', [dim], new Float32Array(dim).fill(1 / Math.sqrt(dim))));
+  const scaled = grouped(mul(q, scale), k.shape[1] as number);
   const before = add(matmul(scaled, swapAxes(past.keys)), mask);
   const own = sum(mul(scaled, k), { axes: [3], keep: true });
   const weights = softmax(concat([before, own], 3));
