@@ -3,7 +3,7 @@
  *
  *   node tools/run.mjs examples/01-train-a-gpt.ts [TEXT.txt]
  */
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createBackend } from 'inkstone';
@@ -15,7 +15,8 @@ import { trainText } from 'inkstone/train';
 const folder = await mkdtemp(path.join(tmpdir(), 'inkstone-example-'));
 const own = path.join(folder, 'text.txt');
 const line = 'The brush is dipped, the ink is ground, the page is still without a sound.\n';
-if (process.argv[2] === undefined) await writeFile(own, line.repeat(200));
+const data = process.argv[2] ?? own;
+if (data === own) await writeFile(own, line.repeat(200));
 
 // A model and how it learns: two layers of GPT-2 over characters.
 const preset: TextPreset = {
@@ -39,13 +40,13 @@ const preset: TextPreset = {
 // Every step is one ONNX graph: forward, backward and optimiser.
 const backend = await createBackend('cpu');
 const run = path.join(folder, 'run');
-const result = await trainText({ preset, data: process.argv[2] ?? own, out: run, backend });
+const result = await trainText({ preset, data, out: run, backend });
 console.log(`${result.parameters} parameters, ${result.validationLoss.toFixed(3)} ${result.unit}`);
 
-// Let it write.
+// Let it go on from how its text begins: it knows no other characters.
 const gpt = await TextGenerator.open(run, backend);
 const sampling = { maxTokens: 80, temperature: 0.7, topK: 0, topP: 0.95, seed: 1, stop: ['\n'] };
-let text = 'The brush';
+let text = /\S.{0,8}/u.exec(await readFile(data, 'utf8'))?.[0] ?? '';
 for await (const event of gpt.generate({ id: 'example', prompt: text, sampling })) {
   if (event.type === 'delta') text += event.text;
 }

@@ -45,25 +45,14 @@ const { variants } = await comparePrompts({
     { name: 'with examples', renderer: new PromptRenderer(shown) },
   ],
   items: questions.map(([beginning, right, wrong], number) => ({
-    number,
-    values: { beginning },
-    answers: [right],
-    choices: [right, wrong],
+    ...{ number, values: { beginning }, answers: [right], choices: [right, wrong] },
   })),
-  settings: {
-    metrics: ['choice'],
-    normalise: 'token',
-    answerContext: '',
-    maxTokens: 8,
-    stop: ['\n'],
-    seed: 1,
-  },
+  settings: { metrics: ['choice'], normalise: 'token', answerContext: '', maxTokens: 8, stop: [], seed: 1 },
 });
 for (const { name, scores, against_first } of variants) {
   const { value, lower, upper } = scores.choice ?? { value: 0, lower: 0, upper: 1 };
-  const p =
-    against_first?.choice === undefined ? '' : `, p ${against_first.choice.p.toFixed(2)} against bare`;
-  console.log(`${name}: ${value} right (95 % from ${lower.toFixed(2)} to ${upper.toFixed(2)})${p}`);
+  const p = against_first?.choice && `, p ${against_first.choice.p.toFixed(2)} against bare`;
+  console.log(`${name}: ${value} right (95 % from ${lower.toFixed(2)} to ${upper.toFixed(2)})${p ?? ''}`);
 }
 await model.close();
 await backend.close();

@@ -227,6 +227,52 @@ test('the files that are tested first are there, each named once', () => {
   expect(named.filter((file) => !fs.existsSync(path.join(root, file)))).toEqual([]);
 });
 
+describe('the count of tests', () => {
+  const cases = `
+    test('passes', () => {});
+    test.skip('says why in brackets (needs a (very) fast disk)', () => {});
+    test('says why in a note', ({ skip }) => skip('no network here'));
+    describe.skip('a suite (needs a GPU)', () => { test('within', () => {}); });
+    test.skip('says nothing', () => {});
+    test.skip('nor here ()', () => {});
+  `;
+  interface Summary {
+    passed: number;
+    failed: number;
+    skipped: number;
+    skips: { name: string; why: string }[];
+    unexplained: string[];
+  }
+  function count(...words: string[]): Summary {
+    const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
+    const reporter = path.join(root, 'tools', 'test-reporter.mjs');
+    spawnSync(process.execPath, [vitest, 'run', '--globals', `--reporter=${reporter}`, ...words], {
+      cwd: folder,
+      env: { ...process.env, INKSTONE_TEST_SUMMARY: at('summary.json') },
+    });
+    return JSON.parse(read('summary.json'));
+  }
+
+  test('a skip tells why, or it is a failure', () => {
+    write('some.test.mjs', cases);
+    const { skips, unexplained, ...totals } = count();
+    expect(totals).toMatchObject({ passed: 1, failed: 2, skipped: 3 });
+    expect(skips.map(({ why }) => why)).toEqual([
+      'needs a (very) fast disk',
+      'no network here',
+      'needs a GPU',
+    ]);
+    expect(unexplained).toEqual(['some.test.mjs > says nothing', 'some.test.mjs > nor here ()']);
+  });
+
+  test('whoever asks for some by name does not fail by the others; a hook that fails is one failure', () => {
+    write('some.test.mjs', cases);
+    expect(count('-t', 'passes')).toMatchObject({ passed: 1, failed: 0, skipped: 5 });
+    write('some.test.mjs', `beforeAll(() => { throw new Error('no'); });\ntest('never begun', () => {});`);
+    expect(count()).toMatchObject({ passed: 0, failed: 1, unexplained: [] });
+  });
+});
+
 describe('npm run chaos', () => {
   const chaos = (...words: string[]): { status: number | null; out: string; err: string } => {
     const { status, stdout, stderr } = spawnSync(

@@ -83,6 +83,7 @@ try {
     const summary = JSON.parse(readFileSync(summaryFile, 'utf8'));
     for (const key of ['passed', 'failed', 'skipped']) totals[key] += summary[key];
     for (const { name, why } of summary.skips) say(`skipped: ${name}: ${why}`);
+    for (const name of summary.unexplained) say(`✗ skipped without a reason, which is a failure: ${name}`);
     // vitest can fail for reasons of its own (a crashed child): that is never a pass.
     if (status !== 0 && summary.failed === 0) totals.failed++;
   } else {

@@ -132,7 +132,7 @@ describe('errors', () => {
     expect(fileError(ours, '/x')).toBe(ours);
   });
 
-  test.runIf(fs.existsSync('/dev/full'))('a real full device says so', async () => {
+  test.skipIf(!fs.existsSync('/dev/full'))('a real full device says so (needs /dev/full)', async () => {
     const file = await host.openFile('/dev/full', 'append');
     expect(await codeOf(file.write(new Uint8Array(10)))).toMatchObject({ code: 'disk_full' });
     await file.close();

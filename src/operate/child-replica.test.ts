@@ -13,7 +13,6 @@ const folder = path.join(packageFolder, 'models', 'starter');
 const starter = (await exists(path.join(folder, 'model.safetensors')))
   ? await describeTextModel(folder)
   : undefined;
-if (starter === undefined) console.warn('skipped: the starter model is not there: models/starter');
 
 const open: ChildReplica[] = [];
 function start(from = folder): ChildReplica {
@@ -48,7 +47,7 @@ async function say(
 const bytesOf = (tokens: readonly TextToken[]): string =>
   Buffer.from(tokens.flatMap((token) => token.bytes)).toString();
 
-describe.skipIf(starter === undefined)('a replica in a child process', () => {
+describe.skipIf(starter === undefined)('a replica in a child process (needs models/starter)', () => {
   let replica: ChildReplica;
   beforeAll(async () => {
     replica = start();
