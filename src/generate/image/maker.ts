@@ -28,6 +28,9 @@ export interface NetworkModel {
   classes: number;
 }
 
+/** Programs: latents to pictures, as they are or truncated; and the two halves of that where there are styles. */
+type Kind = 'images' | 'truncated' | 'styles' | 'synthesis';
+
 /** Latents whose mean style stands for the average picture. */
 const AVERAGED = 1024;
 
@@ -113,8 +116,9 @@ export class NetworkMaker implements PictureMaker {
     const labels = request.labels ?? new Array<number>(batch).fill(0);
     const inputs = this.drawn(request, labels);
     if (this.model.generator.styles === undefined) {
-      if (truncation !== 1) inputs.latents = scaled(inputs.latents as HostTensor<'f32'>, truncation);
-      return valuesOf(await this.run('images', batch, inputs), 'images');
+      if (truncation === 1) return valuesOf(await this.run('images', batch, inputs), 'images');
+      inputs.truncation = tensor('f32', [], [truncation]);
+      return valuesOf(await this.run('truncated', batch, inputs), 'images');
     }
     const given =
       request.styles === undefined
@@ -190,11 +194,7 @@ export class NetworkMaker implements PictureMaker {
     return Float32Array.from(total as Float64Array);
   }
 
-  private async run(
-    kind: 'images' | 'styles' | 'synthesis',
-    batch: number,
-    inputs: HostTensors,
-  ): Promise<HostTensors> {
+  private async run(kind: Kind, batch: number, inputs: HostTensors): Promise<HostTensors> {
     const key = `${kind} ${batch}`;
     let executable = this.compiled.get(key);
     if (executable === undefined) {
@@ -215,12 +215,14 @@ export class NetworkMaker implements PictureMaker {
     });
   }
 
-  private program(kind: 'images' | 'styles' | 'synthesis', batch: number): Program {
+  private program(kind: Kind, batch: number): Program {
     const { generator } = this.model;
     const parameters = parameterTypes(generator.specs);
     const inputs = generator.inputs(batch);
-    if (kind === 'images')
-      return trace('images', { ...parameters, ...inputs }, (x) => ({ images: generator.images(x) }));
+    if (kind === 'images' || kind === 'truncated') {
+      const more = kind === 'images' ? {} : { truncation: { dtype: 'f32', shape: [] } as const };
+      return trace(kind, { ...parameters, ...inputs, ...more }, (x) => ({ images: generator.images(x) }));
+    }
     const styles = trace('styles', { ...parameters, ...inputs }, (x) => ({
       styles: (generator.styles as NonNullable<GeneratorNetwork['styles']>)(x),
     }));
@@ -240,13 +242,6 @@ export class NetworkMaker implements PictureMaker {
 
 const valuesOf = (result: HostTensors, name: string): Float32Array =>
   (result[name] as HostTensor<'f32'>).data;
-
-const scaled = (x: HostTensor<'f32'>, by: number): HostTensor =>
-  tensor(
-    'f32',
-    x.shape,
-    x.data.map((v) => v * by),
-  );
 
 /** No layer takes the second latent's style. */
 const NEVER = 2 ** 30;

@@ -17,6 +17,7 @@ import {
   GAIN,
   pixelNorm,
   rectify,
+  truncated,
   upsample,
 } from './layers.ts';
 import { channelsAt, imageSizes, ladder } from './sizes.ts';
@@ -52,7 +53,8 @@ export function ganGenerator(config: GanConfig): GeneratorNetwork {
     }),
     draw: (random, batch) => ({ latents: tensor('f32', [batch, latent], random.normals(batch * latent)) }),
     images(x) {
-      const z = pixelNorm(x.latents as Tensor);
+      // Scaled after it is normalised: before, the norm would take the scale out again.
+      const z = truncated(x, pixelNorm(x.latents as Tensor));
       const given =
         classes > 0 ? concat([z, mul(oneHot(x.labels as Tensor, classes), Math.sqrt(classes))], 1) : z;
       const batch = z.shape[0] as number;

@@ -120,6 +120,10 @@ export function pixelNorm(x: Tensor): Tensor {
   return div(x, sqrt(add(mean(square(x), { axes: [1], keep: true }), 1e-8)));
 }
 
+/** Latents as a network takes them in, nearer to their middle (0) by the scalar `truncation`, where that is among the inputs. */
+export const truncated = (x: Parameters, latents: Tensor): Tensor =>
+  x.truncation === undefined ? latents : mul(latents, x.truncation);
+
 /**
  * One more channel: how much neighbours in the batch differ, over groups of `group` (Karras et al. 2018, section 3).
  */

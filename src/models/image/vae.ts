@@ -25,7 +25,16 @@ import {
   tanh,
   trace,
 } from '../../program/index.ts';
-import { convolution, convolutionSpecs, dense, denseSpecs, GAIN, rectify, upsample } from './layers.ts';
+import {
+  convolution,
+  convolutionSpecs,
+  dense,
+  denseSpecs,
+  GAIN,
+  rectify,
+  truncated,
+  upsample,
+} from './layers.ts';
 import { channelsAt, imageSizes, ladder } from './sizes.ts';
 
 export const vaeConfig = z.object({
@@ -184,6 +193,6 @@ export function vaeGenerator(config: VaeConfig): GeneratorNetwork {
     specs: vaeSpecs(config).filter(({ name }) => name.startsWith('decoder.')),
     inputs: (batch) => ({ latents: { dtype: 'f32', shape: [batch, ...shape] } }),
     draw: (random, batch) => ({ latents: tensor('f32', [batch, ...shape], random.normals(batch * size)) }),
-    images: (x) => vaeDecode(config, x, x.latents as Tensor),
+    images: (x) => vaeDecode(config, x, truncated(x, x.latents as Tensor)),
   };
 }

@@ -33,7 +33,10 @@ export interface GeneratorNetwork {
   draw(random: Draw, batch: number): HostTensors;
   /** `[batch, layers, width]`: what the pictures are made from; absent where the latents are all there is. */
   styles?(x: Tensors): Tensor;
-  /** `[batch, channels, size, size]`, about −1 … 1; `styles` as given, or made from the latents. */
+  /**
+   * `[batch, channels, size, size]`, about −1 … 1; `styles` as given, or made from the latents. Where there are no styles, a
+   * scalar `truncation` among `x` scales what the first layer makes of the latents; without it nothing is done to them.
+   */
   images(x: Tensors, styles?: Tensor): Tensor;
 }
 
