@@ -43,7 +43,14 @@ beforeAll(async () => {
   await writeFile(
     aboutFile(place),
     JSON.stringify({
-      ...{ count: 80, size: SIDE, channels: 1, classes: ['lying', 'upright'], fingerprint: 'bars' },
+      ...{
+        count: 80,
+        size: SIDE,
+        channels: 1,
+        container: 'files',
+        classes: ['lying', 'upright'],
+        fingerprint: 'bars',
+      },
       ...{ skipped: [], alike: [], names: [], labels: Array.from({ length: 80 }, (_, i) => (i + 1) % 2) },
     }),
   );

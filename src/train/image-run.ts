@@ -161,8 +161,10 @@ function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined):
     provenance: before?.provenance ?? options.provenance ?? {},
   };
   if (before === undefined) return config;
+  // What is only told of the data, as how many look alike, may be told otherwise by now.
+  const told = ({ model, training, data }: ImageRunConfig) => ({ model, training, data: data.fingerprint });
   for (const part of ['model', 'training', 'data'] as const)
-    if (JSON.stringify(before[part]) !== JSON.stringify(config[part]))
+    if (JSON.stringify(told(before)[part]) !== JSON.stringify(told(config)[part]))
       throw new InkstoneError(
         part === 'data' ? 'data_differs' : 'settings_differ',
         `the ${part} ${part === 'data' ? 'are' : 'is'} not what this run was started with`,

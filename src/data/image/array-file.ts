@@ -9,6 +9,8 @@ export interface ImageSetInfo {
   /** Pixels a side. */
   size: number;
   channels: number;
+  /** IDX files come mixed; of other containers the pictures of a class often stand together. */
+  container: 'idx' | 'files';
   /** Names of the classes; empty for pictures without labels. */
   classes: readonly string[];
   /** Of pixels and labels in order. */
@@ -26,6 +28,12 @@ export interface ImageSetFile extends ImageSetInfo {
 
 export const pixelsFile = (folder: string): string => `${folder}/images.u8`;
 export const aboutFile = (folder: string): string => `${folder}/images.json`;
+
+/** `wanted` places of `count`, spread evenly; all where there are no more. */
+export function spread(count: number, wanted: number): number[] {
+  const rows = Math.min(count, wanted);
+  return Array.from({ length: rows }, (_, i) => Math.floor((i * count) / rows));
+}
 
 export class ImageSet {
   readonly info: ImageSetInfo;
@@ -53,11 +61,19 @@ export class ImageSet {
   /** `[places, channels, size, size]` */
   async read(places: ArrayLike<number>): Promise<Uint8Array<ArrayBuffer>> {
     const bytes = new Uint8Array(places.length * this.stride);
-    for (let i = 0; i < places.length; i++) {
-      const into = bytes.subarray(i * this.stride, (i + 1) * this.stride);
-      await this.file.read(into, (places[i] as number) * this.stride);
+    // Places that follow each other are one read.
+    for (let from = 0, to = 0; from < places.length; from = to) {
+      const first = places[from] as number;
+      for (to = from + 1; places[to] === first + to - from; ) to++;
+      await this.file.read(bytes.subarray(from * this.stride, to * this.stride), first * this.stride);
     }
     return bytes;
+  }
+
+  /** Places of `wanted` pictures that stand for all: the first of IDX files, else spread evenly. */
+  sample(wanted: number): number[] {
+    const { container, count } = this.info;
+    return spread(container === 'idx' ? Math.min(count, wanted) : count, wanted);
   }
 
   /** A run of pictures at one go. */

@@ -62,6 +62,7 @@ class Collector {
   private readonly skipped: { name: string; problem: string }[] = [];
   private readonly looks = readLooks();
   private size = 0;
+  private container: ImageSetFile['container'] = 'files';
 
   constructor(digest: ReturnType<typeof createHash>) {
     this.digest = digest;
@@ -108,6 +109,7 @@ class Collector {
         hint: `use a preset for pictures of ${size} × ${size}`,
       });
     this.size = size;
+    this.container = 'idx';
     for (let i = 0; i < count; i++) {
       await this.take(String(i), pixels.subarray(i * size * size, (i + 1) * size * size), 1, put);
       this.labels.push(labels === undefined ? undefined : String(labels[i]));
@@ -141,6 +143,7 @@ class Collector {
       count: this.names.length,
       size: this.size,
       channels: options.channels,
+      container: this.container,
       classes: classes.length > 1 ? classes : [],
       fingerprint: this.digest.digest('hex'),
       skipped: this.skipped,
@@ -153,6 +156,9 @@ class Collector {
 
 const byNumber = (a: string, b: string): number =>
   a.localeCompare(b, 'en', { numeric: true, sensitivity: 'variant' });
+
+/** Of what stands beside the array: another number makes it anew. */
+const FORM = 2;
 
 /** What the array was made from: paths, sizes and times of the files, and the settings. */
 async function keyOf(path: string, options: PrepareImages): Promise<string> {
@@ -170,7 +176,7 @@ async function keyOf(path: string, options: PrepareImages): Promise<string> {
     }
   const { size, channels, fit, split } = options;
   return createHash('sha256')
-    .update(JSON.stringify([seen, size, channels, fit, split]))
+    .update(JSON.stringify([FORM, seen, size, channels, fit, split]))
     .digest('hex');
 }
 

@@ -84,7 +84,16 @@ describe('made pictures beside training pictures', () => {
     await makeFolder(folder);
     await writeFile(path.join(folder, 'images.u8'), learned.pixels);
     const about = {
-      ...{ count: 300, size, channels: 1, classes: [], fingerprint: 'f', skipped: [], alike: [] },
+      ...{
+        count: 300,
+        size,
+        channels: 1,
+        container: 'files',
+        classes: [],
+        fingerprint: 'f',
+        skipped: [],
+        alike: [],
+      },
       labels: new Array(300).fill(0),
       names: Array.from({ length: 300 }, (_, i) => `${i}.png`),
     };

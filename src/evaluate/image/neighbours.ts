@@ -2,7 +2,7 @@
  * Made pictures beside the training pictures that are nearest to them, by features and by pixels: a generator that copies is
  * seen, and counted. Knows no files and no models.
  */
-import type { ImageSet } from '../../data/image/array-file.ts';
+import { type ImageSet, spread } from '../../data/image/array-file.ts';
 import type { Pictures } from '../../generate/image/request.ts';
 import type { FeatureNetwork } from './features.ts';
 import type { Features } from './frechet.ts';
@@ -146,9 +146,8 @@ export async function madeNeighbours({
     pixels: (all) => Promise.resolve(pixelRows(all)),
   };
   // Spread evenly: classes often stand one after another.
-  const rows = Math.min(FLOOR, count);
-  const places = Array.from({ length: rows }, (_, i) => Math.floor((i * count) / rows));
-  const real = { count: rows, channels, size, pixels: await training.read(places) };
+  const places = spread(count, FLOOR);
+  const real = { count: places.length, channels, size, pixels: await training.read(places) };
   const look = async (view: View): Promise<{ found: Neighbour[][]; summary: NeighbourSummary }> => {
     const source = {
       count,

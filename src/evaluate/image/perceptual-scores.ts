@@ -2,7 +2,7 @@
  * Scores that need to know how different two pictures look: variety (mean distance of two pictures of a class) with its floor
  * of real ones, and path length. Knows which pictures are compared; knows no files.
  */
-import type { ImageSet } from '../../data/image/array-file.ts';
+import { type ImageSet, type ImageSetInfo, spread } from '../../data/image/array-file.ts';
 import { NetworkMaker } from '../../generate/image/maker.ts';
 import type { MakePictures, PictureMaker, Pictures } from '../../generate/image/request.ts';
 import type { FeatureNetwork, PictureValues } from './features.ts';
@@ -13,7 +13,9 @@ export interface PerceptualOptions {
   maker: PictureMaker;
   /** Pictures that were made for the other scores, classes taking turns. */
   made: Pictures;
-  reference: Pick<ImageSet, 'labels' | 'read'> & { info: { size: number; channels: number } };
+  reference: Pick<ImageSet, 'labels' | 'read'> & {
+    info: Pick<ImageSetInfo, 'size' | 'channels' | 'container'>;
+  };
   classes: number;
   /** Pairs, and ways. */
   pairs?: number;
@@ -37,8 +39,11 @@ export async function perceptualScores(options: PerceptualOptions): Promise<Perc
   const distance = network.distance?.bind(network);
   if (distance === undefined) return undefined;
   const diversity = await meanDistance(distance, made, madePairs(made.count, classes, pairs));
-  const real = realPairs(reference.labels, pairs);
-  const { size, channels } = reference.info;
+  const { size, channels, container } = reference.info;
+  const all = realPairs(reference.labels);
+  // In IDX files the classes come mixed.
+  const real =
+    container === 'idx' ? all.slice(0, pairs) : spread(all.length, pairs).map((at) => all[at] as Pair);
   const pixels = await reference.read(real.flat());
   const floor = await meanDistance(
     distance,
@@ -63,10 +68,10 @@ function madePairs(count: number, classes: number, pairs: number): Pair[] {
 }
 
 /** Each with the next one of its class, in their order. */
-function realPairs(labels: Int32Array, pairs: number): Pair[] {
+function realPairs(labels: Int32Array): Pair[] {
   const before = new Map<number, number>();
   const found: Pair[] = [];
-  for (let place = 0; place < labels.length && found.length < pairs; place++) {
+  for (let place = 0; place < labels.length; place++) {
     const label = labels[place] as number;
     const other = before.get(label);
     if (other !== undefined) found.push([other, place]);

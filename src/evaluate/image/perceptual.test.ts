@@ -127,7 +127,7 @@ describe('of whole models', () => {
     const maker = makerOf({ architecture: 'stylegan2', style: 5 });
     const made = await maker.make({ seeds: Array.from({ length: 40 }, (_, i) => i) });
     const reference = {
-      ...{ labels: new Int32Array(40), info: { size: 28, channels: 1 } },
+      ...{ labels: new Int32Array(40), info: { size: 28, channels: 1, container: 'files' as const } },
       read: async (places: ArrayLike<number>) =>
         Uint8Array.from({ length: places.length * 784 }, (_, i) => made.pixels[i % 784] as number),
     };

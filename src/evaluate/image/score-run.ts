@@ -38,14 +38,17 @@ export interface ImageScores {
   [score: string]: number | string;
 }
 
-export async function realFeatures(network: FeatureNetwork, set: ImageSet, count = MOST): Promise<Features> {
-  const rows = Math.min(count, set.info.count);
-  const { size, channels } = set.info;
-  return (await network.extract({ count: rows, channels, size, pixels: await set.readRange(0, rows) }))
-    .features;
+/** Of up to `wanted` pictures that stand for all of the set. */
+export async function realFeatures(network: FeatureNetwork, set: ImageSet, wanted = MOST): Promise<Features> {
+  return (await network.extract(await standing(set, set.sample(wanted)))).features;
 }
 
-/** The judge of a training: FID against the statistics of the first pictures it learns from. */
+async function standing(set: ImageSet, places: readonly number[]): Promise<Pictures> {
+  const { size, channels } = set.info;
+  return { count: places.length, channels, size, pixels: await set.read(places) };
+}
+
+/** The judge of a training: FID against the statistics of pictures it learns from. */
 export async function trainingJudge(
   network: FeatureNetwork,
   set: ImageSet,
@@ -55,11 +58,9 @@ export async function trainingJudge(
 }
 
 async function judgeAccuracy(judge: ClassJudge, set: ImageSet): Promise<number> {
-  const { info, labels } = set;
-  const { size, channels } = info;
-  const count = Math.min(MOST, info.count);
-  const found = await judge.classify({ count, channels, size, pixels: await set.readRange(0, count) });
-  return found.filter((label, i) => label === labels[i]).length / count;
+  const places = set.sample(MOST);
+  const found = await judge.classify(await standing(set, places));
+  return found.filter((label, i) => label === set.labels[places[i] as number]).length / places.length;
 }
 
 /** Pictures between two words of progress: a denoiser takes many minutes for all. */
