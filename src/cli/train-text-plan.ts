@@ -5,10 +5,11 @@
 import path from 'node:path';
 import { InkstoneError } from '../base/errors.ts';
 import { nearest } from '../base/nearest.ts';
-import { z } from '../base/schema.ts';
+import { read, z } from '../base/schema.ts';
 import type { TextConfig } from '../models/text/architectures.ts';
 import { loadTextModel } from '../models/text/load.ts';
 import { type TextModelSettings, type TextPreset, textPreset, textPresets } from '../models/text/presets.ts';
+import { optimiserConfig, scheduleConfig, type TrainingConfig } from '../nn/training-config.ts';
 import { findModel } from '../operate/registry.ts';
 import { RunFolder } from '../train/run-folder.ts';
 import type { TextRunConfig, TextRunOptions } from '../train/text-run.ts';
@@ -63,6 +64,35 @@ export const trainTextSchema = z.object({
   dropout: z.number().min(0).lt(1).optional().describe('probability of dropping an element').meta(own),
   learningRate: z.number().gt(0).optional().describe('the highest rate of the schedule').meta(own),
   clip: z.number().min(0).optional().describe('limit of the gradient norm; 0 for none').meta(own),
+  optimiser: z
+    .enum(optimiserConfig.options.map(({ shape }) => shape.name.value))
+    .optional()
+    .describe('how steps are made of gradients; another than the preset’s wants a --learning-rate of its own')
+    .meta(own),
+  weightDecay: z
+    .number()
+    .min(0)
+    .optional()
+    .describe('how fast matrices shrink; 0 for not at all; default: the preset’s or the optimiser’s')
+    .meta(own),
+  schedule: scheduleConfig.shape.name
+    .unwrap()
+    .optional()
+    .describe('how the learning rate goes on after the warm-up')
+    .meta(own),
+  warmup: whole.min(0).optional().describe('steps from 0 up to the full learning rate').meta(own),
+  accumulation: whole
+    .min(1)
+    .optional()
+    .describe('batches whose gradients make one step: --batch times this many sequences')
+    .meta(own),
+  ema: z
+    .number()
+    .min(0)
+    .lt(1)
+    .optional()
+    .describe('decay of an average of the parameters, which is then what is scored and kept; 0 for none')
+    .meta(own),
   evaluateEvery: whole
     .min(1)
     .optional()
@@ -174,6 +204,8 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
     checkpointEvery,
     sampleEvery,
     patience,
+    accumulation,
+    ema,
   } = settings;
   // A run that was killed before its first checkpoint begins again where it began.
   const begun = before !== undefined && (await new RunFolder(settings.out as string).has('last'));
@@ -218,7 +250,10 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
       checkpointEvery,
       sampleEvery,
       patience,
+      accumulation,
+      ema,
       context,
+      ...learning(settings, base.training),
     }),
     resume: settings.resume,
     force: settings.force,
@@ -229,6 +264,22 @@ export async function planned(settings: TrainTextSettings, before: TextRunConfig
     ...(from === undefined
       ? {}
       : { from: { parameters: from.weights, tokenizer: from.tokenizer }, origin: path.resolve(from.folder) }),
+  };
+}
+
+/** Optimiser and schedule where a flag changes them: over the preset's, or over an optimiser's own where it is another. */
+function learning(
+  { optimiser, weightDecay, schedule, warmup }: TrainTextSettings,
+  own: TextPreset['training'],
+): Partial<Pick<TrainingConfig, 'optimiser' | 'schedule'>> {
+  const step = defined({ name: optimiser, weightDecay });
+  const course = defined({ name: schedule, warmup });
+  const kept = optimiser === undefined || optimiser === own.optimiser.name ? own.optimiser : {};
+  return {
+    ...(Object.keys(step).length > 0 ? { optimiser: read(optimiserConfig, { ...kept, ...step }) } : {}),
+    ...(Object.keys(course).length > 0
+      ? { schedule: read(scheduleConfig, { ...own.schedule, ...course }) }
+      : {}),
   };
 }
 
