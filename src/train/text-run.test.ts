@@ -2,12 +2,18 @@
 import { promises as fs } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { loadTextModel } from '../models/text/load.ts';
 import { type TextPreset, textPreset } from '../models/text/presets.ts';
 import type { TrainingConfig } from '../nn/training-config.ts';
 import { type Backend, createBackend } from '../runtime/index.ts';
 import { type TextRunOptions, trainText } from './text-run.ts';
+
+const disk = vi.hoisted(() => ({ free: undefined as number | undefined }));
+vi.mock('../base/host.ts', async (original) => {
+  const host = await original<typeof import('../base/host.ts')>();
+  return { ...host, freeSpace: async (folder: string) => disk.free ?? host.freeSpace(folder) };
+});
 
 let folder: string;
 let data: string;
@@ -120,6 +126,29 @@ describe('trainText', { timeout: 300_000 }, () => {
     await expect(run('kept', { resume: true })).resolves.toMatchObject({ state: 'succeeded' });
   });
 
+  test('a disk without room for the checkpoints is refused before the first step', async () => {
+    await run('roomy', { training: { ...training, steps: 2 } });
+    const before = await bytes('roomy', 'last');
+    let steps = 0;
+    const report = (): void => {
+      steps++;
+    };
+    const refused = expect.objectContaining({
+      ...{ code: 'disk_full', exitStatus: 6, hint: expect.stringContaining('--out') },
+      message: expect.stringMatching(/take \d+ MiB, the disk has 4/),
+    });
+    disk.free = 2 ** 22;
+    try {
+      await expect(run('cramped', { report })).rejects.toEqual(refused);
+      await expect(run('roomy', { report, force: true })).rejects.toEqual(refused);
+    } finally {
+      disk.free = undefined;
+    }
+    expect(steps).toBe(0);
+    await expect(fs.access(path.join(folder, 'cramped'))).rejects.toThrow();
+    expect((await bytes('roomy', 'last')).equals(before)).toBe(true);
+  });
+
   test('the run folder is a model that loads, with its parameters counted', async () => {
     const result = await run('model');
     const model = await loadTextModel(path.join(folder, 'model'));
@@ -128,9 +157,12 @@ describe('trainText', { timeout: 300_000 }, () => {
     const config = JSON.parse(await fs.readFile(path.join(folder, 'model', 'config.json'), 'utf8'));
     expect(config.data).toMatchObject({ documents: 60, validation: 0.1 });
     expect(config.data.fingerprint).toMatch(/^[0-9a-f]{64}$/);
-    expect(
-      JSON.parse(await fs.readFile(path.join(folder, 'model', 'result.json'), 'utf8')).validationLoss,
-    ).toBe(result.validationLoss);
+    const kept = JSON.parse(await fs.readFile(path.join(folder, 'model', 'result.json'), 'utf8'));
+    expect(kept.validationLoss).toBe(result.validationLoss);
+    // Of the whole process: ONNX Runtime computes in it.
+    expect(kept.peakMemory).toBe(result.peakMemory);
+    expect(kept.peakMemory).toBeGreaterThanOrEqual(process.memoryUsage().rss / 4);
+    expect(kept.peakMemory).toBeLessThanOrEqual(process.resourceUsage().maxRSS * 1024);
   });
 
   test('sizes that fit no network are the caller’s mistake', async () => {

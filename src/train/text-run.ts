@@ -3,7 +3,7 @@
  * model, runs the trainer, writes the result. Everything that can be refused is refused before the first step.
  */
 import { InkstoneError } from '../base/errors.ts';
-import { exists, freeSpace, now, readText, removeFile } from '../base/host.ts';
+import { exists, freeSpace, memoryUse, now, readText, removeFile } from '../base/host.ts';
 import { read } from '../base/schema.ts';
 import type { HostTensors } from '../base/tensor.ts';
 import { evaluationBatches, requireWindow, trainBatch } from '../data/text/batches.ts';
@@ -77,6 +77,8 @@ export interface TextRunResult extends TrainOutcome {
   /** Mean nats per character of the validation split. */
   unit: 'nats per character';
   parameters: number;
+  /** The most bytes that this process was ever resident with, ONNX Runtime among them. */
+  peakMemory: number;
   out: string;
   model: TextConfig;
 }
@@ -144,6 +146,7 @@ async function checkAndRun(
     ...outcome,
     unit: 'nats per character',
     parameters: config.parameters,
+    peakMemory: memoryUse().peak,
     out: options.out,
     model,
   };

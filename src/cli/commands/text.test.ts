@@ -78,7 +78,14 @@ describe('train text', () => {
       preset: 'tiny',
       seed: 1,
     });
-    for (const key of ['val_loss', 'best_val_loss', 'parameters', 'tokens_per_second', 'seconds'])
+    for (const key of [
+      'val_loss',
+      'best_val_loss',
+      'parameters',
+      'tokens_per_second',
+      'seconds',
+      'peak_memory',
+    ])
       expect(trained[key]).toBeGreaterThan(0);
     const card = await fs.readFile(path.join(model, 'card.md'), 'utf8');
     expect(card).toContain('Validation loss');

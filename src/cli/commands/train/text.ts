@@ -40,6 +40,8 @@ interface TrainTextResult {
   unit: string;
   parameters: number;
   tokens_per_second: number;
+  /** Bytes that the process was resident with at most. */
+  peak_memory: number;
   seconds: number;
   steps: number;
   state: string;
@@ -167,6 +169,7 @@ async function run(settings: TrainTextSettings, context: CommandContext): Promis
       unit: result.unit,
       parameters: result.parameters,
       tokens_per_second: Math.round(result.tokensPerSecond),
+      peak_memory: result.peakMemory,
       seconds: Number(result.seconds.toFixed(3)),
       steps: result.steps,
       state: result.state,
