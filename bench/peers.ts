@@ -205,7 +205,8 @@ async function startPython(id: PeerId, running: Running): Promise<OpenPeer> {
 
 const HOW: Record<'tokenizers' | 'python' | 'javascript', string> = {
   tokenizers: 'set INKSTONE_PYTHON to a Python that has tokenizers: pip install tokenizers',
-  python: 'set INKSTONE_PYTHON to a Python that has torch 2.x, or run with --install-peers',
+  python:
+    'set INKSTONE_PYTHON to a Python that has torch 2.x, or run with --install-peers, or apt install python3-torch',
   javascript: 'run without --no-install, with the package registry in reach',
 };
 

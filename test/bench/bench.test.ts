@@ -68,9 +68,18 @@ describe('benchmarks', () => {
     expect(show(result)).toContain('tiny');
   });
 
-  it('gemm without peers gives the promised form', async () => {
-    const result = await benchGemm({ ...quiet, peers: [], effort: 0.5 });
-    expect(resultForm.parse(result).bench).toBe('gemm');
+  it('gemm without a peer that was asked for gives the promised form, names it and claims nothing', async () => {
+    vi.stubEnv('INKSTONE_HOME', `${folder}/empty-home`);
+    const result = await benchGemm({ ...quiet, peers: ['tfjs'], effort: 0.5 }).finally(vi.unstubAllEnvs);
+    const { bench, cases } = resultForm.parse(JSON.parse(JSON.stringify(result)));
+    expect(bench).toBe('gemm');
+    expect(cases).toMatchObject([
+      {
+        ...{ case: '64×64×64, TensorFlow.js wasm', peer: null, peer_version: null, ratio: null },
+        peer_name: 'TensorFlow.js wasm',
+      },
+    ]);
+    expect(result.cases[0]?.note).toMatch(/not installed.*--no-install/);
   });
 
   it('decode without peers gives the promised form', async () => {
@@ -145,14 +154,18 @@ describe('benchmarks', () => {
   it('names a peer that is not there, with the way to get it', async () => {
     vi.stubEnv('INKSTONE_HOME', `${folder}/empty-home`);
     const notes: string[] = [];
-    const { open, absent } = await openPeers(['tfjs', 'jax-js'], {
+    vi.stubEnv('INKSTONE_PYTHON', undefined);
+    vi.stubEnv('PATH', `${folder}/no-programs`);
+    const { open, absent } = await openPeers(['tfjs', 'jax-js', 'pytorch'], {
       ...quiet,
       note: (text) => notes.push(text),
     });
     vi.unstubAllEnvs();
     expect(open).toEqual([]);
-    expect(absent.map(({ id }) => id)).toEqual(['tfjs', 'jax-js']);
+    expect(absent.map(({ id }) => id)).toEqual(['tfjs', 'jax-js', 'pytorch']);
     expect(absent[0]?.install).toContain('--no-install');
+    for (const way of ['INKSTONE_PYTHON', '--install-peers', 'apt install python3-torch'])
+      expect(absent[2]?.install).toContain(way);
     expect(notes.join('\n')).toContain('TensorFlow.js wasm is absent: not installed');
   });
 
