@@ -86,6 +86,8 @@ test('every preset is a whole configuration whose sizes its description names', 
   }
   const millions = (id: string, vocabulary: number): number =>
     textParameterCount(presetConfig(textPreset(id), vocabulary)) / 1e6;
+  // nanoGPT's CPU configuration over the 65 characters of Shakespeare.
+  expect(textParameterCount(presetConfig(textPreset('nanogpt-cpu'), 65))).toBe(804_096);
   expect(millions('gpt3-small', 2048)).toBeCloseTo(4, 0);
   expect(millions('llama-small', 2048)).toBeCloseTo(3.5, 1);
   for (const preset of bertPresets)
