@@ -1,6 +1,8 @@
 /** The WebGPU backend over SwiftShader, a GPU in software, in a process of its own: slow, but the whole path. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { entry } from '../base/host.ts';
@@ -64,6 +66,34 @@ process.stdout.write(JSON.stringify(answer), () => process.exit(0));
 
 type Run = { losses: number[]; weights: number[] };
 
+interface Trained {
+  status: number;
+  loss: number;
+  said: string;
+}
+
+/** `inkstone train text --device webgpu` as somebody types it; `driver` is a Vulkan driver's description. */
+async function trainOnGpu(driver: string): Promise<Trained> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'inkstone-webgpu-'));
+  const text = path.join(folder, 'text.txt');
+  writeFileSync(text, 'the quick brown fox jumps over the lazy dog. '.repeat(80));
+  const command = ['train', 'text', '--preset', 'tiny', '--data', text, '--out', path.join(folder, 'run')];
+  const rest = ['--steps', '2', '--seed', '1', '--device', 'webgpu', '--json'];
+  try {
+    const { stdout, stderr } = await promisify(execFile)(
+      process.execPath,
+      [path.resolve('bin/inkstone.mjs'), ...command, ...rest],
+      { env: { ...process.env, VK_DRIVER_FILES: driver, LD_LIBRARY_PATH: FOLDER } },
+    );
+    return { status: 0, loss: JSON.parse(stdout.trim().split('\n').at(-1) as string).val_loss, said: stderr };
+  } catch (failed) {
+    const { code, stdout, stderr } = failed as { code: number; stdout: string; stderr: string };
+    return { status: code, loss: Number.NaN, said: stdout + stderr };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
 async function onBoth(script: string): Promise<{ cpu: Run; webgpu: Run }> {
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], {
     env: { ...process.env, VK_DRIVER_FILES: DRIVER, LD_LIBRARY_PATH: FOLDER },
@@ -88,5 +118,19 @@ describe.skipIf(reason !== '')(`WebGPU${reason}`, () => {
         expect(Math.abs(value - (webgpu[part][i] as number)), `${part} ${i}`).toBeLessThan(1e-3),
       );
     expect(new Set(webgpu.losses).size).toBe(6);
+  });
+
+  it('trains from the command line to the end, and lets go of the GPU', { timeout: 240_000 }, async () => {
+    const { status, loss, said } = await trainOnGpu(DRIVER);
+    expect(said).toContain('step 2/2');
+    expect(status, said).toBe(0);
+    expect(loss).toBeGreaterThan(1);
+    expect(loss).toBeLessThan(4);
+  });
+
+  it('says what to do where there is no graphics processor', { timeout: 60_000 }, async () => {
+    const { status, said } = await trainOnGpu('/nowhere.json');
+    expect(status).toBe(9);
+    expect(said).toContain('leave the device out');
   });
 });

@@ -55,13 +55,15 @@ export class Engine {
   private readonly options: EngineOptions;
   private readonly sessions = new Map<number, Session>();
   private readonly sets = new Map<number, Map<string, Slot>>();
+  /** Freed, but tensors on the GPU may be in memory that is theirs: letting go of that after them ends the process. */
+  private readonly retired: ort.InferenceSession[] = [];
   private next = 1;
 
   constructor(options: EngineOptions) {
     this.options = options;
   }
 
-  /** @throws InkstoneError `compile_failed` */
+  /** @throws InkstoneError `compile_failed`, `device_missing` */
   async compile(bytes: Uint8Array, name: string, profile?: string): Promise<number> {
     const session: Session = { bytes, name, profile, scratch: undefined, open: new Map() };
     if (this.options.provider === 'cpu') {
@@ -112,6 +114,12 @@ export class Engine {
       session.open.set(key, made);
       return made;
     } catch (cause) {
+      if (onGpu && /adapter/i.test(messageOf(cause)))
+        throw new InkstoneError('device_missing', 'WebGPU finds no graphics processor on this machine', {
+          kind: 'unsupported',
+          hint: 'leave the device out to compute on the CPU; on Linux WebGPU needs a Vulkan driver (libvulkan.so.1)',
+          cause,
+        });
       throw new InkstoneError(
         'compile_failed',
         `ONNX Runtime refused the program ${session.name}: ${messageOf(cause)}`,
@@ -206,9 +214,16 @@ export class Engine {
     return this.slot(id, name);
   }
 
-  freeResident(id: number): void {
+  async freeResident(id: number): Promise<void> {
     for (const slot of this.sets.get(id)?.values() ?? []) dropSlot(slot);
     this.sets.delete(id);
+    if (!this.holdsGpu()) for (const session of this.retired.splice(0)) await session.release();
+  }
+
+  private holdsGpu(): boolean {
+    return [...this.sets.values()].some((set) =>
+      [...set.values()].some(({ value }) => value.location !== 'cpu'),
+    );
   }
 
   /** @throws InkstoneError `input_missing`, `run_failed`, `memory_full` */
@@ -305,12 +320,14 @@ export class Engine {
   async free(id: number): Promise<void> {
     const session = this.sessions.get(id);
     this.sessions.delete(id);
-    for (const open of session?.open.values() ?? []) await open.release();
+    const open = [...(session?.open.values() ?? [])];
+    if (this.holdsGpu()) this.retired.push(...open);
+    else for (const one of open) await one.release();
   }
 
   async close(): Promise<void> {
+    for (const id of [...this.sets.keys()]) await this.freeResident(id);
     for (const id of [...this.sessions.keys()]) await this.free(id);
-    for (const id of [...this.sets.keys()]) this.freeResident(id);
   }
 }
 
