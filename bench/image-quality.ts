@@ -75,7 +75,7 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
       ...{ folder, size: 28, channels: 1 },
       progress: (done) => options.show(`preparing pictures: ${done}`),
     });
-    network = await featureNetwork(undefined, data, set.info.size, judging);
+    network = await featureNetwork(undefined, data, set.info, judging);
     // Not the commit: hours of work outlive changes of what they do not touch. Each part says which one made it.
     const kept = new KeptWork('image-quality', {
       ...{

@@ -44,7 +44,7 @@ const set = await prepareImages(pictures, {
   channels: 1,
   fit: 'contain',
 });
-const network = await featureNetwork(undefined, pictures, model.size, backend);
+const network = await featureNetwork(undefined, pictures, model, backend);
 const result = await scoreFolder(
   { data: pictures, work: `${run}/data`, folder: run, set, network, backend },
   { samples: 10_000, note: (what) => writeError(`${what}\n`) },

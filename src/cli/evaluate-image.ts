@@ -57,7 +57,7 @@ export async function evaluateImages(
   try {
     const { size, channels } = model.config;
     set = await prepareImages(data, { folder: work, size, channels: channels as 1 | 3, fit: 'contain' });
-    network = await featureNetwork(settings.features, data, size, backend);
+    network = await featureNetwork(settings.features, data, model.config, backend);
     const scores = await scoreFolder(
       { data, work, folder, set, network, backend },
       { samples, denoising, note },

@@ -10,7 +10,7 @@ const BESIDE = 'lenet-mnist.safetensors';
 export async function featureNetwork(
   wanted: string | undefined,
   data: string,
-  size: number,
+  { size, channels }: { size: number; channels: number },
   backend: Backend,
 ): Promise<FeatureNetwork> {
   if (wanted === 'pixels') return pixelFeatures();
@@ -18,7 +18,7 @@ export async function featureNetwork(
   if (wanted !== undefined) return lenetFeatures(wanted, backend);
   for (const folder of [data, path.dirname(data)]) {
     const file = path.join(folder, BESIDE);
-    if (size === 28 && (await exists(file))) return lenetFeatures(file, backend);
+    if (size === 28 && channels === 1 && (await exists(file))) return lenetFeatures(file, backend);
   }
   return pixelFeatures();
 }

@@ -6,6 +6,8 @@ export interface CommandRun {
   status: number;
   out: string;
   error: { code: string; message: string; hint?: string };
+  /** What was said on stderr. */
+  said: string;
   /** The last line of stdout, where it is JSON. */
   json: Record<string, unknown>;
 }
@@ -28,5 +30,5 @@ export async function runMain(words: readonly string[]): Promise<CommandRun> {
   const last = (text: string): string => text.trimEnd().split('\n').at(-1) ?? '';
   const json = last(out).startsWith('{') ? (JSON.parse(last(out)) as Record<string, unknown>) : {};
   const error = (json.error ?? { code: '', message: said }) as CommandRun['error'];
-  return { status, out, error, json };
+  return { status, out, error, said, json };
 }

@@ -1,4 +1,5 @@
 /** What a training is asked to be, and the command that does it: `inkstone train text|image|chat … --json`. Runs nothing. */
+import type { ImageChoices } from '../train/image-choices.ts';
 
 export interface TrainingOrder {
   /** Becomes the model's name and the run folder's. */
@@ -12,6 +13,8 @@ export interface TrainingOrder {
   seed?: number | undefined;
   /** Goes on from this model; the preset then only says how to train. */
   base?: BaseModel | undefined;
+  /** Of pictures: what is otherwise than the preset or the base has it. */
+  choices?: ImageChoices | undefined;
   /** Tunes a model on conversations instead of training one from a preset. */
   tune?: TuningOrder | undefined;
   /** W3C `traceparent` of the request that asked for it. */
@@ -67,18 +70,26 @@ const flags = (values: Record<string, string | number | undefined>): string[] =>
 const SCORED = 2000;
 const TUNED_SCORED = 500;
 
-function imageArguments({ preset, base }: TrainingOrder, resume: boolean): string[] {
-  if (base === undefined) return ['train', 'image', '--preset', preset, '--samples', String(SCORED)];
-  const command = ['train', 'image', '--samples', String(TUNED_SCORED)];
+function imageArguments({ preset, base, choices = {} }: TrainingOrder, resume: boolean): string[] {
+  const command = ['train', 'image', '--samples', String(base === undefined ? SCORED : TUNED_SCORED)];
   // Its own folder says all of it, even when the base is gone.
   if (resume) return command;
-  const { folder, learningRate, batch, freeze = [], augment } = base;
+  const { folder, learningRate, batch, freeze = [], augment } = base ?? {};
   return [
     ...command,
+    ...(base === undefined ? ['--preset', preset] : []),
     ...flags({ '--from': folder, '--learning-rate': learningRate, '--batch': batch, '--augment': augment }),
     ...freeze.flatMap((layer) => ['--freeze', layer]),
+    ...choiceFlags(choices),
   ];
 }
+
+const choiceFlags = (choices: ImageChoices): string[] =>
+  Object.entries(choices).flatMap(([name, value]) => {
+    if (typeof value === 'boolean') return [value ? `--${name}` : `--no-${name}`];
+    // In one word: a value may begin like a flag.
+    return [value ?? []].flat().map((item) => `--${name}=${item}`);
+  });
 
 function trainArguments(order: TrainingOrder, resume: boolean): string[] {
   const { preset, base, family } = order;

@@ -7,11 +7,12 @@ import type { FastifyInstance } from 'fastify';
 import { InkstoneError } from '../base/errors.ts';
 import { exists, readBytes } from '../base/host.ts';
 import { imageConfig } from '../models/image/any.ts';
-import { imagePresets } from '../models/image/presets.ts';
+import { imagePreset, imagePresets } from '../models/image/presets.ts';
 import type { ImageTraining } from '../models/image/training.ts';
 import { traitsOf } from '../operate/picture-source.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
 import type { TrainingOrder } from '../operate/training-order.ts';
+import { imageChoices, withChoices } from '../train/image-choices.ts';
 import { isAlone, requireLayers, trainedParameters } from '../train/image-kinds.ts';
 import { tuningPlan } from '../train/image-tuning.ts';
 import type { ServerContext } from './context.ts';
@@ -59,34 +60,50 @@ type Pictures = Awaited<ReturnType<ServerContext['registry']['pictures']>>[numbe
 
 export const isPictures = (model: Registered): model is Pictures => model.info.family === 'image';
 
-/** What only a model of pictures that is gone on from has. @throws InkstoneError `parameter_invalid` */
-export function requireNoPictureSettings(body: TrainingBody): void {
-  const param = (['freeze', 'augment'] as const).find((name) => body[name] !== undefined);
-  if (param === undefined) return;
-  throw new InkstoneError('parameter_invalid', `'${param}' is for a model of pictures that is gone on from`, {
-    kind: 'usage',
-    hint: "leave it out, or name such a model with 'from'",
-    details: { param },
-  });
+type Order = Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family' | 'choices'>;
+
+const wrong = (param: string, message: string, hint: string): InkstoneError =>
+  new InkstoneError('parameter_invalid', message, { kind: 'usage', hint, details: { param } });
+
+/** A model of pictures from nothing. @throws InkstoneError `parameter_invalid` and what `withChoices` refuses */
+export function newPictures(id: string, body: TrainingBody): Order {
+  requireNoTuning(body);
+  const choices = imageChoices.parse(body);
+  withChoices(imagePreset(id), choices);
+  return { preset: id, steps: body.steps, family: 'image', choices };
 }
 
-/** Goes on from a model of pictures, in its own shape. @throws InkstoneError `parameter_invalid`, `layer_unknown`, `nothing_learns` */
-export async function pictureTuning(
-  { id, info }: Pictures,
-  body: TrainingBody,
-): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family'>> {
+/** What only a model of pictures has. @throws InkstoneError `parameter_invalid` */
+export function requireNoPictureSettings(body: TrainingBody): void {
+  requireNoTuning(body);
+  const param = imageChoices.keyof().options.find((name) => body[name] !== undefined);
+  if (param !== undefined) throw wrong(param, `'${param}' is for models of pictures`, 'leave it out');
+}
+
+/** What only a model of pictures that is gone on from has. */
+function requireNoTuning(body: TrainingBody): void {
+  const param = (['freeze', 'augment'] as const).find((name) => body[name] !== undefined);
+  if (param === undefined) return;
+  throw wrong(
+    param,
+    `'${param}' is for a model of pictures that is gone on from`,
+    "leave it out, or name such a model with 'from'",
+  );
+}
+
+/** Goes on from a model of pictures. @throws InkstoneError `parameter_invalid`, `layer_unknown`, `nothing_learns` and what `withChoices` refuses */
+export async function pictureTuning({ id, info }: Pictures, body: TrainingBody): Promise<Order> {
   const { preset, steps, freeze, augment, learning_rate: learningRate, batch_size: batch } = body;
-  const wrong = (param: string, message: string, hint: string): InkstoneError =>
-    new InkstoneError('parameter_invalid', message, { kind: 'usage', hint, details: { param } });
   if (preset !== undefined)
-    throw wrong('preset', 'a model of pictures keeps its own shape', "leave 'preset' out");
+    throw wrong('preset', 'a model of pictures keeps its own kind', "leave 'preset' out");
   if (batch === 1) throw wrong('batch_size', 'a step takes two pictures or more', 'give 2 or more');
-  const { id: own, model, training } = await tuningPlan(info.folder);
+  const choices = imageChoices.parse(body);
+  const { id: own, model, training } = withChoices(await tuningPlan(info.folder), choices);
   if (augment !== undefined && isAlone(model.architecture))
     throw wrong('augment', `a ${model.architecture} model has no critic`, "leave 'augment' out");
-  requireLayers(info.config, { ...training, frozen: freeze } as ImageTraining);
+  requireLayers(model, { ...training, frozen: freeze } as ImageTraining);
   return {
-    ...{ preset: own, family: 'image', steps },
+    ...{ preset: own, family: 'image', steps, choices },
     base: { ...{ model: id, folder: info.folder, learningRate, batch }, freeze, augment },
   };
 }

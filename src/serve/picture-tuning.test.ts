@@ -115,6 +115,18 @@ describe('a model of pictures that is gone on from', () => {
     expect(training).toMatchObject({ batch: 4, learningRate: 0.01 });
   });
 
+  it('may become larger and coloured', { timeout: 180_000 }, async () => {
+    const { body } = await call('/api/trainings', {
+      ...{ name: 'larger', file, from: 'base', steps: 2, batch_size: 4 },
+      ...{ size: 32, colour: true, loss: 'lsgan', set: ['model.width=3'] },
+    });
+    expect(await finished(body.id as string)).toMatchObject({ state: 'succeeded' });
+    const config = await fs.readFile(path.join(home, 'runs', 'larger', 'config.json'), 'utf8');
+    expect(JSON.parse(config)).toMatchObject({
+      ...{ model: { size: 32, channels: 3, width: 3 }, training: { loss: 'lsgan' } },
+    });
+  });
+
   it('is listed with what can be chosen', async () => {
     const { body } = await call('/api/models');
     const found = (body.data as { id: string; pictures?: { tuning: { layers: string[] } } }[]).find(
@@ -134,6 +146,12 @@ describe('a model of pictures that is gone on from', () => {
     [{ from: 'nobody' }, 'model_not_found', 'model'],
     [{ from: undefined, preset: 'tiny-gan', freeze: ['critic'] }, 'parameter_invalid', 'freeze'],
     [{ from: undefined, preset: 'tiny', augment: 'ada' }, 'parameter_invalid', 'augment'],
+    [{ from: undefined, preset: 'tiny', colour: true }, 'parameter_invalid', 'colour'],
+    [{ size: 18 }, 'image_size', undefined],
+    [{ from: 'coder', loss: 'hinge' }, 'unsupported_setting', 'loss'],
+    [{ set: ['training.nothing=1'] }, 'setting_unknown', 'set'],
+    [{ size: 8 }, undefined, 'size'],
+    [{ from: undefined, preset: 'tiny-gan', size: 18 }, 'image_size', undefined],
   ])('refuses %j', async (more, code, param) => {
     const { status, body } = await call('/api/trainings', { name: 'no', file, from: 'base', ...more });
     expect([status >= 400 && status < 500, body.error.code]).toEqual([true, code ?? expect.any(String)]);

@@ -1,5 +1,6 @@
 /** Every request body, query and answer of the server, once: validation, OpenAPI and the studio's types come from here. */
 import { z } from 'zod';
+import { imageChoices } from '../train/image-choices.ts';
 import { responseFormat, structuredOutputs } from './structured.ts';
 import { chatTool, chatToolChoice } from './tools.ts';
 
@@ -108,6 +109,8 @@ export const trainingBody = z.object({
   /** With `from` a model of pictures: layers that do not learn, by the beginnings of their names; what the critic sees. */
   freeze: z.array(z.string().min(1).max(200)).max(200).optional(),
   augment: z.enum(['none', 'ada', 'diffusion']).optional(),
+  /** Of pictures only. */
+  ...imageChoices.shape,
 });
 export type TrainingBody = z.infer<typeof trainingBody>;
 

@@ -21,6 +21,7 @@ import {
   imagePresetList,
   isImagePreset,
   isPictures,
+  newPictures,
   pictureModels,
   pictureTuning,
   requireNoPictureSettings,
@@ -94,11 +95,11 @@ const TUNING_RATE = 3e-4;
 async function methodOf(
   { registry }: ServerContext,
   body: TrainingBody,
-): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family'>> {
+): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family' | 'choices'>> {
   const { preset, from, steps, learning_rate: learningRate, batch_size: batch } = body;
   if (from === undefined) {
+    if (preset !== undefined && isImagePreset(preset)) return newPictures(preset, body);
     requireNoPictureSettings(body);
-    if (preset !== undefined && isImagePreset(preset)) return { preset, steps, family: 'image' };
     if (preset !== undefined) return { preset: textPreset(preset).id, steps };
     throw new InkstoneError('parameter_invalid', "one of 'preset' and 'from' is needed", {
       kind: 'usage',

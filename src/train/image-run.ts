@@ -25,7 +25,7 @@ import {
   readImageTraining,
   trainedParameters,
 } from './image-kinds.ts';
-import { type ImagePlan, overlapping } from './image-tuning.ts';
+import { type ImagePlan, overlapping, overlapTold } from './image-tuning.ts';
 import { RunFolder } from './run-folder.ts';
 import { type TrainOutcome, type TrainProgress, train } from './trainer.ts';
 
@@ -39,10 +39,8 @@ export interface ImageRunOptions {
   resume?: boolean;
   /** Overwrites a run that is there. */
   force?: boolean;
-  /** Starting values, from another run: of both networks, whatever fits. */
+  /** Starting values, from another run: of both networks, as far as they fit. */
   from?: HostTensors | undefined;
-  /** `from` is of a model with other classes: taken as far as both reach. */
-  overlap?: boolean;
   /** What the score is called, and the score of made pictures: the lower, the better. */
   judge: { name: string; score(pictures: Pictures): Promise<number> };
   /** How a denoiser makes the pictures that are judged and shown. */
@@ -51,6 +49,8 @@ export interface ImageRunOptions {
   sheet?(pictures: Pictures): Promise<Uint8Array>;
   signal?: AbortSignal;
   report?(progress: TrainProgress): void;
+  /** Told once: what was not taken from another run, that a run went back. */
+  note?(text: string): void;
   provenance?: Record<string, unknown>;
 }
 
@@ -112,15 +112,20 @@ export async function trainImages(options: ImageRunOptions): Promise<ImageRunRes
   }
 }
 
+/** Another run's values as far as they fit. @throws InkstoneError `parameters_differ` */
 function startOf(
-  { from, overlap }: ImageRunOptions,
+  { from, note }: ImageRunOptions,
   { model, training }: ImageRunConfig,
 ): HostTensors | undefined {
-  if (from === undefined || overlap !== true) return from;
-  return {
-    ...from,
-    ...overlapping(learningSpecs(model, training as Partial<AdversarialConfig>).flat(), from, training.seed),
-  };
+  if (from === undefined) return undefined;
+  const specs = learningSpecs(model, training as Partial<AdversarialConfig>).flat();
+  // Of an autoencoder that a denoiser begins with nothing is the denoiser's.
+  if (model.architecture === 'latent-ddpm' && specs.every(({ name }) => from[name] === undefined))
+    return from;
+  const overlap = overlapping(specs, from, training.seed);
+  const told = overlapTold(overlap);
+  if (told !== undefined) note?.(`of the model to start from: ${told}`);
+  return { ...from, ...overlap.values };
 }
 
 function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined): ImageRunConfig {

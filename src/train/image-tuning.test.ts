@@ -2,12 +2,15 @@
 import { promises as fs } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeFolder, makeTemporaryFolder, removeFile } from '../base/host.ts';
-import { type HostTensor, tensor } from '../base/tensor.ts';
+import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
 import { imageConfig } from '../models/image/any.ts';
 import { imagePreset } from '../models/image/presets.ts';
 import { initialise, type ParameterSpec } from '../nn/parameters.ts';
 import { learningSpecs } from './image-kinds.ts';
-import { overlapping, tuningPlan, tuningTraits } from './image-tuning.ts';
+import { overlapping, overlapTold, tuningPlan, tuningTraits } from './image-tuning.ts';
+
+const onlyOf = (network: string, values: HostTensors): HostTensors =>
+  Object.fromEntries(Object.entries(values).filter(([name]) => name.startsWith(network)));
 
 let folder: string;
 beforeAll(async () => {
@@ -60,7 +63,9 @@ describe('values for other classes', () => {
     { name: 'w', shape, initialiser: { name: 'ones' }, role: 'matrix' },
   ];
   const given = { w: tensor('f32', [2, 3], [10, 11, 12, 20, 21, 22]) };
-  const over = (shape: number[]) => [...(overlapping(spec(shape), given, 1).w as HostTensor<'f32'>).data];
+  const over = (shape: number[]) => [
+    ...(overlapping(spec(shape), given, 1).values.w as HostTensor<'f32'>).data,
+  ];
 
   it.each([
     [
@@ -88,14 +93,15 @@ describe('values for other classes', () => {
     expect([...given.w.data]).toEqual([10, 11, 12, 20, 21, 22]);
   });
 
-  it('are refused where the tensors are of another kind', () => {
+  it('are refused where nothing is of the same kind', () => {
     expect(() => over([6])).toThrow(expect.objectContaining({ code: 'parameters_differ' }));
   });
 
   it.each([0, 2, 5])('of a GAN with three classes make one with %i', (classes) => {
     const from = initialise(learningSpecs(gan, {}).flat(), 4);
     const specs = learningSpecs({ ...gan, classes } as typeof gan, {}).flat();
-    const made = overlapping(specs, from, 9);
+    const { values: made, fresh } = overlapping(specs, from, 9);
+    expect(fresh).toEqual([]);
     for (const { name, shape } of specs) expect([name, made[name]?.shape]).toEqual([name, shape]);
     expect(made['critic.last.weight']).toEqual(from['critic.last.weight']);
     const [start, before] = [made, from].map(
@@ -103,6 +109,24 @@ describe('values for other classes', () => {
     );
     const latents = 8 * (made['generator.start.weight']?.shape[1] as number);
     expect(start?.slice(0, latents)).toEqual(before?.slice(0, latents));
+  });
+});
+
+describe('values for another size', () => {
+  it('are taken as far as they fit, and it is told which layers are not', () => {
+    const specs = (model: object) => learningSpecs({ ...gan, ...model } as typeof gan, {}).flat();
+    const from = initialise(specs({}), 4);
+    const made = overlapping(specs({ size: 32 }), from, 9);
+    expect(made.fresh).toEqual(['generator.size32', 'critic.size16']);
+    // Where the layers are as wide as before, they are the other model's.
+    expect(made.values['generator.size4.weight']).toEqual(from['generator.size4.weight']);
+    expect(made.partly).toContain('generator.size16');
+    expect(overlapTold(made)).toMatch(
+      /^begins anew: generator\.size32, critic\.size16; taken in part: generator\.size8, /,
+    );
+    const alone = overlapping(specs({}), onlyOf('generator', from), 9);
+    expect(overlapTold(alone)).toBe('begins anew: critic');
+    expect(overlapTold(overlapping(specs({}), from, 9))).toBeUndefined();
   });
 });
 

@@ -78,29 +78,56 @@ export function augmentNamed(name: AdversarialConfig['augment']['name']): Advers
   }
 }
 
+/** Another model's values as far as they fit, and the layers that are not wholly its own. */
+export interface Overlap {
+  values: HostTensors;
+  /** Layers that begin as the seed has them. */
+  fresh: string[];
+  /** Layers of which a part was taken. */
+  partly: string[];
+}
+
 /**
- * Values of another model for one that has other classes: what is of the same shape as it is; a tensor with a place for each
- * class as far as both reach, the rest as the seed begins.
- * @throws InkstoneError `parameters_differ` where tensors differ by more than their sizes
+ * Values of another model for one that has other classes, another size or other colours: what is of the same shape as it is;
+ * of other sizes as far as both reach, the rest as the seed begins.
+ * @throws InkstoneError `parameters_differ` where nothing fits
  */
-export function overlapping(specs: readonly ParameterSpec[], from: HostTensors, seed: number): HostTensors {
-  const fresh = initialise(specs, seed);
-  return Object.fromEntries(
-    specs.map(({ name }) => {
-      const [own, given] = [fresh[name] as HostTensor<'f32'>, from[name] as HostTensor<'f32'> | undefined];
-      if (given === undefined) return [name, own];
-      if (given.shape.join() === own.shape.join()) return [name, given];
-      if (given.shape.length === own.shape.length) return [name, laidOver(own, given)];
-      throw new InkstoneError(
-        'parameters_differ',
-        `"${name}" is [${given.shape}], the model's is [${own.shape}]`,
-        {
-          kind: 'conflict',
-          hint: 'start from a model of the same architecture',
-        },
-      );
-    }),
+export function overlapping(specs: readonly ParameterSpec[], from: HostTensors, seed: number): Overlap {
+  const values: Record<string, HostTensor> = { ...initialise(specs, seed) };
+  const taken = new Map<string, Set<'whole' | 'part' | 'none'>>();
+  for (const { name } of specs) {
+    const [own, given] = [values[name] as HostTensor<'f32'>, from[name] as HostTensor<'f32'> | undefined];
+    const alike = given?.shape.length === own.shape.length;
+    const same = given?.shape.join() === own.shape.join();
+    if (given !== undefined && alike) values[name] = same ? given : laidOver(own, given);
+    const [layer] = layersOf([{ name }]) as [string];
+    taken.set(layer, (taken.get(layer) ?? new Set()).add(same ? 'whole' : alike ? 'part' : 'none'));
+  }
+  const all = [...taken];
+  const fresh = all.filter(([, parts]) => parts.size === 1 && parts.has('none')).map(([layer]) => layer);
+  if (fresh.length === all.length)
+    throw new InkstoneError('parameters_differ', 'nothing of the model to start from fits this one', {
+      kind: 'conflict',
+      hint: 'start from a model of the same architecture, or leave --from out',
+    });
+  const partly = all.filter(
+    ([layer, parts]) => !fresh.includes(layer) && (parts.size > 1 || parts.has('part')),
   );
+  return { values, fresh, partly: partly.map(([layer]) => layer) };
+}
+
+/** What is not wholly the other model's, for people; undefined where all is. A network that is fresh altogether is named once. */
+export function overlapTold({ values, fresh, partly }: Overlap): string | undefined {
+  const layers = layersOf(Object.keys(values).map((name) => ({ name })));
+  const networkOf = (layer: string): string => layer.split('.')[0] as string;
+  const isFresh = (network: string): boolean =>
+    layers.filter((layer) => networkOf(layer) === network).every((layer) => fresh.includes(layer));
+  const anew = [...new Set(fresh.map((layer) => (isFresh(networkOf(layer)) ? networkOf(layer) : layer)))];
+  const parts = [
+    ...(anew.length === 0 ? [] : [`begins anew: ${anew.join(', ')}`]),
+    ...(partly.length === 0 ? [] : [`taken in part: ${partly.join(', ')}`]),
+  ];
+  return parts.length === 0 ? undefined : parts.join('; ');
 }
 
 function laidOver(own: HostTensor<'f32'>, given: HostTensor<'f32'>): HostTensor<'f32'> {
@@ -142,6 +169,6 @@ export function tuningTraits({
 }
 
 /** `critic.size28.same.weight` → `critic.size28`, `down28.0.conv1.weight` → `down28.0`; each once. */
-const layersOf = (specs: readonly ParameterSpec[]): string[] => [
+const layersOf = (specs: readonly Pick<ParameterSpec, 'name'>[]): string[] => [
   ...new Set(specs.map(({ name }) => name.split('.').slice(0, -1).slice(0, 2).join('.'))),
 ];

@@ -141,7 +141,56 @@ describe('train image', () => {
     expect((await tune(...refused, '--freeze', 'generator')).error.code).toBe('nothing_learns');
   });
 
+  test('learns from pictures of one’s own in colour, and goes on at another size', async () => {
+    const flowers = path.join(folder, 'flowers');
+    for (const [name, colour] of [
+      ['red', [220, 30, 40]],
+      ['blue', [20, 60, 230]],
+    ] as const) {
+      await fs.mkdir(path.join(flowers, name), { recursive: true });
+      for (let i = 0; i < 12; i++) {
+        const background = { r: colour[0], g: colour[1], b: colour[2] + i };
+        await sharp({ create: { width: 32, height: 32, channels: 3, background } })
+          .png()
+          .toFile(path.join(flowers, name, `${i}.png`));
+      }
+    }
+    const run = path.join(folder, 'coloured');
+    const given = [
+      '--data',
+      flowers,
+      '--steps',
+      '3',
+      '--size',
+      '32',
+      '--colour',
+      '--loss',
+      'hinge',
+      '--flip',
+    ];
+    const own = ['--conditioning', 'concatenation', '--set', 'training.r1.weight=3'];
+    const { status, error } = await train(run, ...given, ...own);
+    expect(status, error.message).toBe(0);
+    const config = JSON.parse((await bytes(path.join(run, 'config.json'))).toString());
+    expect(config.model).toMatchObject({ size: 32, channels: 3, classes: 2, conditioning: 'concatenation' });
+    expect(config.training).toMatchObject({ loss: 'hinge', flip: true, r1: { weight: 3, every: 8 } });
+    const file = path.join(folder, 'coloured.png');
+    await runMain(['generate', run, '--seed', '1', '--label', 'red', '--out', file, '--json']);
+    const { data: pixels, info } = await sharp(file).raw().toBuffer({ resolveWithObject: true });
+    expect([info.width, info.height, info.channels]).toEqual([32, 32, 3]);
+    expect(pixels.some((value, i) => i % 3 === 0 && value !== pixels[i + 1])).toBe(true);
+    // From grey pictures of 16 pixels to these: with what fits of the other model.
+    const larger = path.join(folder, 'larger');
+    const gone = await train(larger, '--from', model, ...given);
+    expect(gone.said).toMatch(
+      /begins anew: generator\.size32, critic\.size16; taken in part: .*generator\.picture/,
+    );
+    expect(gone.json).toMatchObject({ state: 'succeeded', steps: 3 });
+  });
+
   test('refuses bad input and leaves nothing behind', async () => {
+    await fs.mkdir(path.join(folder, 'none'));
+    await fs.copyFile(path.join(data, 'left', '1.png'), path.join(folder, 'none', '1.png'));
     const refused = path.join(folder, 'refused');
     const cases: [string[], string][] = [
       [['--data', path.join(folder, 'nothing')], 'data_missing'],
@@ -171,6 +220,18 @@ describe('train image', () => {
       [['--augment', 'blur'], 'invalid_input'],
       [['--learning-rate', '0'], 'invalid_input'],
       [['--preset', 'mnist-vae', '--augment', 'ada'], 'unsupported_setting'],
+      [['--size', '15'], 'invalid_input'],
+      [['--size', '129'], 'invalid_input'],
+      [['--size', '18'], 'image_size'],
+      [['--loss', 'none'], 'invalid_input'],
+      [['--preset', 'mnist-ddpm', '--loss', 'hinge'], 'unsupported_setting'],
+      [['--preset', 'mnist-vae', '--labels'], 'unsupported_setting'],
+      [['--no-labels', '--conditioning', 'projection'], 'unsupported_setting'],
+      [['--preset', 'mnist-stylegan2', '--conditioning', 'projection'], 'unsupported_setting'],
+      [['--conditioning', 'both'], 'invalid_input'],
+      [['--labels', '--data', path.join(folder, 'none')], 'labels_missing'],
+      [['--set', 'training.nothing=1'], 'setting_unknown'],
+      [['--set', 'training.r1.weight=-1'], 'invalid_input'],
     ];
     for (const [words, code] of cases) {
       const { error, status } = await train(refused, ...words);

@@ -106,7 +106,7 @@ class Collector {
     if (options.channels !== 1 || (options.size !== undefined && options.size !== size))
       throw new InkstoneError('image_size', `these IDX pictures are grey, ${size} pixels a side`, {
         kind: 'usage',
-        hint: `use a preset for pictures of ${size} × ${size}`,
+        hint: `train grey pictures of ${size} × ${size} on them (size ${size}, no colour)`,
       });
     this.size = size;
     this.container = 'idx';

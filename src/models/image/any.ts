@@ -7,7 +7,7 @@ import { latentDiffusionConfig, latentDiffusionSpecs } from './latent-diffusion.
 import { unetSpecs } from './unet.ts';
 import { vaeConfig, vaeSpecs } from './vae.ts';
 
-export const imageConfig = z.union([
+export const imageConfig = z.discriminatedUnion('architecture', [
   adversarialImageConfig,
   diffusionConfig,
   latentDiffusionConfig,
