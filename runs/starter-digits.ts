@@ -77,9 +77,9 @@ Of ${result.samples} samples against the 10,000 test pictures, on the features o
 | | this model | real against real |
 |---|---|---|
 | FID (lower is better) | **${shown('fid_lenet', 2)}** | ${shown('fid_floor_lenet', 2)} |
-| KID | ${shown('kid_lenet', 4)} | |
-| Inception score | ${shown('is_lenet', 2)} | 9.60 |
-| Precision, recall | ${shown('precision_lenet')}, ${shown('recall_lenet')} | |
+| KID | ${shown('kid_lenet', 4)} | ${shown('kid_floor_lenet', 4)} |
+| Inception score | ${shown('is_lenet', 2)} | ${shown('is_floor_lenet', 2)} |
+| Precision, recall | ${shown('precision_lenet')}, ${shown('recall_lenet')} | ${shown('precision_floor_lenet')}, ${shown('recall_floor_lenet')} |
 | Asked for a digit, it is that digit (another classifier's word) | ${shown('class_accuracy', 4)} | ${shown('judge_accuracy', 4)} |
 
 \`sheet.png\`: seeds 0 to 59, each column a digit.

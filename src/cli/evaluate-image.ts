@@ -5,6 +5,7 @@ import type { ImageSet } from '../data/image/array-file.ts';
 import { findIdx } from '../data/image/idx.ts';
 import { prepareImages } from '../data/image/prepare.ts';
 import type { FeatureNetwork } from '../evaluate/image/features.ts';
+import { HELD_OUT } from '../evaluate/image/floor.ts';
 import { trainJudge } from '../evaluate/image/judge.ts';
 import { type ImageScores, scoreImages } from '../evaluate/image/score-run.ts';
 import { pictureMaker } from '../generate/image/any.ts';
@@ -154,8 +155,18 @@ export function imageScoreLines(scores: Partial<ImageScores> & Partial<Neighbour
   return [
     `${scores.samples} samples, features of ${scores.features}`,
     ...own.map(([name, value]) => `${name.padEnd(24)} ${(value as number).toFixed(4)}`),
+    ...floorLines(scores),
     ...neighbourLines(scores),
   ];
+}
+
+/** What the scores whose names have `floor` in them are of. */
+export function floorLines({ floor, floor_samples, is_floor_samples }: Partial<ImageScores>): string[] {
+  const of = [
+    ...(floor === undefined ? [] : [`${floor}, ${floor_samples} in place of the samples`]),
+    ...(is_floor_samples === undefined ? [] : [`the Inception score of ${is_floor_samples} real pictures`]),
+  ];
+  return of.length === 0 ? [] : [`floors: ${of.join('; ')}`];
 }
 
 /** What of the denoiser's work is not as usual. */
@@ -175,11 +186,22 @@ function cardFacts(
   denoising: Denoising,
 ): CardFacts {
   const { features, samples } = scores;
-  const isHeldOut = scores[`fid_floor_${features}`] !== undefined;
+  const isHeldOut = scores.floor === HELD_OUT;
+  const countOf = (name: string): number => {
+    if (name.startsWith('is_floor_')) return Number(scores.is_floor_samples);
+    return /^(fid|kid|precision|recall)_floor_/.test(name) ? Number(scores.floor_samples) : samples;
+  };
   const results = Object.entries(scores).flatMap(([name, value]) =>
-    typeof value !== 'number' || name === 'samples'
+    typeof value !== 'number' || name.endsWith('samples')
       ? []
-      : [{ name, value, unit: /^(precision|recall|.*_accuracy)/.test(name) ? 'share' : '', count: samples }],
+      : [
+          {
+            name,
+            value,
+            unit: /^(precision|recall|.*_accuracy)/.test(name) ? 'share' : '',
+            count: countOf(name),
+          },
+        ],
   );
   const near = (['features', 'pixels'] as const).flatMap((by) => {
     const found = scores[`nearest_${by}`] as NeighbourFiles['nearest_pixels'] | undefined;
@@ -201,7 +223,7 @@ function cardFacts(
       `docs/protocol-image.md: ${samples} pictures, classes in turn, seed 99, no truncation, the average generator, pixels rounded as they would be written.`,
       ...denoisingLine(denoising),
       `Features of the network "${features}".`,
-      ...(isHeldOut ? ['The floor is what the training pictures themselves get.'] : []),
+      ...floorLines(scores).map((line) => `F${line.slice(1)}.`),
     ],
     results: [...results, ...near],
     limits: [

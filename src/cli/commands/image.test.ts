@@ -410,7 +410,16 @@ test('evaluate gives the scores of the training again, and a card', async () => 
   expect(sheet.height).toBe(2 * (2 * 17 + 1));
   expect(json.nearest_features).toEqual(result.nearest_features);
   expect(json.fid_pixels).toBeCloseTo(result.fid_pixels, 4);
+  // Without a test part the floor is what half of the pictures get against the other half.
+  const floors = ['fid', 'kid', 'precision', 'recall'].map((score) => json[`${score}_floor_pixels`]);
+  for (const floor of floors) expect(floor).toEqual(expect.any(Number));
+  expect(json).toMatchObject({ floor: expect.stringContaining('one half'), floor_samples: 30 });
+  expect(result.fid_floor_pixels).toBeCloseTo(json.fid_floor_pixels as number, 4);
   const card = await fs.readFile(path.join(out, 'card.md'), 'utf8');
+  expect(card).toContain(
+    'Floors: one half of the real pictures against the other half, 30 in place of the samples.',
+  );
+  expect(card).toMatch(/\| fid_floor_pixels \| [\d.]+ \|.* 30 /);
   expect(card).toMatch(/\| fid_pixels \| [\d.]+ \|/);
   expect(card).toMatch(/60 pictures, 2 classes; compared with all of them/);
   const facts = JSON.parse(await fs.readFile(path.join(out, 'card.json'), 'utf8'));

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeTemporaryFolder, removeFile } from '../../base/host.ts';
+import { Random } from '../../base/rng.ts';
 import { writtenSet } from '../../data/image/tests/array-writer.ts';
-import { pixelFeatures } from './features.ts';
-import { realFeatures } from './score-run.ts';
+import { createBackend } from '../../runtime/index.ts';
+import { type FeatureNetwork, pixelFeatures } from './features.ts';
+import { HELD_OUT } from './floor.ts';
+import type { Features } from './frechet.ts';
+import { realFeatures, scoreImages } from './score-run.ts';
+import { inceptionScore } from './scores.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -42,4 +47,47 @@ describe('real pictures', () => {
   it('of IDX files are the first 10,000', async () => {
     expect(await thirds('idx')).toEqual([4000, 4000, 2000]);
   });
+});
+
+it('scores stand beside what real pictures get, with their numbers', async () => {
+  const size = 16;
+  const random = new Random(6, 'scores');
+  const noise = (count: number, least: number): Uint8Array<ArrayBuffer> =>
+    Uint8Array.from({ length: count * size * size }, () => least + random.integer(20));
+  const plain = pixelFeatures();
+  const network: FeatureNetwork = {
+    ...plain,
+    async extract(pictures) {
+      const { features } = await plain.extract(pictures);
+      return { features, classes: { ...features, data: features.data.map((value) => 8 * value) } };
+    },
+  };
+  const backend = await createBackend('cpu', { threads: 1, inline: true });
+  const reference = await writtenSet(`${folder}/test`, noise(40, 0), { size, container: 'idx' });
+  const beside = await writtenSet(`${folder}/training`, noise(30, 0), { size, container: 'idx' });
+  const maker = {
+    make: async ({ seeds }: { seeds: readonly number[] }) => ({
+      ...{ count: seeds.length, channels: 1, size },
+      pixels: noise(seeds.length, 55),
+    }),
+    close: async () => undefined,
+  };
+  const scores = await scoreImages({
+    ...{ backend, network, maker, reference, beside },
+    ...{ classes: 0, samples: 50 },
+  });
+  expect(scores).toMatchObject({ floor: HELD_OUT, floor_samples: 30, is_floor_samples: 40 });
+  // Real noise against real noise is nearer than noise that is too bright.
+  expect(scores.fid_floor_pixels).toBeLessThan((scores.fid_pixels as number) / 2);
+  expect(Math.abs(scores.kid_floor_pixels as number)).toBeLessThan((scores.kid_pixels as number) / 2);
+  const logits = (
+    await network.extract({ count: 40, channels: 1, size, pixels: await reference.readRange(0, 40) })
+  ).classes as Features;
+  expect(scores.is_floor_pixels).toBe(inceptionScore(logits).mean);
+  const names = Object.keys(scores);
+  for (const score of ['fid', 'precision', 'recall', 'is'])
+    expect(names).toEqual(expect.arrayContaining([`${score}_pixels`, `${score}_floor_pixels`]));
+  await reference.close();
+  await beside.close();
+  await backend.close();
 });

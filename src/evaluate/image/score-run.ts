@@ -6,11 +6,12 @@ import type { ImageSet } from '../../data/image/array-file.ts';
 import { makeInParts, type PictureMaker, type Pictures } from '../../generate/image/request.ts';
 import type { Backend } from '../../runtime/contract.ts';
 import type { FeatureNetwork } from './features.ts';
+import { compare, floorOf, realInceptionScore, standardOf } from './floor.ts';
 import { type Features, frechetDistance, type Gaussian, gaussianOf } from './frechet.ts';
 import type { ClassJudge } from './judge.ts';
 import { perceptualScores } from './perceptual-scores.ts';
 import { backendProducts } from './products.ts';
-import { inceptionScore, kernelDistance, precisionAndRecall } from './scores.ts';
+import { inceptionScore } from './scores.ts';
 
 /** What the protocol starts its seeds from. */
 const SEED = 99;
@@ -22,7 +23,7 @@ export interface ScoreRunOptions {
   maker: PictureMaker;
   /** What the made pictures are compared with. */
   reference: ImageSet;
-  /** Real pictures beside them, for the floor; the reference itself gives no floor. */
+  /** Other real pictures, for the floor; without them one half of the reference against the other is the floor. */
   beside?: ImageSet | undefined;
   classes: number;
   judge?: ClassJudge | undefined;
@@ -34,7 +35,10 @@ export interface ScoreRunOptions {
 export interface ImageScores {
   samples: number;
   features: string;
-  /** `fid_lenet`, `kid_lenet`, …: every name ends in its network's. */
+  /**
+   * `fid_lenet`, `fid_floor_lenet`, …: every score's name ends in its network's. `floor` says which real pictures the floors
+   * are of, `floor_samples` and `is_floor_samples` of how many.
+   */
   [score: string]: number | string;
 }
 
@@ -77,24 +81,27 @@ export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores
   );
   say('features');
   const made = await network.extract(pictures);
-  const real = await realFeatures(network, reference);
-  const gaussian = gaussianOf(real);
+  const real = await network.extract(await standing(reference, reference.sample(MOST)));
   const named = (score: string): string => `${score}_${network.name}`;
   const scores: ImageScores = { samples, features: network.name };
-  say('Fréchet distance');
-  scores[named('fid')] = frechetDistance(gaussianOf(made.features), gaussian);
-  if (beside !== undefined)
-    scores[named('fid_floor')] = frechetDistance(gaussianOf(await realFeatures(network, beside)), gaussian);
-  say('kernel distance, precision and recall');
-  const quick = backendProducts(backend, real.width);
+  const quick = backendProducts(backend, real.features.width);
   try {
     const { products } = quick;
-    const kernel = await kernelDistance(real, made.features, { products });
-    scores[named('kid')] = kernel.mean;
-    scores[named('kid_deviation')] = kernel.deviation;
-    const manifold = await precisionAndRecall(real, made.features, { products });
-    scores[named('precision')] = manifold.precision;
-    scores[named('recall')] = manifold.recall;
+    say('Fréchet and kernel distance, precision and recall');
+    const standard = standardOf(real.features);
+    const found = await compare(standard, made.features, products);
+    say('the same of real pictures');
+    const other = beside === undefined ? undefined : await realFeatures(network, beside, samples);
+    const floor = await floorOf(standard, other, { samples, products });
+    for (const [name, value] of Object.entries(found)) {
+      scores[named(name)] = value;
+      const least = floor?.[name as keyof typeof floor];
+      if (least !== undefined) scores[named(`${name}_floor`)] = least;
+    }
+    if (floor !== undefined) {
+      scores.floor = floor.of;
+      scores.floor_samples = floor.samples;
+    }
   } finally {
     await quick.close();
   }
@@ -108,6 +115,11 @@ export async function scoreImages(options: ScoreRunOptions): Promise<ImageScores
     const score = inceptionScore(made.classes);
     scores[named('is')] = score.mean;
     scores[named('is_deviation')] = score.deviation;
+    if (real.classes !== undefined) {
+      const mixed = reference.info.container === 'idx';
+      scores[named('is_floor')] = realInceptionScore(real.classes, { samples, mixed });
+      scores.is_floor_samples = Math.min(samples, real.classes.count);
+    }
   }
   if (options.judge !== undefined && classes > 0) {
     const found = await options.judge.classify(pictures);
