@@ -130,6 +130,8 @@ describe('openai', () => {
     ['a layer that no model has', { model: 'plain', mix_seed: 3, mix_layer: 17 }, 400, 'parameter_invalid'],
     ['a class of a model without', { model: 'plain', label: 'cat' }, 400, 'label_unknown'],
     ['steps without diffusion', { steps: 5 }, 400, 'unsupported_setting'],
+    ['truncation of a denoiser', { model: 'denoiser', truncation: 0.5 }, 400, 'unsupported_setting'],
+    ['styles of a denoiser', { model: 'denoiser', mix_seed: 3 }, 400, 'unsupported_setting'],
     ['more steps than there are', { model: 'denoiser', steps: 21 }, 400, 'steps_invalid'],
     ['too much guidance', { model: 'denoiser', guidance: 21 }, 400, 'parameter_invalid'],
     ['a strength of 0', { model: 'denoiser', strength: 0 }, 400, 'parameter_invalid'],

@@ -380,6 +380,8 @@ describe('a diffusion model', () => {
     [['--from', 'data/left/0.png', '--mask', 'data/left/broken.png'], 'picture_invalid'],
     [['--denoise', '21'], 'steps_invalid'],
     [['--between', '4'], 'unsupported_setting'],
+    [['--truncation', '0.7'], 'unsupported_setting'],
+    [['--mix', '3'], 'unsupported_setting'],
     [['--label', '1'], 'label_unknown'],
   ])('refuses %j', async (words, code) => {
     expect((await generate(...words)).error.code).toBe(code);

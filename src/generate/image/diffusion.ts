@@ -97,9 +97,19 @@ export class DiffusionMaker implements PictureMaker {
     return latents.decode(await this.denoise({ ...request, ...from }), count);
   }
 
-  private check({ seeds, labels, from, keep, steps }: MakeByDenoising): void {
+  private check(request: MakeByDenoising): void {
+    const { seeds, labels, from, keep, steps, mixWith, truncation = 1 } = request;
     const { classes, steps: most } = this.model.config;
     const { channels, size } = this.pictures;
+    if (mixWith !== undefined || truncation !== 1)
+      throw new InkstoneError(
+        'unsupported_setting',
+        `a diffusion model has no ${truncation === 1 ? 'styles to mix' : 'latent to truncate'}`,
+        {
+          kind: 'unsupported',
+          hint: `leave it out, or use ${truncation === 1 ? 'a StyleGAN' : 'a GAN, a StyleGAN or an autoencoder'}`,
+        },
+      );
     if (keep !== undefined && this.model.latents !== undefined)
       throw new InkstoneError(
         'unsupported_setting',

@@ -10,7 +10,8 @@ import { between, latentOf } from './maker.ts';
 import type { MakePictures } from './request.ts';
 
 /**
- * `frames` pictures a stretch; a single seed goes to the number after it and back. Labels count for stretches, in turn.
+ * `frames` pictures a stretch; a single seed goes to the number after it and back. Labels and the seeds of mixed styles
+ * count for stretches, in turn.
  * @throws InkstoneError `unsupported_setting` for a model without latents
  */
 export function wayBetween(config: ImageConfig, request: MakePictures, frames: number): MakePictures {
@@ -27,14 +28,16 @@ export function wayBetween(config: ImageConfig, request: MakePictures, frames: n
     const to = ends[(i + 1) % ends.length] as Float32Array;
     return Array.from({ length: frames }, (_, frame) => between(from, to, frame / frames));
   });
-  const { labels } = request;
+  const { labels, mixWith } = request;
+  /** Of each frame: its stretch's. */
+  const spread = (each: readonly number[]): number[] =>
+    latents.map((_, i) => each[Math.floor(i / frames) % each.length] as number);
   return {
     ...request,
     // One noise for all frames: only the latent moves.
     seeds: latents.map(() => first),
     latents,
-    ...(labels === undefined
-      ? {}
-      : { labels: latents.map((_, i) => labels[Math.floor(i / frames) % labels.length] as number) }),
+    ...(labels === undefined ? {} : { labels: spread(labels) }),
+    ...(mixWith === undefined ? {} : { mixWith: { ...mixWith, seeds: spread(mixWith.seeds) } }),
   };
 }
