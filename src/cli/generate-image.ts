@@ -7,16 +7,18 @@ import { z } from '../base/schema.ts';
 import { tensor } from '../base/tensor.ts';
 import { codeVersion } from '../base/version.ts';
 import { writeNpz } from '../formats/npz.ts';
+import { aboutPicture, aboutWay } from '../generate/image/about.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import type { MakeByDenoising } from '../generate/image/diffusion.ts';
 import {
   encodeAnimation,
   encodePicture,
+  type Parameters,
   PICTURE_FORMATS,
   type PictureFormat,
 } from '../generate/image/encode.ts';
 import { denoisingOf, type Given } from '../generate/image/given.ts';
-import { type MakePictures, makeInParts, type Pictures } from '../generate/image/request.ts';
+import { makeInParts, type Pictures } from '../generate/image/request.ts';
 import { wayBetween } from '../generate/image/way.ts';
 import { classesOf } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
@@ -71,13 +73,20 @@ export const imageFlags = {
     .describe('diffusion: how strongly the label counts')
     .meta(own),
   denoise: whole.min(1).max(1000).optional().describe('diffusion: denoising steps; default 50').meta(own),
+  eta: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('diffusion: fresh noise in each step; 0 (default) for none, DDIM; 1 as in DDPM')
+    .meta(own),
   from: z.string().min(1).optional().describe('diffusion: a picture to start from').meta(own),
   strength: z
     .number()
     .gt(0)
     .max(1)
-    .default(0.6)
-    .describe('diffusion: how much of --from may change')
+    .optional()
+    .describe('diffusion: how much of --from may change; default 0.6')
     .meta(own),
   mask: z
     .string()
@@ -131,17 +140,16 @@ export async function generateImages(
         ? {}
         : { mixWith: { seeds: seeds.map(() => settings.mix as number), crossover: settings.mixFrom } }),
     };
+    const { config, classes } = model;
+    const told = { model: id, config, classes, version: await codeVersion() };
     const begun = monotonic();
     const out = settings.out ?? path.join('runs-out', `${id.replaceAll('/', '-')}-pictures`);
     const done = { model: id, count: settings.count, seed, out };
     if (settings.between !== undefined) {
-      const frames = await maker.make(wayBetween(model.config, request, settings.between));
+      const frames = await maker.make(wayBetween(config, request, settings.between));
       const file = /\.(webp|gif)$/i.test(out) ? out : `${out}.webp`;
       await makeFolder(path.dirname(file));
-      const parameters = {
-        ...{ model: id, architecture: model.architecture, seeds, frames: settings.between },
-        ...{ truncation: settings.truncation, version: await codeVersion() },
-      };
+      const parameters = aboutWay(told, request, settings.between);
       const gif = /\.gif$/i.test(file);
       await writeFile(file, await encodeAnimation(frames, { gif, parameters, ...sized(settings) }));
       return { ...done, out: file, count: frames.count, pictures_per_second: rate(frames.count, begun) };
@@ -156,7 +164,7 @@ export async function generateImages(
       await writeFile(out, asArrays(pictures, labels));
       return { ...done, pictures_per_second: speed };
     }
-    const files = await writePictures(pictures, out, settings, { id, model, request });
+    const files = await writePictures(pictures, out, settings, (i) => aboutPicture(told, request, i));
     return { ...done, files, pictures_per_second: speed };
   } finally {
     await maker.close();
@@ -199,10 +207,11 @@ export function labelsOf(
 }
 
 async function given(settings: GenerateImageSettings): Promise<Given> {
-  const { guidance, denoise, from, mask, strength } = settings;
+  const { guidance, denoise, eta, from, mask, strength } = settings;
   return {
     guidance,
     steps: denoise,
+    eta,
     strength,
     from: from === undefined ? undefined : await readBytes(from),
     mask: mask === undefined ? undefined : await readBytes(mask),
@@ -225,7 +234,7 @@ async function writePictures(
   pictures: Pictures,
   out: string,
   settings: GenerateImageSettings,
-  made: { id: string; model: ImageModelInfo; request: MakePictures },
+  about: (i: number) => Parameters & { seed: number },
 ): Promise<string[]> {
   const ending = /\.(png|webp|jpe?g|avif)$/i.exec(out)?.[1]?.toLowerCase();
   if (ending !== undefined && pictures.count > 1)
@@ -240,23 +249,16 @@ async function writePictures(
   const format =
     ending === undefined ? settings.format : ((ending === 'jpg' ? 'jpeg' : ending) as PictureFormat);
   await makeFolder(ending === undefined ? out : path.dirname(out));
-  const version = await codeVersion();
   const files: string[] = [];
   for (let i = 0; i < pictures.count; i++) {
-    const seed = made.request.seeds[i];
-    const label = made.request.labels?.[i];
+    const parameters = about(i);
     const file =
       ending === undefined
-        ? path.join(out, `${String(i).padStart(5, '0')}-seed${seed}.${format === 'jpeg' ? 'jpg' : format}`)
+        ? path.join(
+            out,
+            `${String(i).padStart(5, '0')}-seed${parameters.seed}.${format === 'jpeg' ? 'jpg' : format}`,
+          )
         : out;
-    const parameters = {
-      model: made.id,
-      architecture: made.model.architecture,
-      seed,
-      ...(label === undefined ? {} : { label, class: made.model.classes[label] }),
-      truncation: settings.truncation,
-      version,
-    };
     await writeFile(file, await encodePicture(pictures, i, { format, parameters, ...sized(settings) }));
     files.push(file);
   }

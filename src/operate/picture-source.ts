@@ -8,6 +8,7 @@ import type {
 import type { ModelDescription } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { codeVersion } from '../base/version.ts';
+import { aboutPicture, aboutWay, type Maker } from '../generate/image/about.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import type { MakeByDenoising } from '../generate/image/diffusion.ts';
 import { encodeAnimation, encodePicture, type Parameters } from '../generate/image/encode.ts';
@@ -73,19 +74,16 @@ export class LocalPictures implements PictureSource {
     const { count, seed, mix } = request;
     const seeds = Array.from({ length: count }, (_, i) => seed + i);
     const labels = this.labels(request.labels, count);
-    const made = await this.make(signal, {
+    const asked: MakeByDenoising = {
       seeds,
       ...(labels === undefined ? {} : { labels }),
       ...(request.truncation === undefined ? {} : { truncation: request.truncation }),
       ...(mix === undefined ? {} : { mixWith: { seeds: seeds.map(() => mix.seed), crossover: mix.layer } }),
       ...(await this.denoising(request, count)),
-    });
-    const about = await this.about(request);
-    return this.files(made, request, (i) => ({
-      ...about,
-      seed: seeds[i] as number,
-      ...this.named(labels?.[i]),
-    }));
+    };
+    const made = await this.make(signal, asked);
+    const maker = await this.told();
+    return this.files(made, request, (i) => aboutPicture(maker, asked, i));
   }
 
   /** Frames of the way, or one file that shows them. */
@@ -95,22 +93,13 @@ export class LocalPictures implements PictureSource {
   ): Promise<PictureFile[]> {
     const { way, truncation, size } = request;
     const labels = this.labels(request.labels, way.seeds.length);
-    const plan = wayBetween(
-      this.info.config,
-      {
-        seeds: way.seeds,
-        ...(labels === undefined ? {} : { labels }),
-        ...(truncation === undefined ? {} : { truncation }),
-      },
-      way.frames,
-    );
-    const made = await this.make(signal, plan);
-    const classes = labels === undefined ? {} : { classes: labels.map((label) => this.named(label).class) };
-    const about = {
-      ...(await this.about(request)),
-      ...{ seeds: way.seeds, frames: way.frames },
-      ...classes,
+    const asked = {
+      seeds: way.seeds,
+      ...(labels === undefined ? {} : { labels }),
+      ...(truncation === undefined ? {} : { truncation }),
     };
+    const made = await this.make(signal, wayBetween(this.info.config, asked, way.frames));
+    const about = aboutWay(await this.told(), asked, way.frames);
     const first = way.seeds[0] as number;
     if (way.animation === undefined)
       return this.files(made, request, (frame) => ({ ...about, seed: first, frame }));
@@ -141,6 +130,7 @@ export class LocalPictures implements PictureSource {
     return denoisingOf(this.info.config, rows, {
       guidance: request.guidance,
       steps: request.steps,
+      eta: request.eta,
       strength: request.strength,
       from: decode(request.from),
       mask: decode(request.mask),
@@ -156,23 +146,10 @@ export class LocalPictures implements PictureSource {
     return Array.from({ length: count }, (_, i) => all[i % all.length] as number);
   }
 
-  private named(label: number | undefined): { class?: string } {
-    if (label === undefined || classesOf(this.info.config) === 0) return {};
-    return { class: this.info.classes[label] ?? String(label) };
-  }
-
-  /** What made a picture, beside its seed and class: enough to make it again. */
-  private async about(request: PictureRequest): Promise<Parameters> {
-    const { truncation, mix, guidance, steps, strength } = request;
-    const { from, mask } = request;
-    return Object.fromEntries(
-      Object.entries({
-        ...{ model: this.name, architecture: this.info.config.architecture },
-        ...{ truncation, mix, guidance, steps, strength },
-        ...(from === undefined ? {} : { from: 'a given picture', masked: mask !== undefined }),
-        version: await codeVersion(),
-      }).filter(([, value]) => value !== undefined),
-    );
+  /** What files say of who made them. */
+  private async told(): Promise<Maker> {
+    const { config, classes } = this.info;
+    return { model: this.name, config, classes, version: await codeVersion() };
   }
 
   private async files(

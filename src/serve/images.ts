@@ -38,6 +38,7 @@ export const imageBody = z.looseObject({
   mix_layer: whole.min(1).max(16).nullish(),
   guidance: z.coerce.number().min(0).max(20).nullish(),
   steps: whole.min(1).max(1000).nullish(),
+  eta: z.coerce.number().min(0).max(1).nullish(),
   strength: z.coerce.number().gt(0).max(1).nullish(),
 });
 type ImageBody = z.infer<typeof imageBody>;
@@ -182,6 +183,7 @@ function asRequest(
       ...(body.mix_seed == null ? {} : { mix: { seed: body.mix_seed, layer: body.mix_layer ?? 4 } }),
       ...(body.guidance == null ? {} : { guidance: body.guidance }),
       ...(body.steps == null ? {} : { steps: body.steps }),
+      ...(body.eta == null ? {} : { eta: body.eta }),
       ...(body.strength == null ? {} : { strength: body.strength }),
     },
   };

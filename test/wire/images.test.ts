@@ -106,6 +106,9 @@ describe('openai', () => {
       const asked = { model: 'plain', prompt: '', ...({ seed: 3, ...more } as object) };
       return (await sharp(first(await client.images.generate(asked))).metadata()).xmp?.toString() ?? '';
     };
+    expect(await ask({ model: 'denoiser', steps: 3, eta: 0.5 })).toContain(
+      '&quot;steps&quot;:3,&quot;eta&quot;:0.5',
+    );
     const xmp = await ask({ truncation: 0.5, mix_seed: 4, mix_layer: 2, output_format: 'webp' });
     const written = /inkstone:parameters="([^"]*)"/.exec(xmp)?.[1] ?? '';
     expect(JSON.parse(written.replaceAll('&quot;', '"'))).toMatchObject({
@@ -132,6 +135,9 @@ describe('openai', () => {
     ['steps without diffusion', { steps: 5 }, 400, 'unsupported_setting'],
     ['truncation of a denoiser', { model: 'denoiser', truncation: 0.5 }, 400, 'unsupported_setting'],
     ['styles of a denoiser', { model: 'denoiser', mix_seed: 3 }, 400, 'unsupported_setting'],
+    ['fresh noise without diffusion', { eta: 0.5 }, 400, 'unsupported_setting'],
+    ['more fresh noise than there is', { model: 'denoiser', eta: 1.5 }, 400, 'parameter_invalid'],
+    ['a strength without a picture', { model: 'denoiser', strength: 0.5 }, 400, 'setting_missing'],
     ['more steps than there are', { model: 'denoiser', steps: 21 }, 400, 'steps_invalid'],
     ['too much guidance', { model: 'denoiser', guidance: 21 }, 400, 'parameter_invalid'],
     ['a strength of 0', { model: 'denoiser', strength: 0 }, 400, 'parameter_invalid'],

@@ -12,9 +12,10 @@ export interface PictureRequest {
   truncation?: number;
   /** StyleGAN: the later layers take the styles of this seed. */
   mix?: { seed: number; layer: number };
-  /** Diffusion: how strongly the label counts, and how many denoising steps are done. */
+  /** Diffusion: how strongly the label counts, how many denoising steps are done, how much noise is fresh in each. */
   guidance?: number;
   steps?: number;
+  eta?: number;
   /** Diffusion: a picture's file in base64 to start from, how much of it may change, and a mask: white where it is made anew. */
   from?: string;
   mask?: string;

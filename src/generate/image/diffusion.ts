@@ -23,11 +23,11 @@ export interface Denoising {
   steps?: number | undefined;
   /** How strongly the label counts; 1 leaves it as it was learned, 0 leaves it out. Default 1.5. */
   guidance?: number | undefined;
+  /** 0 (the default) for the same picture always, DDIM; 1 for fresh noise each step, DDPM (η of Song et al. 2021). */
+  eta?: number | undefined;
 }
 
 export interface MakeByDenoising extends MakePictures, Denoising {
-  /** 0 for the same picture always, 1 for fresh noise each step (η of the paper). */
-  eta?: number;
   /** Pictures to start from, −1 … 1, one a seed. */
   from?: Float32Array;
   /** How much of `from` is lost first, 0 … 1; default 0.6. With `keep`, everything that may change is made anew. */
@@ -58,7 +58,21 @@ export interface Latents {
 const FARTHEST = 5;
 
 /** Where nobody says; fewer steps where the model has fewer. */
-const USUAL = { steps: 50, guidance: 1.5 };
+const USUAL = { steps: 50, guidance: 1.5, eta: 0, strength: 0.6 };
+
+/** The numbers that a request is denoised with, defaults spelled out; only those that have a part in it. */
+export function denoisingUsed(
+  { steps: most, classes }: Pick<DiffusionConfig, 'steps' | 'classes'>,
+  { labels, from, keep, ...request }: MakeByDenoising,
+): Required<Pick<MakeByDenoising, 'steps' | 'eta'>> & Pick<MakeByDenoising, 'guidance' | 'strength'> {
+  const { steps = Math.min(USUAL.steps, most), guidance = USUAL.guidance } = request;
+  const { eta = USUAL.eta, strength = USUAL.strength } = request;
+  return {
+    ...{ steps, eta },
+    ...(classes > 0 && labels !== undefined ? { guidance } : {}),
+    ...(from !== undefined && keep === undefined ? { strength } : {}),
+  };
+}
 
 export class DiffusionMaker implements PictureMaker {
   private readonly model: DiffusionModel;
@@ -136,7 +150,7 @@ export class DiffusionMaker implements PictureMaker {
   }
 
   private async denoise(request: MakeByDenoising): Promise<Float32Array> {
-    const { seeds, from, keep, eta = 0 } = request;
+    const { seeds, from, keep, eta = USUAL.eta } = request;
     const { channels, size } = this.model.config;
     const stride = channels * size * size;
     const randoms = seeds.map((seed) => new QuickRandom(seed, 'picture'));
@@ -174,7 +188,7 @@ export class DiffusionMaker implements PictureMaker {
   }
 
   /** Falling times, evenly spread. */
-  private times({ steps = USUAL.steps, from, keep, strength = 0.6 }: MakeByDenoising): number[] {
+  private times({ steps = USUAL.steps, from, keep, strength = USUAL.strength }: MakeByDenoising): number[] {
     const { steps: all } = this.model.config;
     const reach = from !== undefined && keep === undefined ? Math.max(1, Math.round(all * strength)) : all;
     const count = Math.min(steps, reach);

@@ -8,6 +8,7 @@ import type { MakeByDenoising } from './diffusion.ts';
 export interface Given {
   guidance?: number | undefined;
   steps?: number | undefined;
+  eta?: number | undefined;
   strength?: number | undefined;
   /** A picture's file. */
   from?: Uint8Array | undefined;
@@ -19,26 +20,31 @@ export interface Given {
 export async function denoisingOf(
   config: ImageConfig,
   count: number,
-  { guidance, steps, strength, from, mask }: Given,
+  { guidance, steps, eta, strength, from, mask }: Given,
 ): Promise<Partial<MakeByDenoising>> {
   if (!isDenoiser(config)) {
-    if ([guidance, steps, from, mask].every((setting) => setting === undefined)) return {};
+    if ([guidance, steps, eta, strength, from, mask].every((setting) => setting === undefined)) return {};
     throw new InkstoneError(
       'unsupported_setting',
       'only a diffusion model can be guided or start from a picture',
       { kind: 'unsupported', hint: 'train one: inkstone train image --preset mnist-ddpm' },
     );
   }
-  if (mask !== undefined && from === undefined)
-    throw new InkstoneError('setting_missing', 'a mask needs the picture that it belongs to', {
-      kind: 'usage',
-      hint: 'give the picture, too',
-    });
+  if (from === undefined && (mask !== undefined || strength !== undefined))
+    throw new InkstoneError(
+      'setting_missing',
+      `a ${mask === undefined ? 'strength' : 'mask'} needs the picture that it belongs to`,
+      {
+        kind: 'usage',
+        hint: 'give the picture, too',
+      },
+    );
   const start = from === undefined ? undefined : await pixels(from, config.size, config.channels as 1 | 3);
   const free = mask === undefined ? undefined : await pixels(mask, config.size, 1);
   return {
     ...(guidance === undefined ? {} : { guidance }),
     ...(steps === undefined ? {} : { steps }),
+    ...(eta === undefined ? {} : { eta }),
     ...(strength === undefined ? {} : { strength }),
     ...(start === undefined
       ? {}

@@ -9,9 +9,12 @@ import { vaeGenerator } from '../../models/image/vae.ts';
 import { between, latentOf } from './maker.ts';
 import type { MakePictures } from './request.ts';
 
+/** Seeds that the way leads past: a single one goes to the number after it and back. */
+export const seedsOnWay = (seeds: readonly number[]): readonly number[] =>
+  seeds.length > 1 ? seeds : [seeds[0] as number, (seeds[0] as number) + 1];
+
 /**
- * `frames` pictures a stretch; a single seed goes to the number after it and back. Labels and the seeds of mixed styles
- * count for stretches, in turn.
+ * `frames` pictures a stretch. Labels and the seeds of mixed styles count for stretches, in turn.
  * @throws InkstoneError `unsupported_setting` for a model without latents
  */
 export function wayBetween(config: ImageConfig, request: MakePictures, frames: number): MakePictures {
@@ -22,8 +25,7 @@ export function wayBetween(config: ImageConfig, request: MakePictures, frames: n
     });
   const generator = config.architecture === 'vae' ? vaeGenerator(config) : imageGenerator(config);
   const first = request.seeds[0] as number;
-  const seeds = request.seeds.length > 1 ? request.seeds : [first, first + 1];
-  const ends = seeds.map((seed) => latentOf(generator, seed));
+  const ends = seedsOnWay(request.seeds).map((seed) => latentOf(generator, seed));
   const latents = ends.flatMap((from, i) => {
     const to = ends[(i + 1) % ends.length] as Float32Array;
     return Array.from({ length: frames }, (_, frame) => between(from, to, frame / frames));
