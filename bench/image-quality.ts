@@ -16,7 +16,7 @@ import { studentInterval } from '../src/evaluate/index.ts';
 import { imagePreset } from '../src/models/image/presets.ts';
 import { createBackend } from '../src/runtime/index.ts';
 import { trainImages } from '../src/train/image-run.ts';
-import { KeptWork } from './kept.ts';
+import { KeptWork, partOf } from './kept.ts';
 import { type BenchCase, type BenchResult, type BenchRow, commit, round } from './report.ts';
 import type { QualityOptions } from './text-quality.ts';
 
@@ -78,16 +78,8 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
     network = await featureNetwork(undefined, data, set.info, judging);
     // Not the commit: hours of work outlive changes of what they do not touch. Each part says which one made it.
     const kept = new KeptWork('image-quality', {
-      ...{
-        steps,
-        batch,
-        samples,
-        threads,
-        denoising: DENOISING,
-        data: set.info.fingerprint,
-        features: network.name,
-      },
-      presets: COMPARED.map((id) => imagePreset(id)),
+      ...{ steps, batch, samples, threads, denoising: DENOISING },
+      ...{ data: set.info.fingerprint, features: network.name },
     });
     const call = {
       ...{ options, kept, set, data, network, work: folder, budget: { steps, batch, samples } },
@@ -97,7 +89,7 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
     for (const preset of COMPARED.filter((id) => only.includes(id))) {
       const usual = options.effort < 1 || (preset !== PLAIN && preset !== NOISED) ? [1] : [1, 2, 3];
       for (const seed of seeds ?? usual) {
-        const part = await kept.result(`${preset}-${seed}`, () => trainAndScore(preset, seed, call));
+        const part = await kept.result(partName(preset, seed), () => trainAndScore(preset, seed, call));
         parts.push(part);
         options.note(said(part));
         signal?.throwIfAborted();
@@ -133,11 +125,14 @@ interface PartCall {
   budget: { steps: number; batch: number; samples: number };
 }
 
+/** A preset that changes makes its own parts anew, and no other's. */
+const partName = (preset: string, seed: number): string => partOf(`${preset}-${seed}`, imagePreset(preset));
+
 async function trainAndScore(preset: string, seed: number, call: PartCall): Promise<Part> {
   const { options, kept, set, data, network, work, budget } = call;
   const { signal } = options;
   const { steps, batch, samples } = budget;
-  const out = kept.run(`${preset}-${seed}`);
+  const out = kept.run(partName(preset, seed));
   const name = `${preset}, seed ${seed}`;
   const backend = await createBackend('cpu', {
     threads: options.threads,

@@ -6,13 +6,18 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import * as host from '../src/base/host.ts';
 
+const digest = (settings: unknown): string =>
+  createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16);
+
+/** The name of a part that depends on more than the benchmark's settings: the same only while those are. */
+export const partOf = (name: string, settings: unknown): string => `${name}-${digest(settings)}`;
+
 export class KeptWork {
   readonly folder: string;
 
   /** @param settings everything that a result depends on */
   constructor(bench: string, settings: unknown) {
-    const name = createHash('sha256').update(JSON.stringify(settings)).digest('hex').slice(0, 16);
-    this.folder = path.join(host.homeFolder(), 'bench', bench, name);
+    this.folder = path.join(host.homeFolder(), 'bench', bench, digest(settings));
   }
 
   run(name: string): string {

@@ -3,7 +3,7 @@ import { promises as fs } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { KeptWork } from '../../bench/kept.ts';
+import { KeptWork, partOf } from '../../bench/kept.ts';
 
 let folder: string;
 const before = process.env.INKSTONE_HOME;
@@ -28,4 +28,10 @@ test('a part is made once, a failed one again, other settings make their own', a
   expect(kept.run('a').startsWith(folder)).toBe(true);
   await kept.finish();
   expect(await new KeptWork('x', { steps: 1 }).result('a', part)).toEqual({ value: 3 });
+});
+
+test('a part with settings of its own is another part with others, and the same with the same', () => {
+  expect(partOf('a', { rate: 1 })).toBe(partOf('a', { rate: 1 }));
+  expect(partOf('a', { rate: 1 })).not.toBe(partOf('a', { rate: 2 }));
+  expect(partOf('a', { rate: 1 })).toMatch(/^a-[0-9a-f]{16}$/);
 });
