@@ -18,11 +18,13 @@ import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
 import { type CardFacts, writeEvaluationCard } from './evaluation-card.ts';
 import { freeFolder } from './free-folder.ts';
+import { type DuplicateReport, duplicateLines, duplicatesOf } from './image-duplicates.ts';
 import { featureNetwork } from './image-features.ts';
 import { type NeighbourFiles, neighbourCount, neighbourLines, writeNeighbours } from './image-neighbours.ts';
 
 export type ImageEvaluation = ImageScores &
-  Partial<NeighbourFiles> & {
+  Partial<NeighbourFiles> &
+  Partial<DuplicateReport> & {
     card: string;
     card_json: string;
   };
@@ -63,15 +65,14 @@ export async function evaluateImages(
       { data, work, folder, set, network, backend },
       { samples, denoising, note },
     );
+    for (const line of duplicateLines(scores)) context.progress.note(line);
     const out = settings.out ?? (await freeFolder(`evaluate-${id}`));
     const rows = neighbourCount(settings.neighbours, set);
     const neighbours =
       rows > 0 ? await writeNeighbours({ folder, out, set, network, backend }, { rows, note }) : {};
-    const all = { ...scores, ...neighbours };
-    return {
-      ...all,
-      ...(await writeEvaluationCard({ ...model, name: id }, cardFacts(data, set, all, denoising), out)),
-    };
+    const all = Object.assign(scores, neighbours);
+    const facts = cardFacts(data, set, all, denoising);
+    return Object.assign(all, await writeEvaluationCard({ ...model, name: id }, facts, out));
   } finally {
     await network?.close();
     await set?.close();
@@ -96,7 +97,7 @@ export interface ScoredFolder {
 export async function scoreFolder(
   { data, work, folder, set, network, backend }: ScoredFolder,
   { samples, denoising, note }: { samples: number; denoising?: Denoising; note: (what: string) => void },
-): Promise<ImageScores> {
+): Promise<ImageScores & Partial<DuplicateReport>> {
   const { config, weights } = await loadImageModel(folder);
   const maker = pictureMaker(config, backend, weights, denoising);
   const classes = classesOf(config);
@@ -114,7 +115,9 @@ export async function scoreFolder(
       )
     : undefined;
   try {
-    return await scoreImages({
+    note('pictures that look alike');
+    const duplicates = await duplicatesOf(set, test);
+    const scores = await scoreImages({
       backend,
       network,
       maker,
@@ -125,6 +128,7 @@ export async function scoreFolder(
       samples,
       progress: note,
     });
+    return Object.assign(scores, duplicates);
   } finally {
     await judge?.close();
     await test?.close();
@@ -182,7 +186,7 @@ function denoisingLine({ steps, guidance }: Denoising): string[] {
 function cardFacts(
   data: string,
   set: ImageSet,
-  scores: ImageScores & Partial<NeighbourFiles>,
+  scores: ImageScores & Partial<NeighbourFiles> & Partial<DuplicateReport>,
   denoising: Denoising,
 ): CardFacts {
   const { features, samples } = scores;
@@ -229,6 +233,7 @@ function cardFacts(
     limits: [
       'Scores on these features are not to be compared with scores on others, nor with scores of another number of pictures.',
       ...(isHeldOut ? [] : ['The model may have learned from the very pictures that it is compared with.']),
+      ...duplicateLines(scores).map((line) => `${line[0]?.toUpperCase()}${line.slice(1)}.`),
     ],
   };
 }

@@ -51,7 +51,13 @@ beforeAll(async () => {
         classes: ['lying', 'upright'],
         fingerprint: 'bars',
       },
-      ...{ skipped: [], alike: [], names: [], labels: Array.from({ length: 80 }, (_, i) => (i + 1) % 2) },
+      ...{
+        skipped: [],
+        alike: [],
+        alikeComplete: true,
+        names: [],
+        labels: Array.from({ length: 80 }, (_, i) => (i + 1) % 2),
+      },
     }),
   );
   data = await ImageSet.open(place);

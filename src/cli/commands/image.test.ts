@@ -4,6 +4,7 @@ import path from 'node:path';
 import { unzipSync } from 'fflate';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Random } from '../../base/rng.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
 import { imageConfig, imageParameters } from '../../models/image/any.ts';
 import { initialise } from '../../nn/parameters.ts';
@@ -400,6 +401,44 @@ test.each([
   const given = words.includes('--data') ? [] : ['--data', data];
   const { error, status } = await runMain(['evaluate', model, ...given, '--json', ...own]);
   expect([error.code, status > 0]).toEqual([code, true]);
+});
+
+test('evaluate says how many test pictures are training pictures too, and compares with the test pictures', async () => {
+  const digits = path.join(folder, 'digits');
+  await fs.mkdir(digits);
+  const random = new Random(8, 'digits');
+  const pictures = Array.from({ length: 36 }, () =>
+    Buffer.from(Array.from({ length: 256 }, () => random.integer(256))),
+  );
+  const write = async (part: string, chosen: readonly Buffer[]): Promise<void> => {
+    const count = chosen.length;
+    const head = [0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 16, 0, 0, 0, 16];
+    await fs.writeFile(
+      path.join(digits, `${part}-images-idx3-ubyte`),
+      Buffer.concat([Buffer.from(head), ...chosen]),
+    );
+    const labels = [0, 0, 8, 1, 0, 0, 0, count, ...chosen.map((_, i) => i % 2)];
+    await fs.writeFile(path.join(digits, `${part}-labels-idx1-ubyte`), Buffer.from(labels));
+  };
+  // The last training picture is the third again; two test pictures were trained on.
+  await write('train', [...pictures.slice(0, 23), pictures[2] as Buffer]);
+  await write('t10k', [...pictures.slice(23), pictures[7] as Buffer, pictures[2] as Buffer]);
+  const out = path.join(folder, 'card-digits');
+  const { json, error } = await runMain([
+    ...['evaluate', model, '--data', digits, '--samples', '50', '--out', out, '--neighbours', '0', '--json'],
+  ]);
+  expect(json.near_duplicates).toEqual({ count: 1, at_least: false, first: ['2', '23'] });
+  expect(json.test_near_duplicates).toEqual({ count: 2, at_least: false, first: ['7', '13'] });
+  expect(error.message).toContain(
+    '2 test pictures look like a training picture, first number 13 like training picture 7',
+  );
+  expect(json).toMatchObject({
+    floor: expect.stringContaining('against the test pictures'),
+    floor_samples: 24,
+  });
+  const card = await fs.readFile(path.join(out, 'card.md'), 'utf8');
+  expect(card).toContain('2 test pictures look like a training picture');
+  expect(card).toContain('1 picture looks like an earlier one, first 23 like 2.');
 });
 
 test('evaluate gives the scores of the training again, and a card', async () => {

@@ -17,8 +17,10 @@ export interface ImageSetInfo {
   fingerprint: string;
   /** Files that were passed over, and why. */
   skipped: readonly { name: string; problem: string }[];
-  /** Pairs of pictures that look alike, by place. */
-  alike: readonly (readonly [number, number])[];
+  /** Pairs of pictures that look alike, by place: the first of them and a later one. */
+  alike: readonly [number, number][];
+  /** False where more pictures may look alike: not all were compared. */
+  alikeComplete: boolean;
 }
 
 export interface ImageSetFile extends ImageSetInfo {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeFolder, makeTemporaryFolder, removeFile, writeFile } from '../../base/host.ts';
 import { Random } from '../../base/rng.ts';
 import { tar } from '../../formats/tests/tar-writer.ts';
-import { differenceHash, readLooks } from './alike.ts';
+import { type Looks, lookOf, readLooks } from './alike.ts';
 import type { ImageSet } from './array-file.ts';
 import { decodePicture } from './decode.ts';
 import { labelOf, readLabels } from './labels.ts';
@@ -106,11 +106,11 @@ describe('collections', () => {
   });
 
   it('pass over bad files and say which; look-alikes are reported', async () => {
-    const bright = sharp(await picture(30)).modulate({ brightness: 1.05 });
+    const smaller = sharp(await picture(30)).resize(30, 30);
     const place = await write({
       'one.png': await picture(30),
       'other.png': await picture(31),
-      'same.jpg': await bright.jpeg({ quality: 95 }).toBuffer(),
+      'same.jpg': await smaller.jpeg({ quality: 95, chromaSubsampling: '4:4:4' }).toBuffer(),
       'broken.png': (await picture(32)).subarray(0, 100),
       'tiny.png': await picture(33, 'png', 3),
     });
@@ -118,6 +118,7 @@ describe('collections', () => {
     expect(set.info.count).toBe(3);
     expect(set.info.skipped.map(({ name }) => name)).toEqual(['broken.png', 'tiny.png']);
     expect(set.info.alike.map((pair) => pair.map((at) => set.names[at]))).toEqual([['one.png', 'same.jpg']]);
+    expect(set.info.alikeComplete).toBe(true);
     await set.close();
   });
 
@@ -190,28 +191,56 @@ describe('labels', () => {
 });
 
 describe('look-alikes', () => {
-  it('are found between two collections: a test picture that was trained on', () => {
+  const size = 32;
+  const looksOf = (pictures: readonly Uint8Array[], side: number): Looks => {
+    const looks = readLooks();
+    for (const pixels of pictures) looks.add(pixels, 1, side);
+    return looks;
+  };
+  const reads = (pictures: readonly Uint8Array[]) => async (place: number) => pictures[place] as Uint8Array;
+
+  it('are found between two collections: a test picture that was trained on', async () => {
     const random = new Random(7, 'looks');
     const noise = (): Uint8Array => Uint8Array.from({ length: 256 }, () => random.integer(250));
-    const pictures = Array.from({ length: 50 }, noise);
-    const train = readLooks();
-    for (const pixels of pictures) train.add(pixels, 1, 16);
-    const test = readLooks();
-    for (const pixels of pictures.slice(48))
-      test.add(
-        pixels.map((v) => v + 3),
-        1,
-        16,
-      );
-    test.add(noise(), 1, 16);
-    expect(train.pairsWith(test)).toEqual([
-      [48, 0],
-      [49, 1],
-    ]);
+    const train = Array.from({ length: 50 }, noise);
+    const test = [...train.slice(48).map((pixels) => pixels.map((v) => v + 3)), noise()];
+    const found = looksOf(train, 16).pairsWith(looksOf(test, 16), reads(train), reads(test));
+    expect(await found).toEqual({
+      pairs: [
+        [48, 0],
+        [49, 1],
+      ],
+      complete: true,
+    });
+  });
+
+  it('are no drawings whose hashes are the same by chance: pixels decide', async () => {
+    // Strokes in the same cells, two rows apart.
+    const strokes = (row: number, ink = 255): Uint8Array => {
+      const pixels = new Uint8Array(size * size);
+      for (let y = row; y < size; y += 8) pixels.fill(ink, y * size + 8, y * size + 20);
+      return pixels;
+    };
+    const pictures = [strokes(0), strokes(2), new Uint8Array(size * size), strokes(2, 254), strokes(0)];
+    const hashes = pictures.map((pixels) => lookOf(pixels, 1, size).hash);
+    expect(hashes[1]).toEqual(hashes[0]);
+    expect(await looksOf(pictures, size).pairs(reads(pictures))).toEqual({
+      pairs: [
+        [1, 3],
+        [0, 4],
+      ],
+      complete: true,
+    });
+  });
+
+  it('are told as "at least" where the list is cut', async () => {
+    const pictures = new Array<Uint8Array>(1003).fill(Uint8Array.from({ length: 64 }, (_, i) => 3 * i));
+    const { pairs, complete } = await looksOf(pictures, 8).pairs(reads(pictures));
+    expect([pairs.length, pairs.at(-1), complete]).toEqual([1000, [0, 1000], false]);
   });
 
   it('a hash is of what is brighter than its right neighbour', () => {
     const falling = Uint8Array.from({ length: 81 }, (_, i) => 200 - (i % 9) * 20);
-    expect(differenceHash(falling, 1, 9)).toEqual([0xffff, 0xffff, 0xffff, 0xffff]);
+    expect(lookOf(falling, 1, 9).hash).toEqual([0xffff, 0xffff, 0xffff, 0xffff]);
   });
 });

@@ -9,11 +9,12 @@ import {
   facts,
   listFiles,
   makeFolder,
+  openFile,
   readText,
   writeAtomically,
   writeFile,
 } from '../../base/host.ts';
-import { readLooks } from './alike.ts';
+import { type Alike, readLooks } from './alike.ts';
 import { aboutFile, ImageSet, type ImageSetFile, pixelsFile } from './array-file.ts';
 import { decodePicture } from './decode.ts';
 import { findIdx, type IdxPictures, readIdxPictures } from './idx.ts';
@@ -48,7 +49,7 @@ export async function prepareImages(path: string, options: PrepareImages): Promi
     if (idx === undefined) await collector.fromFiles(path, options, put);
     else await collector.fromIdx(await readIdxPictures(idx), options, put);
   });
-  const about = collector.finish(path, options);
+  const about = await collector.finish(path, options);
   await writeFile(aboutFile(options.folder), JSON.stringify({ ...about, key }));
   return ImageSet.open(options.folder);
 }
@@ -123,7 +124,8 @@ class Collector {
     await put(pixels);
   }
 
-  finish(path: string, options: PrepareImages): ImageSetFile {
+  /** Once all pixels are written. */
+  async finish(path: string, options: PrepareImages): Promise<ImageSetFile> {
     if (this.names.length === 0)
       throw new InkstoneError('data_empty', `${path} has no pictures that can be read`, {
         kind: 'data',
@@ -139,6 +141,7 @@ class Collector {
       ? (this.labels as string[]).map((label) => classes.indexOf(label))
       : this.names.map(() => 0);
     this.digest.update(JSON.stringify([classes, labels]));
+    const alike = await this.alike(options);
     return {
       count: this.names.length,
       size: this.size,
@@ -147,10 +150,25 @@ class Collector {
       classes: classes.length > 1 ? classes : [],
       fingerprint: this.digest.digest('hex'),
       skipped: this.skipped,
-      alike: this.looks.pairs(),
+      alike: alike.pairs,
+      alikeComplete: alike.complete,
       labels,
       names: this.names,
     };
+  }
+
+  private async alike({ folder, channels }: PrepareImages): Promise<Alike> {
+    const stride = channels * this.size * this.size;
+    const file = await openFile(pixelsFile(folder), 'read');
+    try {
+      return await this.looks.pairs(async (place) => {
+        const pixels = new Uint8Array(stride);
+        await file.read(pixels, place * stride);
+        return pixels;
+      });
+    } finally {
+      await file.close();
+    }
   }
 }
 
@@ -158,7 +176,7 @@ const byNumber = (a: string, b: string): number =>
   a.localeCompare(b, 'en', { numeric: true, sensitivity: 'variant' });
 
 /** Of what stands beside the array: another number makes it anew. */
-const FORM = 2;
+const FORM = 3;
 
 /** What the array was made from: paths, sizes and times of the files, and the settings. */
 async function keyOf(path: string, options: PrepareImages): Promise<string> {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { InkstoneError } from '../../../base/errors.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { codeVersion } from '../../../base/version.ts';
-import type { ImageSet } from '../../../data/image/array-file.ts';
+import { aboutFile, type ImageSet } from '../../../data/image/array-file.ts';
 import { prepareImages } from '../../../data/image/prepare.ts';
 import type { FeatureNetwork } from '../../../evaluate/image/features.ts';
 import { type ImageScores, trainingJudge } from '../../../evaluate/image/score-run.ts';
@@ -18,6 +18,7 @@ import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
 import { commandLine } from '../../command-line.ts';
 import { scoreFolder } from '../../evaluate-image.ts';
+import { type DuplicateReport, duplicateLines, duplicatesOf } from '../../image-duplicates.ts';
 import { featureNetwork } from '../../image-features.ts';
 import {
   type NeighbourFiles,
@@ -30,7 +31,8 @@ import { defined } from '../../train-text-plan.ts';
 import { traced } from '../../training-span.ts';
 
 type TrainImageResult = Partial<ImageScores> &
-  Partial<NeighbourFiles> & {
+  Partial<NeighbourFiles> &
+  Partial<DuplicateReport> & {
     state: string;
     parameters: number;
     steps: number;
@@ -72,12 +74,12 @@ async function run(settings: TrainImageSettings, context: CommandContext): Promi
       fit: 'contain',
       progress: (done) => note(`preparing pictures: ${done}`),
     });
-    const { skipped, alike, classes } = set.info;
+    const { skipped, classes } = set.info;
     if (skipped.length > 0)
       context.progress.note(
-        `${skipped.length} files were passed over, first ${skipped[0]?.name}: ${skipped[0]?.problem}`,
+        `${skipped.length} files were passed over, first ${skipped[0]?.name}: ${skipped[0]?.problem}; all are listed in ${aboutFile(path.join(out, 'data'))}`,
       );
-    if (alike.length > 0) context.progress.note(`${alike.length} pictures look like an earlier one`);
+    for (const line of duplicateLines(await duplicatesOf(set, undefined))) context.progress.note(line);
     if (settings.labels === true && classes.length === 0)
       throw new InkstoneError('labels_missing', 'these pictures have no classes', {
         kind: 'data',
@@ -116,6 +118,8 @@ async function run(settings: TrainImageSettings, context: CommandContext): Promi
             { samples: settings.samples, note },
           )
         : {};
+    const { test_near_duplicates } = scores as Partial<DuplicateReport>;
+    for (const line of duplicateLines(defined({ test_near_duplicates }))) context.progress.note(line);
     const rows = neighbourCount(settings.neighbours, set);
     const neighbours =
       result.state === 'succeeded' && rows > 0

@@ -9,7 +9,8 @@ export async function writtenSet(
 ): Promise<ImageSet> {
   const count = pixels.length / (size * size * channels);
   const about: ImageSetFile = {
-    ...{ count, size, channels, container: 'files', classes: [], fingerprint: 'f', skipped: [], alike: [] },
+    ...{ count, size, channels, container: 'files', classes: [], fingerprint: 'f', skipped: [] },
+    ...{ alike: [], alikeComplete: true },
     labels: new Array(count).fill(0),
     names: Array.from({ length: count }, (_, i) => `${i}.png`),
     ...more,
