@@ -14,6 +14,7 @@ import type { AdversarialConfig } from './config.ts';
 import type { AdversarialModel, Draw } from './contract.ts';
 import { QuickRandom } from './draw.ts';
 import { AVERAGE_SHARE, adversarialPrograms, LENGTH } from './programs.ts';
+import { adapted, type Strength } from './strength.ts';
 
 export interface AdversarialOptions {
   name: string;
@@ -25,10 +26,8 @@ export interface AdversarialOptions {
 }
 
 type Side = 'critic' | 'generator';
-/** State of the host: strength of the perturbation, and the signs seen since it last changed (sum, steps). */
+/** State of the host: the strength of the perturbation and what it goes by. */
 const STRENGTH = 'host/strength';
-/** Steps between two changes of the strength (Karras et al. 2020, section 3.1: four). */
-const ADAPT_EVERY = 4;
 
 /** @throws InkstoneError `parameters_differ` */
 export async function createAdversarial(options: AdversarialOptions): Promise<AdversarialTrainable> {
@@ -75,9 +74,7 @@ export class AdversarialTrainable implements Trainable {
   private readonly options: AdversarialOptions;
   private readonly resident: Record<Side, Resident>;
   private readonly programs: Readonly<Record<string, Executable>>;
-  private strength: number;
-  private signs = 0;
-  private counted = 0;
+  private strength: Strength;
 
   constructor(
     options: AdversarialOptions,
@@ -88,13 +85,12 @@ export class AdversarialTrainable implements Trainable {
     this.resident = resident;
     this.programs = programs;
     const { augment } = options.config;
-    this.strength = augment.name === 'ada' ? (augment.fixed ?? 0) : 0;
+    this.strength = { now: augment.name === 'ada' ? (augment.fixed ?? 0) : 0, signs: 0, counted: 0 };
   }
 
   async state(): Promise<HostTensors> {
-    const all: HostTensors = {
-      [STRENGTH]: tensor('f64', [3], [this.strength, this.signs, this.counted]),
-    };
+    const { now, signs, counted } = this.strength;
+    const all: HostTensors = { [STRENGTH]: tensor('f64', [3], [now, signs, counted]) };
     for (const side of ['critic', 'generator'] as const)
       for (const [name, value] of Object.entries(await this.resident[side].read()))
         all[`${side}/${name}`] = value;
@@ -116,11 +112,8 @@ export class AdversarialTrainable implements Trainable {
       }
       await this.resident[side].write(values);
     }
-    [this.strength, this.signs, this.counted] = [...(host as HostTensor<'f64'>).data] as [
-      number,
-      number,
-      number,
-    ];
+    const [now = 0, signs = 0, counted = 0] = (host as HostTensor<'f64'>).data;
+    this.strength = { now, signs, counted };
   }
 
   /** The average generator. */
@@ -152,7 +145,7 @@ export class AdversarialTrainable implements Trainable {
         round,
         config.criticRate,
       );
-      this.adapt(Number(critic.sign?.data[0]));
+      this.strength = adapted(this.strength, Number(critic.sign?.data[0]), config);
     }
     const random = new QuickRandom(config.seed, `generator ${attempt}`, step);
     const labels = rowsOf(given, 0, config.batch).real_labels;
@@ -177,7 +170,7 @@ export class AdversarialTrainable implements Trainable {
         real_score: number(critic, 'real_score'),
         fake_score: number(critic, 'fake_score'),
         spread: number(generator, 'spread'),
-        ...(config.augment.name === 'none' ? {} : { strength: this.strength }),
+        ...(config.augment.name === 'none' ? {} : { strength: this.strength.now }),
       },
     };
   }
@@ -223,7 +216,7 @@ export class AdversarialTrainable implements Trainable {
   }
 
   private perturbed(random: Draw, pictures: number): HostTensors {
-    return this.options.model.perturbation?.draw(random, pictures, this.strength) ?? {};
+    return this.options.model.perturbation?.draw(random, pictures, this.strength.now) ?? {};
   }
 
   private lengths(random: Draw, labels: HostTensor | undefined): HostTensors {
@@ -241,20 +234,6 @@ export class AdversarialTrainable implements Trainable {
     return Object.fromEntries(
       Object.entries({ ...inputs, directions }).map(([name, value]) => [LENGTH + name, value]),
     );
-  }
-
-  /** Karras et al. 2020, section 3.1; Wang et al. 2022, section 3.3: stronger while the critic is too sure of what is real. */
-  private adapt(sign: number): void {
-    const { augment, batch } = this.options.config;
-    if (augment.name === 'none' || (augment.name === 'ada' && augment.fixed !== undefined)) return;
-    this.signs += sign;
-    this.counted++;
-    if (this.counted < ADAPT_EVERY) return;
-    const direction = Math.sign(this.signs / this.counted - augment.target);
-    const change = (direction * batch * ADAPT_EVERY) / augment.span;
-    this.strength = Math.min(1, Math.max(0, this.strength + change));
-    this.signs = 0;
-    this.counted = 0;
   }
 
   /** Nothing is to be minimised on pictures that were not learned from: judging is the scores' work. */
