@@ -12,6 +12,7 @@ import { ancestors } from '../../program/gradient.ts';
 import { type Program, trace } from '../../program/index.ts';
 import type { ReferenceValue } from '../../program/operation.ts';
 import { type Backend, createBackend } from '../../runtime/index.ts';
+import { adversarialImageConfig, imageGenerator } from './architectures.ts';
 import { augmentation } from './augment.ts';
 import { diffusionNoise, signalAndNoise } from './diffusion-noise.ts';
 import { ganConfig, ganCritic, ganGenerator } from './gan.ts';
@@ -192,16 +193,22 @@ describe('training programs', () => {
     checkGradients(stylegan(architecture, 2), 'non-saturating', true);
   });
 
-  it('and through noise and augmentation', () => {
-    const config = ganConfig.parse({ architecture: 'gan', ...SMALL });
-    const noise = diffusionNoise({ least: 10, most: 100, sigma: 0.05, shape: SHAPE });
-    const base = { generator: ganGenerator(config), shape: SHAPE, classes: 0 };
-    checkGradients(
-      { ...base, critic: ganCritic(config, { times: 100 }), perturbation: noise },
-      'non-saturating',
-    );
+  const noise = diffusionNoise({ least: 10, most: 100, sigma: 0.05, shape: SHAPE });
+  const games = ADVERSARIAL_LOSSES.flatMap((loss) => [['gan', loss] as const, ['stylegan2', loss] as const]);
+
+  it.each(games)('and through the noise of Diffusion-GAN: %s, %s', (architecture, loss) => {
+    const config = adversarialImageConfig.parse({ architecture, ...SMALL, classes: 2, style: 6, mapping: 2 });
+    const critic =
+      config.architecture === 'gan'
+        ? ganCritic(config, { times: 100 })
+        : styleganCritic(config, { times: 100 });
+    const generator = imageGenerator(config);
+    checkGradients({ generator, critic, perturbation: noise, shape: SHAPE, classes: 2 }, loss);
+  });
+
+  it.each(['non-saturating', 'wgan-gp'] as const)('and through augmentation: %s', (loss) => {
     const moves = augmentation({ shape: SHAPE, kinds: ['blit', 'geometry', 'colour'] });
-    checkGradients({ ...base, critic: ganCritic(config), perturbation: moves }, 'non-saturating');
+    checkGradients({ ...gan(0), perturbation: moves }, loss);
   });
 });
 

@@ -1,6 +1,9 @@
 /**
  * From two networks to the programs that train them: the critic's step and the generator's, each with and without its
  * lazy penalty. All of them run over the same resident state. Knows no architecture.
+ *
+ * StyleGAN 2 slows Adam down by k/(k+1), because it takes a step of its own for a penalty after every k (Karras et al. 2020b,
+ * appendix B). Here a penalty is added to the loss of every k-th step: there is no step more, and nothing to make up for.
  */
 import {
   add,
@@ -111,8 +114,10 @@ export function adversarialPrograms(
         let loss = criticLoss(settings.loss, both.real, both.fake);
         if (settings.loss === 'wgan-gp') {
           const between = add(real, mul(sub(fake, real), x.between as Tensor));
-          const scores = critic.score(x, between, { labels: x.real_labels });
-          loss = add(loss, mul(unitSlopePenalty(scores, between), settings.slope));
+          // Where the real and the made picture lie that went through the same: the slope is of what the critic sees.
+          const seen = model.perturbation?.apply(ofReal(model, x, batch), between) ?? { images: between };
+          const scores = critic.score(x, seen.images, { labels: x.real_labels, times: seen.times });
+          loss = add(loss, mul(unitSlopePenalty(scores, seen.images), settings.slope));
         }
         const penalty = penalised ? gradientPenalty(both.real, real) : constant(0);
         if (penalised) loss = add(loss, mul(penalty, (settings.r1.weight / 2) * settings.r1.every));
@@ -189,6 +194,14 @@ function judged(
 ): Tensor {
   const seen = perturbation?.apply(x, images) ?? { images };
   return critic.score(x, seen.images, { labels, times: seen.times });
+}
+
+/** What was drawn for the perturbation of both halves, as the real pictures have it. */
+function ofReal({ perturbation }: AdversarialModel, x: Tensors, batch: number): Tensors {
+  const names = Object.keys(perturbation?.inputs(batch) ?? {});
+  return Object.fromEntries(
+    names.map((name) => [name, slice(x[name] as Tensor, { axis: 0, start: 0, end: batch })]),
+  );
 }
 
 /** Scores of real and made pictures, from one pass over both. */
