@@ -116,7 +116,7 @@ interface Base {
   preset: ImagePlan;
   data: string;
   out: string;
-  /** The folder of --from, or of what the run that is gone on with began from. */
+  /** The folder of --from, or of what a run began from that has no checkpoint yet. */
   base: string | undefined;
   before: ImageRunConfig | undefined;
 }
@@ -155,14 +155,16 @@ async function resumed({ out, preset, data, from }: TrainImageSettings): Promise
       kind: 'usage',
       hint: 'name its folder with --out',
     });
-  const before = await new RunFolder(out).readJson<ImageRunConfig>('config.json');
+  const folder = new RunFolder(out);
+  const before = await folder.readJson<ImageRunConfig>('config.json');
   if (before === undefined || before.family !== 'image')
     throw new InkstoneError('run_missing', `${out} holds no image run`, {
       kind: 'missing',
       hint: 'start one without --resume',
     });
+  const began = (await folder.has('last')) ? undefined : (before.provenance.from as string | undefined);
   return {
-    base: from === undefined ? undefined : (await findModel(from)).folder,
+    base: from === undefined ? began : (await findModel(from)).folder,
     preset: preset === undefined ? planOf(before) : imagePreset(preset),
     data: data ?? String(before.provenance.data),
     out,

@@ -16,6 +16,10 @@ export interface MetricLine {
   state?: string;
   /** Code of what made it fail. */
   error?: string;
+  /** Of a `rollback`: the step that went astray, why, and how often until then. */
+  from?: number;
+  why?: string;
+  rollbacks?: number;
 }
 
 /** The score of an `evaluate` line that is no validation loss: `fid_lenet`, … */
@@ -30,6 +34,8 @@ interface Known {
   lines: MetricLine[];
   /** Bytes read; what stands behind them is half a line or not written yet. */
   offset: number;
+  /** The last whole line: by it is seen whether a run that went back has written over what was read. */
+  last: string;
 }
 
 /** Runs whose lines are kept in memory. */
@@ -61,8 +67,11 @@ export class RunMetrics {
       return [];
     }
     const before = this.known.get(folder);
-    const known = before !== undefined && before.offset <= seen.size ? before : { lines: [], offset: 0 };
-    if (seen.size > known.offset) await readOn(file, known, seen.size);
+    let known = before !== undefined && before.offset <= seen.size ? before : nothing();
+    if (seen.size > known.offset && !(await readOn(file, known, seen.size))) {
+      known = nothing();
+      await readOn(file, known, seen.size);
+    }
     this.known.delete(folder);
     this.known.set(folder, known);
     if (this.known.size > KEPT) this.known.delete(this.known.keys().next().value as string);
@@ -70,21 +79,28 @@ export class RunMetrics {
   }
 }
 
-async function readOn(file: string, known: Known, size: number): Promise<void> {
+const nothing = (): Known => ({ lines: [], offset: 0, last: '' });
+
+/** False where what was read before is no longer what stands there. */
+async function readOn(file: string, known: Known, size: number): Promise<boolean> {
+  const before = known.last === '' ? 0 : Buffer.byteLength(known.last) + 1;
+  const start = known.offset - before;
   const pieces: Buffer[] = [];
-  for await (const piece of readStream(file, { start: known.offset, end: size - 1 }))
-    pieces.push(piece as Buffer);
+  for await (const piece of readStream(file, { start, end: size - 1 })) pieces.push(piece as Buffer);
   const bytes = Buffer.concat(pieces);
+  if (before > 0 && bytes.toString('utf8', 0, before) !== `${known.last}\n`) return false;
   const whole = bytes.lastIndexOf(10) + 1;
-  for (const line of bytes.toString('utf8', 0, whole).split('\n')) {
+  for (const line of bytes.toString('utf8', before, whole).split('\n')) {
     if (line === '') continue;
+    known.last = line;
     try {
       known.lines.push(JSON.parse(line) as MetricLine);
     } catch {
       // A line that a kill cut short; a resumed run writes it anew.
     }
   }
-  known.offset += whole;
+  known.offset = start + whole;
+  return true;
 }
 
 /** Steps that a run is to take, from its configuration; undefined before it is written. */

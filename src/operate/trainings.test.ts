@@ -303,5 +303,9 @@ describe('metrics of a run', () => {
     expect((await metrics.lines(home)).at(-1)?.text).toBe('墨');
     await writeFile(at, '{"type":"train","step":1}\n');
     expect(await metrics.lines(home)).toHaveLength(1);
+    // A run that went back has written more since than it took back.
+    const back = '{"type":"rollback","step":0,"from":2}';
+    await writeFile(at, `${back}\n{"type":"train","step":1,"loss":3}\n`);
+    expect((await metrics.lines(home)).map(({ type }) => type)).toEqual(['rollback', 'train']);
   });
 });

@@ -115,6 +115,17 @@ describe('a model of pictures that is gone on from', () => {
     expect(training).toMatchObject({ batch: 4, learningRate: 0.01 });
   });
 
+  it('goes astray with an absurd rate, and says so in its events', { timeout: 180_000 }, async () => {
+    const rates = ['training.generatorRate=1e6', 'training.criticRate=1e6'];
+    const order = { name: 'astray', file, from: 'base', steps: 40 };
+    const { body } = await call('/api/trainings', { ...order, set: [...rates, 'training.rollbacks=1'] });
+    const events = await (await fetch(`${server.address}/api/trainings/${body.id}/events`)).text();
+    expect(events).toMatch(/"type":"rollback","step":0,"from":\d+,"why":"[^"]+","rollbacks":1/);
+    const ended = await finished(body.id as string);
+    expect(ended).toMatchObject({ state: 'failed', error: { code: 'loss_not_finite' } });
+    expect(ended.rollbacks).toMatchObject([{ step: 0, rollbacks: 1 }]);
+  });
+
   it('may become larger and coloured', { timeout: 180_000 }, async () => {
     const { body } = await call('/api/trainings', {
       ...{ name: 'larger', file, from: 'base', steps: 2, batch_size: 4 },

@@ -152,7 +152,8 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
     const lines = await trainings.metrics(row);
     const history = lines.filter((line) => line.type === 'train' || line.type === 'evaluate').map(pointOf);
     const samples = lines.filter((line) => line.type === 'sample').map((line) => sampleOf(row.id, line));
-    return { ...(await trainings.status(row)), history, samples };
+    const rollbacks = lines.filter((line) => line.type === 'rollback').map(turnOf);
+    return { ...(await trainings.status(row)), history, samples, rollbacks };
   });
 
   app.post<ById>('/api/trainings/:id/stop', async (request) =>
@@ -169,14 +170,17 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
     const out = new EventStream(reply, gone);
     out.start();
     let sent = 0;
+    let newest = '';
     let state = '';
     while (!gone.aborted && !context.draining) {
       // The row first: what it calls final has all its lines written.
       const row = await trainings.get(id);
       const lines = await trainings.metrics(row);
-      if (lines.length < sent) sent = 0;
+      // A run that went back has taken lines back, too, and may have written as many since.
+      if (sent > 0 && JSON.stringify(lines[sent - 1]) !== newest) sent = 0;
       for (const line of lines.slice(sent)) await sendLine(out, id, line);
       sent = lines.length;
+      newest = JSON.stringify(lines[sent - 1]) ?? '';
       if (row.state !== state)
         await out.send({
           type: 'state',
@@ -204,8 +208,11 @@ function pointOf(line: MetricLine): object {
   };
 }
 
+const turnOf = ({ step, from, why, rollbacks }: MetricLine): object => ({ step, from, why, rollbacks });
+
 async function sendLine(out: EventStream, id: string, line: MetricLine): Promise<void> {
   if (line.type === 'sample') await out.send({ type: 'sample', ...sampleOf(id, line) });
+  else if (line.type === 'rollback') await out.send({ type: 'rollback', ...turnOf(line) });
   else if (line.type === 'train' || line.type === 'evaluate')
     await out.send({
       type: 'metrics',

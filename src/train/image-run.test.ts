@@ -264,6 +264,47 @@ describe('what goes wrong', () => {
     expect(back.at(-1)).toMatchObject({ step: 5, from: 8, rollbacks: 2, why: 'it collapsed' });
   });
 
+  it('a run from another model that is killed before its first checkpoint goes on from that model', async () => {
+    const preset = presets.gan as ImagePreset;
+    const model = imageConfig.parse({ ...preset.model, classes: 2 });
+    const from = initialise(learningSpecs(model, preset.training as Partial<AdversarialConfig>).flat(), 8);
+    const training = { ...often, steps: 4, checkpointEvery: 4, evaluateEvery: 4 };
+    const whole = `${folder}/killed-whole`;
+    await run(preset, whole, { training, from });
+    const out = `${folder}/killed`;
+    // At the second step there are no pictures: as after a kill, nothing is saved any more.
+    const failing: ImageSet = Object.create(data);
+    let reads = 0;
+    failing.read = (places) => (reads++ === 1 ? Promise.reject(new Error('killed')) : data.read(places));
+    await expect(run(preset, out, { training, from, data: failing })).rejects.toThrow('killed');
+    expect((await new RunFolder(out).readCheckpoint('last'))?.step).toBe(0);
+    await run(preset, out, { training, resume: true });
+    expect(await lastOf(out)).toEqual(await lastOf(whole));
+  });
+
+  it('a pair whose rates are absurd goes back to what it began from, says so, and fails in the end', async () => {
+    const preset = presets.gan as ImagePreset;
+    const model = imageConfig.parse({ ...preset.model, classes: 2 });
+    const from = initialise(learningSpecs(model, preset.training as Partial<AdversarialConfig>).flat(), 8);
+    const out = `${folder}/absurd`;
+    const said: string[] = [];
+    const training = { ...often, generatorRate: 1e6, criticRate: 1e6, rollbacks: 2 };
+    const failed = run(preset, out, { training, from, note: (text) => said.push(text) });
+    await expect(failed).rejects.toMatchObject({
+      code: 'loss_not_finite',
+      hint: expect.stringMatching(
+        /^start again with a lower rate \(--learning-rate\); the last good .* step 0/,
+      ),
+    });
+    expect(said).toEqual([
+      expect.stringMatching(/^step \d+: .*; back to step 0 on another course \(1 of 2\)$/),
+      expect.stringMatching(/^step \d+: .*; back to step 0 on another course \(2 of 2\)$/),
+    ]);
+    const lines = (await fs.readFile(`${out}/metrics.jsonl`, 'utf8')).trim().split('\n');
+    const types = lines.map((line) => JSON.parse(line).type).filter((type) => type !== 'train');
+    expect(types).toEqual(['rollback', 'rollback', 'state']);
+  });
+
   it('astray is what has collapsed or exploded, but not at the start', () => {
     const metrics = { spread: 0.3, real_score: 2, fake_score: -2 };
     expect(astray({ loss: 1, metrics }, 500, 1000)).toBeUndefined();

@@ -227,8 +227,13 @@ async function run(
           }),
       ...(kind.astray === undefined ? {} : { astray: kind.astray }),
       rollbacks: kind.rollbacks,
+      wentBack: ({ why, from, step, rollbacks, most }) =>
+        options.note?.(
+          `step ${from}: ${why}; back to step ${step} on another course (${rollbacks} of ${most})`,
+        ),
       tokensPerStep: training.batch,
       resume: options.resume === true,
+      keepStart: options.from !== undefined,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
       ...(options.report === undefined ? {} : { report: options.report }),
     });

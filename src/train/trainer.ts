@@ -31,11 +31,25 @@ export interface TrainerOptions {
   /** Tokens of one step, for the speed. */
   tokensPerStep: number;
   resume: boolean;
+  /** Keeps the state that it starts from: it is another model's, and a run that is gone on with could not make it again. */
+  keepStart?: boolean;
+  /** Told when the run went back. */
+  wentBack?(turn: WentBack): void;
   /** Pauses here, judged and saved, though there are more steps to take: a resumed run goes on from it. */
   until?: number | undefined;
   /** Set from outside to stop after the current step. */
   signal?: AbortSignal;
   report?(progress: TrainProgress): void;
+}
+
+export interface WentBack {
+  /** The step that went astray, and the one that the run goes on from. */
+  from: number;
+  step: number;
+  why: string;
+  /** How often until now, this time included; and how often it may. */
+  rollbacks: number;
+  most: number;
 }
 
 export interface TrainProgress {
@@ -92,6 +106,7 @@ class Run {
   async run(): Promise<TrainOutcome> {
     if (this.options.resume) await this.restore();
     try {
+      if (this.options.keepStart === true && !(await this.options.folder.has('last'))) await this.save();
       return await this.toTheEnd();
     } catch (thrown) {
       this.recordFailure(thrown);
@@ -225,14 +240,9 @@ class Run {
     const from = this.step + 1;
     await this.restore();
     this.record.rollbacks = done + 1;
-    folder.metric({
-      type: 'rollback',
-      step: this.step,
-      from,
-      why,
-      rollbacks: done + 1,
-      seconds: round(this.seconds()),
-    });
+    const turn = { step: this.step, from, why, rollbacks: done + 1 };
+    folder.metric({ type: 'rollback', ...turn, seconds: round(this.seconds()) });
+    this.options.wentBack?.({ ...turn, most: rollbacks });
     // Who resumes from here takes the new course, too.
     await this.save();
     return true;
@@ -248,7 +258,7 @@ class Run {
         : `the last good checkpoint is of step ${before.step}; a new run may go on from it (--from ${folder.path})`;
     return new InkstoneError('loss_not_finite', what, {
       kind: 'diverged',
-      hint: `start again with a lower rate (--learning-rate) or clip harder (--clip); ${good}`,
+      hint: `start again with a lower rate (--learning-rate); ${good}`,
       details: { step },
     });
   }

@@ -135,8 +135,13 @@ describe('train image', () => {
       ...{ batch: 8, generatorRate: 0.004, criticRate: 0.004, augment: { name: 'none' } },
       frozen: ['critic.picture'],
     });
+    // Killed before there was a checkpoint: it begins with the model again, which its folder names.
+    const last = path.join(own, 'checkpoints', 'last.safetensors');
+    const kept = await bytes(last);
+    await fs.rm(last);
     const again = await runMain(['train', 'image', '--resume', '--out', own, '--samples', '50', '--json']);
     expect([again.json.steps, again.json.state], again.error?.message).toEqual([6, 'succeeded']);
+    expect(await bytes(last)).toEqual(kept);
     const refused = [...words, '--force'];
     expect((await tune(...refused, '--batch', '25')).error.code).toBe('data_too_little');
     expect((await tune(...refused, '--freeze', 'generator')).error.code).toBe('nothing_learns');

@@ -76,6 +76,16 @@ export interface Sample {
   picture?: string;
 }
 
+/** A training that went astray and back. */
+export interface WentBack {
+  /** The step it went on from, and the one that went astray. */
+  step: number;
+  from: number;
+  /** How often until then. */
+  rollbacks: number;
+  why?: string;
+}
+
 export interface TrainingInfo extends JobStatus {
   name: string;
   preset: string;
@@ -88,6 +98,8 @@ export interface TrainingInfo extends JobStatus {
   family?: 'image';
   history?: MetricPoint[];
   samples?: Sample[];
+  /** Left out by older servers. */
+  rollbacks?: WentBack[];
 }
 
 /** What a file holds for a model that is to be tuned on it. */
@@ -189,4 +201,5 @@ export interface TrainingRequest {
 export type TrainingEvent =
   | ({ type: 'metrics'; remaining?: number } & MetricPoint)
   | ({ type: 'sample' } & Sample)
+  | ({ type: 'rollback' } & WentBack)
   | { type: 'state'; state: JobStatus['state']; error?: JobStatus['error'] };

@@ -232,6 +232,8 @@ export const english = {
     failed: 'This training failed.',
     finished: 'The model is ready.',
     stopped: 'Stopped early; the model of the last step is kept.',
+    wentBack: (from: string, step: string, times: string) =>
+      `At step ${from} the training went astray; it went back to step ${step} and takes another course (${times} ${times === '1' ? 'time' : 'times'} so far).`,
     waiting: 'The first numbers come after a few steps…',
     lossHelp:
       'Loss is the mean surprise per token in nats. Lower is better; when the validation loss rises while the training loss falls, the model begins to learn by heart.',

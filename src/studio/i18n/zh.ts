@@ -226,6 +226,8 @@ export const chinese: Texts = {
     failed: '这次训练失败了。',
     finished: '模型已经可用。',
     stopped: '提前停止；保留了最后一步的模型。',
+    wentBack: (from: string, step: string, times: string) =>
+      `训练在第 ${from} 步走偏了，已退回第 ${step} 步，换一条路继续（至今 ${times} 次）。`,
     waiting: '再过几步就有第一批数字…',
     lossHelp:
       '损失是每个词元的平均意外度（奈特），越低越好；如果训练损失下降而验证损失上升，说明模型开始死记硬背。',

@@ -36,6 +36,21 @@ describe('absorb', () => {
     expect(known.remaining).toBe(9);
   });
 
+  it('forgets what came of a course that was given up', () => {
+    const turn = { step: 10, from: 24, rollbacks: 1, why: 'it collapsed' };
+    const told: TrainingEvent[] = [...events, { type: 'rollback', ...turn }];
+    const known = absorb({ ...UNKNOWN, job: JOB }, told);
+    expect([known.points.map(({ step }) => step), known.samples, known.rollbacks]).toEqual([
+      [10],
+      [],
+      [turn],
+    ]);
+    const on = absorb(known, [{ type: 'metrics', step: 20, loss: 1 }]);
+    expect(on.points.at(-1)).toEqual({ step: 20, loss: 1 });
+    // A broken line is made again, and all of it is told once more.
+    expect(absorb(on, [...told, { type: 'metrics', step: 20, loss: 1 }])).toEqual(on);
+  });
+
   it('is not changed by the same history told again', () => {
     const once = absorb({ ...UNKNOWN, job: JOB }, events);
     expect(absorb(once, events)).toEqual(once);

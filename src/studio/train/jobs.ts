@@ -13,6 +13,7 @@ import type {
   TrainingEvent,
   TrainingInfo,
   TrainingRequest,
+  WentBack,
 } from '../api/types.ts';
 import { createStore } from '../state/store.ts';
 
@@ -69,6 +70,7 @@ export interface Watched {
   job: TrainingInfo | undefined;
   points: readonly MetricPoint[];
   samples: readonly Sample[];
+  rollbacks: readonly WentBack[];
   remaining: number | undefined;
   /** How many steps it will take, once that can be told. */
   total: number | undefined;
@@ -81,6 +83,7 @@ export const UNKNOWN: Watched = {
   job: undefined,
   points: [],
   samples: [],
+  rollbacks: [],
   remaining: undefined,
   total: undefined,
   reconnecting: false,
@@ -91,6 +94,7 @@ export const UNKNOWN: Watched = {
 export function absorb(known: Watched, events: readonly TrainingEvent[]): Watched {
   const points = new Map(known.points.map((point) => [point.step, point]));
   const samples = new Map(known.samples.map((sample) => [sample.step, sample]));
+  const rollbacks = new Map(known.rollbacks.map((turn) => [turn.rollbacks, turn]));
   let { job, remaining } = known;
   for (const event of events) {
     if (event.type === 'metrics') {
@@ -100,6 +104,12 @@ export function absorb(known: Watched, events: readonly TrainingEvent[]): Watche
     } else if (event.type === 'sample') {
       const { type: _, ...sample } = event;
       samples.set(sample.step, sample);
+    } else if (event.type === 'rollback') {
+      const { type: _, ...turn } = event;
+      rollbacks.set(turn.rollbacks, turn);
+      // What came after is of a course that was given up.
+      for (const kept of [points, samples])
+        for (const step of kept.keys()) if (step > turn.step) kept.delete(step);
     } else if (event.type === 'state' && job !== undefined) {
       job = {
         ...job,
@@ -115,6 +125,7 @@ export function absorb(known: Watched, events: readonly TrainingEvent[]): Watche
     remaining,
     points: [...points.values()].sort(byStep),
     samples: [...samples.values()].sort(byStep),
+    rollbacks: [...rollbacks.values()],
   };
 }
 
@@ -151,7 +162,8 @@ export async function watch(id: string, signal: AbortSignal, tell: (known: Watch
       const history = (job.history ?? []).map((point) => ({ type: 'metrics', ...point }) as const);
       const samples = (job.samples ?? []).map((sample) => ({ type: 'sample', ...sample }) as const);
       known = { ...known, job, remaining: job.remaining ?? known.remaining };
-      known = absorb(known, [...history, ...samples]);
+      const rollbacks = (job.rollbacks ?? []).map((turn) => ({ type: 'rollback', ...turn }) as const);
+      known = absorb(known, [...rollbacks, ...history, ...samples]);
       change({
         total: totalSteps(job, known.points) ?? known.total,
         reconnecting: false,

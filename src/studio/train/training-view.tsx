@@ -105,6 +105,7 @@ export function TrainingView({ id }: { id: string }) {
       {problem !== undefined && <ProblemNote problem={problem} />}
       {job.state === 'failed' && <Failure job={job} />}
       <Figures known={known} />
+      <Turns known={known} />
       {running && (
         <ProgressBar
           value={progressOf(known)}
@@ -153,6 +154,14 @@ function Judgement({ known, running }: { known: Watched; running: boolean }) {
       <p class="help">{words.scoreHelp}</p>
     </>
   );
+}
+
+function Turns({ known: { rollbacks } }: { known: Watched }) {
+  const { t, format } = useTexts();
+  const last = rollbacks.at(-1);
+  if (last === undefined) return null;
+  const [from, step, times] = [last.from, last.step, last.rollbacks].map((value) => format.integer(value));
+  return <p class="quiet-note">{t.train.wentBack(from as string, step as string, times as string)}</p>;
 }
 
 function Failure({ job }: { job: NonNullable<Watched['job']> }) {
