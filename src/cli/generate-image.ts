@@ -19,6 +19,7 @@ import {
 } from '../generate/image/encode.ts';
 import { denoisingOf, type Given } from '../generate/image/given.ts';
 import { makeInParts, type Pictures } from '../generate/image/request.ts';
+import { upscaled } from '../generate/image/upscale.ts';
 import { wayBetween } from '../generate/image/way.ts';
 import { classesOf } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
@@ -56,6 +57,12 @@ export const imageFlags = {
     .max(4096)
     .optional()
     .describe('pictures: side of the files; default: as made')
+    .meta(own),
+  upscale: whole
+    .min(2)
+    .max(4)
+    .optional()
+    .describe('pictures: this many times larger, by a Lanczos convolution: smooth, without new detail')
     .meta(own),
   mix: whole.min(0).optional().describe('StyleGAN: later layers take the styles of this seed').meta(own),
   mixFrom: whole.min(1).max(16).default(4).describe('StyleGAN: the layer from which --mix counts').meta(own),
@@ -141,31 +148,34 @@ export async function generateImages(
         : { mixWith: { seeds: seeds.map(() => settings.mix as number), crossover: settings.mixFrom } }),
     };
     const { config, classes } = model;
-    const told = { model: id, config, classes, version: await codeVersion() };
+    const told = { model: id, config, classes, version: await codeVersion(), upscale: settings.upscale };
+    const enlarged = async (pictures: Pictures): Promise<Pictures> =>
+      settings.upscale === undefined ? pictures : upscaled(backend, pictures, settings.upscale);
     const begun = monotonic();
     const out = settings.out ?? path.join('runs-out', `${id.replaceAll('/', '-')}-pictures`);
-    const done = { model: id, count: settings.count, seed, out };
+    const result = { model: id, count: settings.count, seed, out };
     if (settings.between !== undefined) {
-      const frames = await maker.make(wayBetween(config, request, settings.between));
+      const frames = await enlarged(await maker.make(wayBetween(config, request, settings.between)));
       const file = /\.(webp|gif)$/i.test(out) ? out : `${out}.webp`;
       await makeFolder(path.dirname(file));
       const parameters = aboutWay(told, request, settings.between);
       const gif = /\.gif$/i.test(file);
       await writeFile(file, await encodeAnimation(frames, { gif, parameters, ...sized(settings) }));
-      return { ...done, out: file, count: frames.count, pictures_per_second: rate(frames.count, begun) };
+      return { ...result, out: file, count: frames.count, pictures_per_second: rate(frames.count, begun) };
     }
-    const pictures = await makeInParts(maker, request, PART, (made) => {
+    const made = await makeInParts(maker, request, PART, (done) => {
       context.signal.throwIfAborted();
-      if (settings.count > PART) context.progress.show(`${made}/${settings.count} pictures`);
+      if (settings.count > PART) context.progress.show(`${done}/${settings.count} pictures`);
     });
+    const pictures = await enlarged(made);
     const speed = rate(settings.count, begun);
     if (/\.npz$/i.test(out)) {
       await makeFolder(path.dirname(out));
       await writeFile(out, asArrays(pictures, labels));
-      return { ...done, pictures_per_second: speed };
+      return { ...result, pictures_per_second: speed };
     }
     const files = await writePictures(pictures, out, settings, (i) => aboutPicture(told, request, i));
-    return { ...done, files, pictures_per_second: speed };
+    return { ...result, files, pictures_per_second: speed };
   } finally {
     await maker.close();
     await backend.close();

@@ -14,6 +14,7 @@ import type { MakeByDenoising } from '../generate/image/diffusion.ts';
 import { encodeAnimation, encodePicture, type Parameters } from '../generate/image/encode.ts';
 import { denoisingOf } from '../generate/image/given.ts';
 import { makeInParts, type PictureMaker, type Pictures } from '../generate/image/request.ts';
+import { upscaled } from '../generate/image/upscale.ts';
 import { wayBetween } from '../generate/image/way.ts';
 import { classesOf, isDenoiser } from '../models/image/any.ts';
 import { type ImageModelInfo, loadImageModel } from '../models/image/load.ts';
@@ -57,21 +58,23 @@ export class LocalPictures implements PictureSource {
   readonly info: ImageModelInfo;
   private readonly name: string;
   private readonly maker: PictureMaker;
+  private readonly backend: Backend;
 
-  private constructor(name: string, info: ImageModelInfo, maker: PictureMaker) {
+  private constructor(name: string, info: ImageModelInfo, maker: PictureMaker, backend: Backend) {
     this.name = name;
     this.info = info;
     this.maker = maker;
+    this.backend = backend;
   }
 
   static async open(folder: string, name: string, backend: Backend): Promise<LocalPictures> {
     const { weights, ...info } = await loadImageModel(folder);
-    return new LocalPictures(name, info, pictureMaker(info.config, backend, weights));
+    return new LocalPictures(name, info, pictureMaker(info.config, backend, weights), backend);
   }
 
   async pictures(request: PictureRequest, signal?: AbortSignal): Promise<PictureFile[]> {
     if (request.way !== undefined) return this.along({ ...request, way: request.way }, signal);
-    const { count, seed, mix } = request;
+    const { count, seed, mix, upscale } = request;
     const seeds = Array.from({ length: count }, (_, i) => seed + i);
     const labels = this.labels(request.labels, count);
     const asked: MakeByDenoising = {
@@ -82,8 +85,9 @@ export class LocalPictures implements PictureSource {
       ...(await this.denoising(request, count)),
     };
     const made = await this.make(signal, asked);
-    const maker = await this.told();
-    return this.files(made, request, (i) => aboutPicture(maker, asked, i));
+    const shown = upscale === undefined ? made : await upscaled(this.backend, made, upscale);
+    const maker = { ...(await this.told()), upscale };
+    return this.files(shown, request, (i) => aboutPicture(maker, asked, i));
   }
 
   /** Frames of the way, or one file that shows them. */

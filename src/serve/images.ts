@@ -40,6 +40,8 @@ export const imageBody = z.looseObject({
   steps: whole.min(1).max(1000).nullish(),
   eta: z.coerce.number().min(0).max(1).nullish(),
   strength: z.coerce.number().gt(0).max(1).nullish(),
+  /** By a convolution with a fixed kernel; `size` after it. */
+  upscale: whole.min(2).max(4).nullish(),
 });
 type ImageBody = z.infer<typeof imageBody>;
 
@@ -79,6 +81,7 @@ export function addImages(app: FastifyInstance, context: ServerContext): void {
     const { seeds, frames, delay, output_format: format, ...body } = parse(wayBody, request.body);
     const way = { seeds, frames, ...(format === 'png' ? {} : { animation: format, delay }) };
     const asked = parse(imageBody, { ...body, seed: seeds[0] });
+    refuse(asked.upscale != null, 'upscale', ' on a way');
     return answer(context, asked, { way }, request, reply);
   });
 
@@ -185,6 +188,7 @@ function asRequest(
       ...(body.steps == null ? {} : { steps: body.steps }),
       ...(body.eta == null ? {} : { eta: body.eta }),
       ...(body.strength == null ? {} : { strength: body.strength }),
+      ...(body.upscale == null ? {} : { upscale: body.upscale }),
     },
   };
 }

@@ -60,6 +60,8 @@ describe('openai', () => {
     const { width, height, format } = await sharp(first(answer)).metadata();
     expect([width, height, format]).toEqual([16, 16, 'png']);
     expect((await ask()).data?.[3]?.b64_json).toBe(answer.data?.[3]?.b64_json);
+    const twice = await sharp(first(await ask({ upscale: 2, n: 1 }))).metadata();
+    expect(twice.width).toBe(32);
     const large = await sharp(first(await ask({ size: '64x64', output_format: 'webp', n: 1 }))).metadata();
     expect([large.width, large.format]).toEqual([64, 'webp']);
   });
@@ -141,6 +143,7 @@ describe('openai', () => {
     ['more steps than there are', { model: 'denoiser', steps: 21 }, 400, 'steps_invalid'],
     ['too much guidance', { model: 'denoiser', guidance: 21 }, 400, 'parameter_invalid'],
     ['a strength of 0', { model: 'denoiser', strength: 0 }, 400, 'parameter_invalid'],
+    ['five times the size', { upscale: 5 }, 400, 'parameter_invalid'],
     ['no such model', { model: 'nobody' }, 404, 'model_not_found'],
     ['an odd size', { size: '10x20' }, 400, 'parameter_invalid'],
     ['an unknown class', { label: 'dog' }, 400, 'label_unknown'],
@@ -253,6 +256,7 @@ describe('ways from picture to picture', () => {
     ['one picture a stretch', { frames: 1 }, 'parameter_invalid'],
     ['a film', { seeds: [1, 2, 3, 4, 5], frames: 100 }, 'parameter_invalid'],
     ['no time', { delay: 1 }, 'parameter_invalid'],
+    ['larger pictures', { upscale: 2 }, 'unsupported_parameter'],
     ['a still format', { output_format: 'jpeg' }, 'parameter_invalid'],
     ['an unknown class', { label: 'dog' }, 'label_unknown'],
     ['a model without latents', { model: 'denoiser' }, 'unsupported_setting'],

@@ -23,6 +23,8 @@ export interface PictureRequest {
   format: 'png' | 'webp' | 'jpeg' | 'avif';
   /** Pixels a side; left out, as made. */
   size?: number;
+  /** How many times larger they are made by a convolution before they are brought to `size`; not on a way. */
+  upscale?: number;
   /** In place of `count` pictures: the way from each seed's picture to the next one's, and back to the first. */
   way?: PictureWay;
 }

@@ -125,6 +125,32 @@ describe('files say how they were made', () => {
     expect(masked.strength).toBeUndefined();
   });
 
+  it('larger by convolution: pictures, arrays and ways of that size, which say so', async () => {
+    const facts = await generated(styled, 'large.png', '--upscale', '3');
+    expect(facts.upscale).toEqual({ factor: 3, kernel: 'lanczos3' });
+    expect(await served(styled, String(facts.model), { upscale: 3 })).toEqual(facts);
+    await generated(styled, 'small.png');
+    const pixels = async (name: string, side: number) => {
+      const image = sharp(path.join(folder, name)).toColourspace('b-w').raw();
+      const { data, info } = await image.toBuffer({ resolveWithObject: true });
+      expect([info.width, info.height]).toEqual([side, side]);
+      return data;
+    };
+    const large = await pixels('large.png', 48);
+    const small = await pixels('small.png', 16);
+    // In the middle of each pixel's nine stands the pixel itself: there the kernel is 1 and 0.
+    small.forEach((value, i) =>
+      expect(large[(3 * Math.floor(i / 16) + 1) * 48 + 3 * (i % 16) + 1]).toBe(value),
+    );
+    const way = await generated(styled, 'large.webp', '--between', '2', '--upscale', '2');
+    expect(way).toMatchObject({ frames: 2, upscale: { factor: 2 } });
+    expect((await sharp(path.join(folder, 'large.webp')).metadata()).width).toBe(32);
+    for (const factor of ['1', '5', '2.5'])
+      expect((await runMain(['generate', styled, '--json', '--upscale', factor])).error.code).toBe(
+        'invalid_input',
+      );
+  });
+
   it('and of a way its seeds, classes and mixed styles', async () => {
     const words = [
       '--between',

@@ -5,6 +5,7 @@
 import { classesOf, type ImageConfig, isDenoiser } from '../../models/image/any.ts';
 import { denoisingUsed, type MakeByDenoising } from './diffusion.ts';
 import type { Parameters } from './encode.ts';
+import { UPSCALE_KERNEL } from './upscale.ts';
 import { seedsOnWay } from './way.ts';
 
 /** Who makes the pictures. */
@@ -15,6 +16,8 @@ export interface Maker {
   classes: readonly string[];
   /** Of the code. */
   version: string;
+  /** How many times larger its pictures are made afterwards. */
+  upscale?: number | undefined;
 }
 
 /** Of one picture of a request. */
@@ -50,7 +53,7 @@ function named({ classes }: Maker, label: number): { class: string; label: numbe
   return { class: classes[label] ?? String(label), label };
 }
 
-function shared({ model, config, version }: Maker, request: MakeByDenoising): Parameters {
+function shared({ model, config, version, upscale }: Maker, request: MakeByDenoising): Parameters {
   const { truncation = 1, from, keep } = request;
   return {
     ...{ model, architecture: config.architecture, version },
@@ -58,5 +61,6 @@ function shared({ model, config, version }: Maker, request: MakeByDenoising): Pa
       ? denoisingUsed(config as { steps: number; classes: number }, request)
       : { truncation }),
     ...(from === undefined ? {} : { from: 'a given picture', masked: keep !== undefined }),
+    ...(upscale === undefined ? {} : { upscale: { factor: upscale, kernel: UPSCALE_KERNEL } }),
   };
 }

@@ -87,8 +87,8 @@ export class DiffusionMaker implements PictureMaker {
   /** @throws InkstoneError `label_unknown`, `picture_differs`, `steps_invalid`, `unsupported_setting` */
   async make(asked: MakeByDenoising): Promise<Pictures> {
     const { channels, size } = this.pictures;
-    const { seeds, steps = this.usual.steps, guidance = this.usual.guidance } = asked;
-    const request = { ...asked, steps, guidance };
+    const { seeds, steps = this.usual.steps, guidance = this.usual.guidance, eta = this.usual.eta } = asked;
+    const request = { ...asked, steps, guidance, eta };
     this.check(request);
     const stride = channels * size * size;
     const pixels = new Uint8Array(seeds.length * stride);
