@@ -1,4 +1,5 @@
 /** What every browser test of the studio shares: one Chromium and one scripted server per file. */
+import path from 'node:path';
 import type { Browser, BrowserContextOptions, Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect } from 'vitest';
 import { builtStudio, CHROMIUM, launch, NO_CHROMIUM, visit } from './browser.ts';
@@ -11,6 +12,19 @@ export interface Stage {
   open(path?: string, options?: BrowserContextOptions): Promise<Page>;
   /** A complaint that a test provokes on purpose: failed requests are logged by the browser itself. */
   expectComplaint(pattern: RegExp): void;
+}
+
+/** Where INKSTONE_SCREENSHOTS names a folder: what a test leaves on the screen, page by page, under its name. */
+async function keepPictures(pages: readonly Page[], name: string): Promise<void> {
+  const folder = process.env.INKSTONE_SCREENSHOTS;
+  if (folder === undefined || folder === '') return;
+  // Short enough for every file system, whatever the letters.
+  const plain = name.replace(/[^\p{L}\p{N}]+/gu, '-').slice(0, 80);
+  const open = pages.filter((page) => !page.isClosed());
+  for (const [at, page] of open.entries()) {
+    const file = `${plain}${at === 0 ? '' : `-${at + 1}`}.png`;
+    await page.screenshot({ path: path.join(folder, file), fullPage: true });
+  }
 }
 
 /** Declares tests in a browser; skipped, with the reason said, where there is none. */
@@ -41,9 +55,12 @@ export function browserSuite(name: string, tests: (stage: Stage) => void): void 
       await stage.browser?.close();
       await stage.server?.close();
     });
-    afterEach(async () => {
+    afterEach(async ({ task }) => {
       const complaints = visits.flatMap((visited) => visited.complaints);
-      await Promise.all(visits.map((visited) => visited.context.close()));
+      const pages = visits.map((visited) => visited.page);
+      await keepPictures(pages, `${name} ${task.name}`).finally(() =>
+        Promise.all(visits.map((visited) => visited.context.close())),
+      );
       const unexpected = complaints.filter((text) => !expected.some((pattern) => pattern.test(text)));
       visits = [];
       expected = [];
