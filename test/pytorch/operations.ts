@@ -98,6 +98,8 @@ const betas = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
 
 export const OPERATIONS: Record<string, Operation> = {
   ...Object.fromEntries(Object.entries(SIMPLE).map(([name, f]) => [name, single(f)])),
+  cast: ([x], { to }) => [p.cast(x!, to)],
+  stopGradient: ([x]) => [p.stopGradient(x!), p.mul(p.stopGradient(x!), x!)],
   leakyRelu: single((x) => p.leakyRelu(x, 0.2)),
   geluErf: single((x) => p.mul(p.mul(x, 0.5), p.add(1, p.erf(p.mul(x, Math.SQRT1_2))))),
   sum: reduction(p.sum),
@@ -112,6 +114,7 @@ export const OPERATIONS: Record<string, Operation> = {
   argmin: ([x], { axis }) => [p.argmin(x!, axis)],
   gather: ([x, i], { axis }) => [p.gather(x!, i!, axis)],
   gatherElements: ([x, i], { axis }) => [p.gatherElements(x!, i!, axis)],
+  scatterElements: ([u, i], { axis, size }) => [p.scatterElements(u!, i!, size, axis)],
   scatterAdd: ([u, i], { axis, size }) => [p.scatterAdd(u!, i!, size, axis)],
   sort: ([x], options) => Object.values(p.sort(x!, options)),
   topK: ([x], { k, axis, largest }) => Object.values(p.topK(x!, k, { axis, largest })),
@@ -119,6 +122,7 @@ export const OPERATIONS: Record<string, Operation> = {
   reshape: ([x], { shape }) => [p.reshape(x!, shape)],
   broadcastTo: ([x], { shape }) => [p.broadcastTo(x!, shape)],
   concat: (xs, { axis }) => [p.concat(xs, axis)],
+  split: ([x], { sizes, axis }) => p.split(x!, sizes, axis),
   slice: ([x], options) => [p.slice(x!, options)],
   reverse: ([x], { axis }) => [p.reverse(x!, axis)],
   pad: ([x], { pads, value }) => [p.pad(x!, pads, value)],
@@ -130,6 +134,13 @@ export const OPERATIONS: Record<string, Operation> = {
   softmax: ([x], { axis }) => [p.softmax(x!, axis)],
   logSoftmax: ([x], { axis }) => [p.logSoftmax(x!, axis)],
   layerNorm: ([x, scale, bias], { epsilon }) => [p.layerNorm(x!, scale!, bias, epsilon)],
+  rmsNorm: ([x, scale], { epsilon }) => [p.rmsNorm(x!, scale!, epsilon)],
+  skipRmsNorm: ([a, b, scale], { epsilon }) => p.skipRmsNorm(a!, b!, scale!, epsilon),
+  rotate: ([x, cos, sin]) => [p.rotate(x!, { cos: cos!, sin: sin! })],
+  dequantise: ([blocks, scales], layout) => [p.dequantise(blocks!, scales!, layout)],
+  quantisedMatmul: ([x, ...matrix], layout) => [
+    p.quantisedMatmul(x!, matrix[0]!, matrix[1]!, layout, { exact: true }),
+  ],
   crossEntropyRows: ([x, t]) => [crossEntropyRows(x!, t!)],
   crossEntropy: ([x, t]) => [crossEntropy(x!, t!)],
   attention: ([q, k, v], options) => [p.attention(q!, k!, v!, options)],

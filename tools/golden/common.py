@@ -10,7 +10,7 @@ import torch
 
 SEED = 20
 FOLDER = os.path.normpath(os.path.join(os.path.dirname(__file__), '..', '..', 'src', 'program', 'ops', 'golden'))
-DTYPES = {torch.float64: 'f32', torch.float32: 'f32', torch.int64: 'i32', torch.int32: 'i32', torch.bool: 'bool'}
+DTYPES = {torch.float64: 'f32', torch.float32: 'f32', torch.int64: 'i32', torch.int32: 'i32', torch.uint8: 'u8', torch.bool: 'bool'}
 
 
 class Values:
@@ -44,7 +44,7 @@ def number(value):
 
 def tensor(value):
     flat = value.detach().reshape(-1).tolist()
-    whole = value.dtype in (torch.int64, torch.int32, torch.bool)
+    whole = value.dtype in (torch.int64, torch.int32, torch.uint8, torch.bool)
     return {
         'dtype': DTYPES[value.dtype],
         'shape': list(value.shape),

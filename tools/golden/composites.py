@@ -25,6 +25,20 @@ def main():
     whole = [v.real(1, 2, 3, 4), v.real(1, 2, 6, 4), v.real(1, 2, 6, 4)]
     golden.case('attention', whole, F.scaled_dot_product_attention)
     golden.case('attention', whole, lambda q, k, w: F.scaled_dot_product_attention(q, k, w, scale=0.25), {'scale': 0.25})
+    root = lambda x, w: F.rms_norm(x, w.shape, w, eps=1e-5)
+    golden.case('rmsNorm', [v.real(2, 3, 8), v.real(8)], root, {'epsilon': 1e-5})
+    golden.case('rmsNorm', [v.real(4, 6), v.real(6)], root, {'epsilon': 1e-5})
+    skip = lambda a, b, w: (root(a + b, w), a + b)
+    golden.case('skipRmsNorm', [v.real(2, 3, 8), v.real(2, 3, 8), v.real(8)], skip, {'epsilon': 1e-5})
+
+    def turned(x, cos, sin):
+        """Pairs (i, i + D/2) as complex numbers, times cos + i·sin."""
+        half = x.shape[-1] // 2
+        return torch.view_as_real(torch.complex(x[..., :half], x[..., half:]) * torch.complex(cos, sin)).transpose(-1, -2).flatten(-2)
+
+    for rows in (1, 2):
+        angles = [v.real(rows, 1, 3, 2, low=-1, high=1) for _ in range(2)]
+        golden.case('rotate', [v.real(2, 2, 3, 4), *angles], turned, differentiate=(0,))
     golden.write()
 
 

@@ -62,6 +62,9 @@ def main():
     golden.case('where', [v.real(2, 1) > 0, v.real(3), v.real(2, 3)], torch.where)
     golden.case('geluTanh', [v.real(3, 5, low=-4, high=4)], lambda x: torch.nn.functional.gelu(x, approximate='tanh'))
     golden.case('geluErf', [v.real(3, 5, low=-4, high=4)], torch.nn.functional.gelu)
+    golden.case('cast', [v.real(2, 6)], lambda x: x.to(torch.int32), {'to': 'i32'}, differentiate=())
+    golden.case('cast', [v.whole(2, 3, below=9)], lambda x: x.double(), {'to': 'f32'})
+    golden.case('stopGradient', [v.real(2, 3)], lambda x: (x.detach(), x.detach() * x))
     golden.write()
 
 

@@ -1,4 +1,4 @@
-"""Gather and scatter with repeated places, sorting and the largest k."""
+"""Gather and scatter with repeated places, of rows and of elements, sorting and the largest k."""
 import torch
 
 from common import Golden
@@ -47,6 +47,14 @@ def main():
             lambda x: torch.topk(x, 3, dim=1, largest=largest, sorted=True),
             {'k': 3, 'axis': 1, 'largest': largest},
         )
+    for axis in (0, 1):
+        indices = v.whole(6, 3, below=4) if axis == 0 else v.whole(3, 6, below=4)
+
+        def scatter_elements(u, i):
+            shape = [4 if a == axis else n for a, n in enumerate(u.shape)]
+            return torch.zeros(shape, dtype=u.dtype).scatter_add(axis, i, u)
+
+        golden.case('scatterElements', [v.real(*indices.shape), indices], scatter_elements, {'axis': axis, 'size': 4})
     golden.write()
 
 

@@ -3,7 +3,7 @@ import importlib
 import os
 import sys
 
-FAMILIES = ('elementwise', 'reductions', 'linear', 'indexing', 'shape', 'convolution', 'pooling', 'composites', 'scan', 'optimisers', 'gpt2')
+FAMILIES = ('elementwise', 'reductions', 'linear', 'indexing', 'shape', 'convolution', 'pooling', 'composites', 'quantised', 'scan', 'optimisers', 'gpt2')
 
 if __name__ == '__main__':
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))

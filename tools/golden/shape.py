@@ -19,6 +19,8 @@ def main():
         lambda x: torch.nn.functional.pad(x, (1, 2, 0, 1), value=0.5),
         {'pads': [[0, 1], [1, 2]], 'value': 0.5},
     )
+    for axis, sizes in ((1, [2, 1, 4]), (0, [1, 2])):
+        golden.case('split', [v.real(3, 7)], lambda x: torch.split(x, sizes, axis), {'axis': axis, 'sizes': sizes})
     golden.write()
 
 
