@@ -18,7 +18,7 @@ import { createBackend } from '../runtime/index.ts';
 import type { CommandContext } from './command.ts';
 import { type CardFacts, writeEvaluationCard } from './evaluation-card.ts';
 import { freeFolder } from './free-folder.ts';
-import { type DuplicateReport, duplicateLines, duplicatesOf } from './image-duplicates.ts';
+import { type DuplicateReport, duplicateLines, duplicatesOf, preparedLines } from './image-duplicates.ts';
 import { featureNetwork } from './image-features.ts';
 import { type NeighbourFiles, neighbourCount, neighbourLines, writeNeighbours } from './image-neighbours.ts';
 
@@ -60,6 +60,7 @@ export async function evaluateImages(
   try {
     const { size, channels } = model.config;
     set = await prepareImages(data, { folder: work, size, channels: channels as 1 | 3, fit: 'contain' });
+    for (const line of preparedLines(set)) context.progress.note(line);
     network = await featureNetwork(settings.features, data, model.config, backend);
     const scores = await scoreFolder(
       { data, work, folder, set, network, backend },

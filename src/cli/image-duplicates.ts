@@ -1,4 +1,7 @@
-/** How many pictures look alike, within the training data and between training and test data: for JSON, people and a card. */
+/**
+ * What there is to say of pictures that were prepared: what was passed over, labels that are not used, and how many look alike,
+ * within the training data and between training and test data. For JSON, people and a card.
+ */
 import type { Alike } from '../data/image/alike.ts';
 import type { ImageSet } from '../data/image/array-file.ts';
 import { trainedOn } from '../data/image/leak.ts';
@@ -59,5 +62,24 @@ export function duplicateLines({
           `${many(test, 'test picture')} ${verb(test)} like a training picture${test.first === undefined ? '' : `, first number ${test.first[1]} like training picture ${test.first[0]}`}: what the model learned by heart counts there`,
         ]
       : []),
+  ];
+}
+
+/** @param file where all that was passed over is listed, if that stays */
+export function preparedLines({ info: { skipped, unlisted } }: ImageSet, file?: string): string[] {
+  const [first] = skipped;
+  const passed =
+    skipped.length === 1 ? '1 file was passed over:' : `${skipped.length} files were passed over, first`;
+  return [
+    ...(first === undefined
+      ? []
+      : [
+          `${passed} ${first.name} (${first.problem})${skipped.length === 1 || file === undefined ? '' : `; all are listed in ${file}`}`,
+        ]),
+    ...(unlisted === undefined
+      ? []
+      : [
+          `${unlisted.table} leaves out ${unlisted.count} ${unlisted.count === 1 ? 'picture' : 'pictures, first'} ${unlisted.first}: no labels are used`,
+        ]),
   ];
 }

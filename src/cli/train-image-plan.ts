@@ -34,7 +34,7 @@ export const trainImageSchema = z.object({
     .string()
     .optional()
     .describe(
-      'a folder of pictures (one subfolder a class), a .zip, a .tar.gz or IDX files; with --resume the run knows it',
+      'a folder of pictures (one subfolder a class, or labels.csv or metadata.jsonl with file and label for every picture: one that is not listed, and no labels are used), a .zip, a .tar.gz or IDX files; with --resume the run knows it',
     ),
   out: z.string().optional().describe('the run folder; default runs-out/PRESET-N with the next free number'),
   steps: whole.min(1).optional().describe('steps: one of the generator, and the critic’s'),

@@ -29,13 +29,23 @@ describe('archives', () => {
 
   it('of pictures write nothing to disk, whatever their names say, and hold no bomb', async () => {
     const file = path.join(folder, 'slip.zip');
+    const three = new Uint8Array([1, 2, 3]);
     await writeFile(
       file,
-      zipSync({ '../../escaped.png': new Uint8Array([1, 2, 3]), 'a/bomb.png': new Uint8Array(70 * 2 ** 20) }),
+      zipSync({
+        '../../escaped.png': three,
+        // Several pieces of it come after the limit.
+        'a/bomb.png': [new Uint8Array(96 * 2 ** 20), { level: 1 }],
+        'a/good.png': three,
+      }),
     );
-    const found: [string, number][] = [];
-    for await (const { name, bytes } of pictureFiles(file)) found.push([name, bytes.length]);
-    expect(found).toContainEqual(['a/bomb.png', 0]);
+    const found: [string, number, string | undefined][] = [];
+    for await (const { name, bytes, problem } of pictureFiles(file))
+      found.push([name, bytes.length, problem]);
+    expect(found).toEqual([
+      ['a/bomb.png', 0, 'larger than 64 MiB'],
+      ['a/good.png', 3, undefined],
+    ]);
   });
 });
 

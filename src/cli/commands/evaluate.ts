@@ -27,7 +27,9 @@ const schema = z.object({
   data: z
     .string()
     .min(1)
-    .describe('a text file, a folder, .jsonl, .gz or .tar.gz; pictures for an image model'),
+    .describe(
+      'a text file, a folder, .jsonl, .gz or .tar.gz; for an image model pictures, as train image takes them',
+    ),
   split: z
     .enum(['validation', 'all'])
     .default('validation')

@@ -33,9 +33,12 @@ beforeAll(async () => {
         .toFile(path.join(data, name, `${i}.png`));
     }
   }
-  await fs.writeFile(path.join(data, 'left', 'broken.png'), 'no picture');
+  for (const name of ['left', 'right']) await fs.writeFile(path.join(data, name, 'broken.png'), 'no picture');
   const result = await train(model, '--steps', '24');
   expect(result.status, result.error.message).toBe(0);
+  expect(result.error.message).toMatch(
+    /2 files were passed over, first left\/broken\.png \(.*unsupported.*\); all are listed in .*images\.json/,
+  );
   expect(result.json).toMatchObject({ state: 'succeeded', steps: 24, samples: 50, features: 'pixels' });
   expect(result.json.fid_pixels).toBeGreaterThan(0);
   expect(result.json.class_accuracy).toBeGreaterThanOrEqual(0);
@@ -61,7 +64,7 @@ describe('train image', () => {
     const config = JSON.parse((await bytes(path.join(model, 'config.json'))).toString());
     expect(config).toMatchObject({
       family: 'image',
-      data: { count: 60, classes: ['left', 'right'], skipped: 1 },
+      data: { count: 60, classes: ['left', 'right'], skipped: 2 },
     });
     const lines = (await bytes(path.join(model, 'metrics.jsonl'))).toString().trim().split('\n');
     const metrics = lines.map((line) => JSON.parse(line) as Record<string, unknown>);

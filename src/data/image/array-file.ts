@@ -17,6 +17,8 @@ export interface ImageSetInfo {
   fingerprint: string;
   /** Files that were passed over, and why. */
   skipped: readonly { name: string; problem: string }[];
+  /** Where a table of labels leaves pictures out: then no labels are used. */
+  unlisted?: { table: string; count: number; first: string };
   /** Pairs of pictures that look alike, by place: the first of them and a later one. */
   alike: readonly [number, number][];
   /** False where more pictures may look alike: not all were compared. */

@@ -22,7 +22,7 @@ export type Decoded = { pixels: Uint8Array } | { problem: string };
 /** `pixels` `[channels, size, size]`; transparency becomes white. */
 export async function decodePicture(bytes: Uint8Array, options: DecodeOptions): Promise<Decoded> {
   const { size, channels, fit } = options;
-  if (bytes.length === 0) return { problem: 'empty, or larger than 64 MiB' };
+  if (bytes.length === 0) return { problem: 'empty' };
   try {
     const vector = isVector(bytes);
     const picture = sharp(bytes, {

@@ -1,4 +1,7 @@
-/** Which class a picture belongs to: a table of labels where there is one, else its folder. Knows no pixels. */
+/**
+ * Which class a picture belongs to: a table of labels where there is one, which must then list every picture, else its folder.
+ * Knows no pixels.
+ */
 import { InkstoneError } from '../../base/errors.ts';
 
 /** Path, or file name with or without its ending → label. */

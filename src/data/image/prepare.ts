@@ -7,7 +7,7 @@ import { InkstoneError } from '../../base/errors.ts';
 import {
   exists,
   facts,
-  listFiles,
+  listTree,
   makeFolder,
   openFile,
   readText,
@@ -19,7 +19,7 @@ import { aboutFile, ImageSet, type ImageSetFile, pixelsFile } from './array-file
 import { decodePicture } from './decode.ts';
 import { findIdx, type IdxPictures, readIdxPictures } from './idx.ts';
 import { type LabelTable, labelOf, readLabels } from './labels.ts';
-import { pictureFiles, TABLE } from './sources.ts';
+import { pictureFiles, TABLE, wanted } from './sources.ts';
 
 export interface PrepareImages {
   /** Where the array file goes. */
@@ -62,6 +62,7 @@ class Collector {
   private readonly names: string[] = [];
   private readonly skipped: { name: string; problem: string }[] = [];
   private readonly looks = readLooks();
+  private unlisted: ImageSetFile['unlisted'];
   private size = 0;
   private container: ImageSetFile['container'] = 'files';
 
@@ -77,10 +78,14 @@ class Collector {
         hint: 'give --size, or use a preset that has one',
       });
     this.size = size;
-    let table: LabelTable | undefined;
-    for await (const { name, bytes } of pictureFiles(path)) {
+    let table: { name: string; labels: LabelTable } | undefined;
+    for await (const { name, bytes, problem } of pictureFiles(path)) {
+      if (problem !== undefined) {
+        this.skipped.push({ name, problem });
+        continue;
+      }
       if (TABLE.test(name)) {
-        table = readLabels(name, new TextDecoder().decode(bytes));
+        table = { name, labels: readLabels(name, new TextDecoder().decode(bytes)) };
         continue;
       }
       const decoded = await decodePicture(bytes, {
@@ -96,7 +101,11 @@ class Collector {
       options.progress?.(this.names.length);
     }
     // A table may stand after the pictures it tells of.
-    for (const name of this.names) this.labels.push(labelOf(name, table));
+    for (const name of this.names) this.labels.push(labelOf(name, table?.labels));
+    const unlisted = this.names.filter((_, place) => this.labels[place] === undefined);
+    const [first] = unlisted;
+    if (table !== undefined && first !== undefined)
+      this.unlisted = { table: table.name, count: unlisted.length, first };
   }
 
   async fromIdx(
@@ -150,6 +159,7 @@ class Collector {
       classes: classes.length > 1 ? classes : [],
       fingerprint: this.digest.digest('hex'),
       skipped: this.skipped,
+      ...(this.unlisted === undefined ? {} : { unlisted: this.unlisted }),
       alike: alike.pairs,
       alikeComplete: alike.complete,
       labels,
@@ -176,7 +186,7 @@ const byNumber = (a: string, b: string): number =>
   a.localeCompare(b, 'en', { numeric: true, sensitivity: 'variant' });
 
 /** Of what stands beside the array: another number makes it anew. */
-const FORM = 3;
+const FORM = 4;
 
 /** What the array was made from: paths, sizes and times of the files, and the settings. */
 async function keyOf(path: string, options: PrepareImages): Promise<string> {
@@ -186,9 +196,11 @@ async function keyOf(path: string, options: PrepareImages): Promise<string> {
       kind: 'missing',
       hint: 'check the path given to --data',
     });
-  const seen: unknown[] = [about.size, about.modified];
+  const seen: unknown[] = about.kind === 'folder' ? [] : [about.size, about.modified];
   if (about.kind === 'folder')
-    for (const name of await listFiles(path)) {
+    for (const name of await listTree(path)) {
+      // Of subfolders only what is read: a run may have its own folder in there.
+      if (name.includes('/') && !wanted(name)) continue;
       const file = await facts(`${path}/${name}`);
       seen.push(name, file?.size, file?.modified);
     }

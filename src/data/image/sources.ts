@@ -12,21 +12,25 @@ export interface SourceFile {
   /** Path within what was given, with slashes: `cats/one.png`. */
   name: string;
   bytes: Uint8Array;
+  /** Why there are no bytes: it is passed over. */
+  problem?: string;
 }
 
 /** A picture's file is never larger; what says so is passed over. */
 const LARGEST = 64 * 2 ** 20;
+const TOO_LARGE = { bytes: new Uint8Array(0), problem: 'larger than 64 MiB' };
 export const PICTURE = /\.(png|jpe?g|webp|avif|gif|svg|tiff?)$/i;
 /** Tables that label or describe files. */
 export const TABLE = /(^|\/)(labels|metadata)\.(csv|tsv|jsonl)$/i;
 
-const wanted = (name: string): boolean =>
+/** Whether a file is a picture or a table, and none that a system put there for itself. */
+export const wanted = (name: string): boolean =>
   (PICTURE.test(name) || TABLE.test(name)) &&
   !name.split('/').some((part) => (part.startsWith('.') && part !== '.') || part === '__MACOSX');
 
 /**
- * Pictures and tables, in a fixed order: sorted paths of a folder, archives as they stand. A file that is larger than
- * 64 MiB comes with no bytes.
+ * Pictures and tables, in a fixed order: sorted paths of a folder, archives as they stand. What cannot be unpacked, or is
+ * larger than 64 MiB, comes with a problem in place of its bytes.
  * @throws InkstoneError `data_missing`, `data_corrupt`
  */
 export async function* pictureFiles(path: string): AsyncGenerator<SourceFile> {
@@ -41,7 +45,7 @@ export async function* pictureFiles(path: string): AsyncGenerator<SourceFile> {
       if (!wanted(name)) continue;
       const file = `${path}/${name}`;
       const size = (await facts(file))?.size ?? 0;
-      yield { name, bytes: size > LARGEST ? new Uint8Array(0) : await readBytes(file) };
+      yield size > LARGEST ? { name, ...TOO_LARGE } : { name, bytes: await readBytes(file) };
     }
     return;
   }
@@ -68,7 +72,9 @@ async function* tarFiles(path: string): AsyncGenerator<SourceFile> {
         else parts = [];
       }
       if (!last) continue;
-      if (wanted(name)) yield { name: name.replace(/^\.\//, ''), bytes: Buffer.concat(parts) };
+      const own = name.replace(/^\.\//, '');
+      if (wanted(name))
+        yield size > LARGEST ? { name: own, ...TOO_LARGE } : { name: own, bytes: Buffer.concat(parts) };
       parts = [];
       size = 0;
     }
@@ -79,6 +85,22 @@ async function* tarFiles(path: string): AsyncGenerator<SourceFile> {
   }
 }
 
+/** Bytes of a zip that are inflated at once: to a thousand times as many at most. */
+const PIECE = 1 << 14;
+
+/** Deflated members; what was given up is not inflated any further. */
+class Inflate extends UnzipInflate {
+  private stopped = false;
+
+  override push(chunk: Uint8Array, final: boolean): void {
+    if (!this.stopped) super.push(chunk, final);
+  }
+
+  terminate(): void {
+    this.stopped = true;
+  }
+}
+
 async function* zipFiles(path: string): AsyncGenerator<SourceFile> {
   const ready: SourceFile[] = [];
   const unzip = new Unzip((file) => {
@@ -86,25 +108,35 @@ async function* zipFiles(path: string): AsyncGenerator<SourceFile> {
     if (name.endsWith('/') || !wanted(name)) return;
     let parts: Uint8Array[] = [];
     let size = 0;
+    let done = false;
+    const end = (found: Omit<SourceFile, 'name'>): void => {
+      done = true;
+      parts = [];
+      ready.push({ name, ...found });
+      if (found.problem !== undefined) file.terminate();
+    };
     file.ondata = (error, part, last) => {
-      if (error !== null) throw error;
+      if (done) return;
+      // One damaged file says nothing against the others.
+      if (error !== null) return end({ bytes: new Uint8Array(0), problem: `damaged: ${error.message}` });
       size += part.length;
       // A bomb grows without end: it is cut off here, and never held.
-      if (size <= LARGEST) parts.push(part);
-      else {
-        parts = [];
-        file.terminate();
-        ready.push({ name, bytes: new Uint8Array(0) });
-        return;
-      }
-      if (last) ready.push({ name, bytes: Buffer.concat(parts) });
+      if (size > LARGEST) return end(TOO_LARGE);
+      parts.push(part);
+      if (last) end({ bytes: Buffer.concat(parts) });
     };
-    file.start();
+    try {
+      file.start();
+    } catch (thrown) {
+      // Packed in a way that is not known.
+      if (!done) end({ bytes: new Uint8Array(0), problem: (thrown as Error).message });
+    }
   });
-  unzip.register(UnzipInflate);
+  unzip.register(Inflate);
   try {
     for await (const chunk of readStream(path)) {
-      unzip.push(chunk as Uint8Array, false);
+      const bytes = chunk as Uint8Array;
+      for (let at = 0; at < bytes.length; at += PIECE) unzip.push(bytes.subarray(at, at + PIECE), false);
       yield* ready.splice(0);
     }
     unzip.push(new Uint8Array(0), true);

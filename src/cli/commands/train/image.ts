@@ -18,7 +18,7 @@ import type { TrainProgress } from '../../../train/trainer.ts';
 import { type CommandContext, command } from '../../command.ts';
 import { commandLine } from '../../command-line.ts';
 import { scoreFolder } from '../../evaluate-image.ts';
-import { type DuplicateReport, duplicateLines, duplicatesOf } from '../../image-duplicates.ts';
+import { type DuplicateReport, duplicateLines, duplicatesOf, preparedLines } from '../../image-duplicates.ts';
 import { featureNetwork } from '../../image-features.ts';
 import {
   type NeighbourFiles,
@@ -74,16 +74,13 @@ async function run(settings: TrainImageSettings, context: CommandContext): Promi
       fit: 'contain',
       progress: (done) => note(`preparing pictures: ${done}`),
     });
-    const { skipped, classes } = set.info;
-    if (skipped.length > 0)
-      context.progress.note(
-        `${skipped.length} files were passed over, first ${skipped[0]?.name}: ${skipped[0]?.problem}; all are listed in ${aboutFile(path.join(out, 'data'))}`,
-      );
+    const { classes } = set.info;
+    for (const line of preparedLines(set, aboutFile(path.join(out, 'data')))) context.progress.note(line);
     for (const line of duplicateLines(await duplicatesOf(set, undefined))) context.progress.note(line);
     if (settings.labels === true && classes.length === 0)
       throw new InkstoneError('labels_missing', 'these pictures have no classes', {
         kind: 'data',
-        hint: 'give each class a folder of its own, or leave --labels out',
+        hint: 'give each class a folder of its own or list every picture in labels.csv, or leave --labels out',
       });
     network = await featureNetwork(settings.features, data, set.info, backend);
     const score = `fid_${network.name}`;
