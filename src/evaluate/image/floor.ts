@@ -4,7 +4,7 @@
  */
 import { Random } from '../../base/rng.ts';
 import { type Features, frechetDistance, type Gaussian, gaussianOf } from './frechet.ts';
-import { inceptionScore, kernelDistance, type Products, precisionAndRecall } from './scores.ts';
+import { inceptionScore, kernelDistance, type Products, precisionAndRecall, radii } from './scores.ts';
 
 /** What a network says of real pictures. */
 export interface Real {
@@ -39,22 +39,22 @@ export interface Comparison {
 export interface Standard {
   features: Features;
   gaussian: Gaussian;
+  /** Of its manifold, once asked for. */
+  reach?: Promise<Float64Array>;
 }
 
 export const standardOf = (features: Features): Standard => ({ features, gaussian: gaussianOf(features) });
 
-export async function compare(
-  { features: real, gaussian }: Standard,
-  made: Features,
-  products: Products,
-): Promise<Comparison> {
+export async function compare(standard: Standard, made: Features, products: Products): Promise<Comparison> {
+  const { features: real, gaussian } = standard;
   const fid = frechetDistance(gaussianOf(made), gaussian);
   const { mean, deviation } = await kernelDistance(real, made, { products });
+  standard.reach ??= radii(real, products);
   return {
     fid,
     kid: mean,
     kid_deviation: deviation,
-    ...(await precisionAndRecall(real, made, { products })),
+    ...(await precisionAndRecall(real, made, { products, reach: await standard.reach })),
   };
 }
 

@@ -121,18 +121,22 @@ function softmax(logits: ArrayLike<number>): Float64Array {
 
 /**
  * Improved precision and recall (Kynkäänniemi et al. 2019, algorithm 1): the part of the made pictures that fall within the
- * real ones' manifold, and the other way round. A manifold is the union of balls that reach to each one's k-th neighbour.
+ * real ones' manifold, and the other way round. A manifold is the union of balls that reach to each one's third neighbour.
+ * @param reach `radii` of the real ones, where they are known
  */
 export async function precisionAndRecall(
   real: Features,
   fake: Features,
-  { k = 3, products = plainProducts }: { k?: number; products?: Products } = {},
+  { products = plainProducts, reach }: { products?: Products; reach?: Float64Array } = {},
 ): Promise<{ precision: number; recall: number }> {
   return {
-    precision: await partWithin(fake, real, await radii(real, k, products), products),
-    recall: await partWithin(real, fake, await radii(fake, k, products), products),
+    precision: await partWithin(fake, real, reach ?? (await radii(real, products)), products),
+    recall: await partWithin(real, fake, await radii(fake, products), products),
   };
 }
+
+/** The neighbour that a ball reaches to. */
+const NEIGHBOUR = 3;
 
 const squares = (features: Features): Float64Array =>
   Float64Array.from({ length: features.count }, (_, i) => dot(rowOf(features, i), rowOf(features, i)));
@@ -161,15 +165,15 @@ async function* blocks(
   }
 }
 
-/** Squared distance of each row to its k-th nearest other. */
-async function radii(features: Features, k: number, products: Products): Promise<Float64Array> {
+/** Squared distance of each row to its third nearest other: what a manifold is made of, for several comparisons with it. */
+export async function radii(features: Features, products: Products): Promise<Float64Array> {
   const reach = new Float64Array(features.count);
   for await (const { row, distances } of blocks(features, features, products)) {
-    const nearest = new Float64Array(k).fill(Number.POSITIVE_INFINITY);
+    const nearest = new Float64Array(NEIGHBOUR).fill(Number.POSITIVE_INFINITY);
     distances.forEach((distance, other) => {
       if (other !== row) insert(nearest, distance);
     });
-    reach[row] = Math.max(0, nearest[k - 1] as number);
+    reach[row] = Math.max(0, nearest[NEIGHBOUR - 1] as number);
   }
   return reach;
 }
