@@ -45,7 +45,7 @@ export class FixtureTraining {
   }
 
   status(full = false) {
-    const metrics = this.events.filter((event) => event.type === 'metrics');
+    const metrics = this.#told('metrics');
     return {
       id: this.id,
       kind: 'training',
@@ -59,8 +59,12 @@ export class FixtureTraining {
       created: 1_763_900_200,
       metrics: { step: this.step },
       ...(this.error === undefined ? {} : { error: this.error }),
-      ...(full ? { history: metrics, samples: this.events.filter((event) => event.type === 'sample') } : {}),
+      ...(full ? { history: metrics, samples: this.#told('sample'), rollbacks: this.#told('rollback') } : {}),
     };
+  }
+
+  #told(type: string): Event[] {
+    return this.events.filter((event) => event.type === type);
   }
 
   asModel() {
@@ -101,8 +105,13 @@ export class FixtureTraining {
     this.cutLines();
   }
 
-  /** A judgement and a sheet every hundred steps. */
+  /** A judgement and a sheet every hundred steps; once it goes astray, and back. */
   #advancePictures(): void {
+    if (this.step === 150 && this.#told('rollback').length === 0) {
+      this.#emit({ type: 'rollback', step: 100, from: 150, rollbacks: 1, why: 'the generator collapsed' });
+      this.step = 100;
+      return;
+    }
     const judged = this.step % 100 === 0;
     this.#emit({
       type: 'metrics',

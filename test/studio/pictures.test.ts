@@ -269,6 +269,7 @@ browserSuite('pictures', (stage) => {
     await page.getByLabel('Steps', { exact: true }).fill('400');
     await page.getByRole('button', { name: 'Start training' }).click();
     await page.getByText('The model is ready.').waitFor();
+    await page.getByText('At step 150 the training went astray; it went back to step 100').waitFor();
     expect(stage.server.trainings.at(-1)).toMatchObject({ preset: 'icons-stylegan2', family: 'image' });
     expect(await page.locator('.chart svg').getAttribute('aria-label')).toContain(
       '4 judgements up to step 400',
