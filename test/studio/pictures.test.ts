@@ -265,9 +265,18 @@ browserSuite('pictures', (stage) => {
     expect(await page.getByLabel('Name').inputValue()).toBe('my-cats');
     await page.getByRole('radio', { name: /Icons/ }).check();
     expect(await page.getByRole('radio', { name: /quarter of an hour/ }).count()).toBe(0);
+    await page.getByLabel('Pixels a side').fill('18');
+    await page.getByRole('button', { name: 'Start training' }).click();
+    await page.getByText('Take 3 to 7 times a power of two').waitFor();
+    await page.getByLabel('Pixels a side').fill('32');
+    await page.getByLabel('In colour').check();
     await page.getByText('Steps and seed').click();
     await page.getByLabel('Steps', { exact: true }).fill('400');
+    const sent = page.waitForRequest(
+      (request) => request.url().endsWith('/api/trainings') && request.method() === 'POST',
+    );
     await page.getByRole('button', { name: 'Start training' }).click();
+    expect((await sent).postDataJSON()).toMatchObject({ size: 32, colour: true, steps: 400 });
     await page.getByText('The model is ready.').waitFor();
     await page.getByText('At step 150 the training went astray; it went back to step 100').waitFor();
     expect(stage.server.trainings.at(-1)).toMatchObject({ preset: 'icons-stylegan2', family: 'image' });

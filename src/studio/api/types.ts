@@ -196,6 +196,9 @@ export interface TrainingRequest {
   preset: string;
   steps?: number;
   seed?: number;
+  /** Of pictures. */
+  size?: number;
+  colour?: boolean;
 }
 
 export type TrainingEvent =

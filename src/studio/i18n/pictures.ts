@@ -125,6 +125,11 @@ export const picturesEnglish = {
     preset: 'Kind',
     presetFacts: (parameters: string, side: string, colour: boolean, steps: string) =>
       `${parameters} parameters · ${side} × ${side}, ${colour ? 'colour' : 'grey'} · ${steps} steps`,
+    side: 'Pixels a side',
+    sideHelp: '16 to 128. Empty: what the kind has. Twice as large takes about four times as long.',
+    sideWrong: 'Take 3 to 7 times a power of two, such as 16, 28, 32, 48, 64, 96 or 128.',
+    colour: 'In colour',
+    colourHelp: 'Otherwise pictures are made grey.',
     score: (name: string) => `Distance (${name})`,
     scoreTitle: 'Distance to the real pictures by step',
     scoreAxis: 'Fréchet distance',
@@ -267,6 +272,11 @@ export const picturesChinese: typeof picturesEnglish = {
     preset: '种类',
     presetFacts: (parameters, side, colour, steps) =>
       `${parameters} 参数 · ${side} × ${side}，${colour ? '彩色' : '灰度'} · ${steps} 步`,
+    side: '边长（像素）',
+    sideHelp: '16 到 128。留空则按所选种类。边长加倍，时间约为四倍。',
+    sideWrong: '须为 2 的幂的 3 到 7 倍，例如 16、28、32、48、64、96、128。',
+    colour: '彩色',
+    colourHelp: '不选则变成灰度图片。',
     score: (name) => `距离（${name}）`,
     scoreTitle: '与真实图片的距离随步数的变化',
     scoreAxis: '弗雷歇距离',

@@ -5,11 +5,14 @@ export interface TrainingForm {
   file: { id: string; name: string } | undefined;
   preset: string;
   name: string;
+  /** Of pictures: pixels a side, and whether in colour; else left as they are. */
+  size: string;
+  colour: boolean;
   steps: string;
   seed: string;
 }
 
-export type FormField = 'file' | 'preset' | 'name' | 'steps' | 'seed';
+export type FormField = 'file' | 'preset' | 'name' | 'size' | 'steps' | 'seed';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -19,6 +22,7 @@ export function wrongFields(form: TrainingForm, presets: readonly PresetInfo[]):
   if (form.file === undefined) wrong.push('file');
   if (!presets.some((preset) => preset.id === form.preset)) wrong.push('preset');
   if (!NAME.test(form.name)) wrong.push('name');
+  if (form.size.trim() !== '' && !isSide(form.size)) wrong.push('size');
   if (form.steps.trim() !== '' && !isWhole(form.steps, 1)) wrong.push('steps');
   if (form.seed.trim() !== '' && !isWhole(form.seed, 0)) wrong.push('seed');
   return wrong;
@@ -30,6 +34,8 @@ export function toRequest(form: TrainingForm): TrainingRequest {
     name: form.name,
     file: form.file?.id ?? '',
     preset: form.preset,
+    ...(form.size.trim() === '' ? {} : { size: Number(form.size) }),
+    ...(form.colour ? { colour: true } : {}),
     ...(form.steps.trim() === '' ? {} : { steps: Number(form.steps) }),
     ...(form.seed.trim() === '' ? {} : { seed: Number(form.seed) }),
   };
@@ -50,6 +56,14 @@ export function suggestedName(file: string, taken: readonly string[]): string {
     const name = number === 1 ? base : `${base}-${number}`;
     if (!taken.includes(name)) return name;
   }
+}
+
+/** What doubles from 3 to 7 pixels a side. */
+function isSide(text: string): boolean {
+  let side = Number(text);
+  if (!isWhole(text, 16) || side > 128) return false;
+  while (side % 2 === 0) side /= 2;
+  return side <= 7;
 }
 
 function isWhole(text: string, least: number): boolean {

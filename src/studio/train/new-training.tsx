@@ -1,4 +1,4 @@
-/** The form for a new training: a text, a size, a name; steps and seed for who wants them. */
+/** The form for a new training: a text or pictures, a size, a name; steps and seed for who wants them. */
 import { useState } from 'preact/hooks';
 import type { PresetInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
@@ -27,7 +27,7 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
   const own = kind === 'image' ? t.pictures.train : t.train;
   const [named, setNamed] = useState(false);
   const { form, change, wrong, problem, busy, submit, error } = useForm<TrainingForm, FormField>(
-    { file: undefined, preset: presets[0]?.id ?? '', name: '', steps: '', seed: '' },
+    { file: undefined, preset: presets[0]?.id ?? '', name: '', size: '', colour: false, steps: '', seed: '' },
     {
       wrongFields: (form) => wrongFields(form, presets),
       idOf: (field) => `train-${field}`,
@@ -87,6 +87,34 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
           change({ name });
         }}
       />
+      {kind === 'image' && (
+        <>
+          <Field
+            id="train-size"
+            numeric
+            label={t.pictures.train.side}
+            help={t.pictures.train.sideHelp}
+            placeholder={chosen?.size === undefined ? '' : String(chosen.size)}
+            error={error('size', t.pictures.train.sideWrong)}
+            value={form.size}
+            change={(size) => change({ size })}
+          />
+          <div class="field">
+            <label class="switch">
+              <input
+                type="checkbox"
+                checked={form.colour}
+                aria-describedby="train-colour-help"
+                onChange={(event) => change({ colour: event.currentTarget.checked })}
+              />
+              <span>{t.pictures.train.colour}</span>
+            </label>
+            <p id="train-colour-help" class="help">
+              {t.pictures.train.colourHelp}
+            </p>
+          </div>
+        </>
+      )}
       <details open={wrong.includes('steps') || wrong.includes('seed') || undefined}>
         <summary>{t.train.advanced}</summary>
         <div class="two">
