@@ -1,9 +1,10 @@
 /** Which network the scores of pictures are computed on: what a flag says, else what stands beside the data, else plain pixels. */
 import path from 'node:path';
-import { exists } from '../base/host.ts';
+import { exists, facts } from '../base/host.ts';
 import { type FeatureNetwork, lenetFeatures, pixelFeatures } from '../evaluate/image/features.ts';
 import { onnxFeatures } from '../evaluate/image/onnx-features.ts';
 import type { Backend } from '../runtime/contract.ts';
+import { FEATURES_FILE } from '../train/features-run.ts';
 
 const BESIDE = 'lenet-mnist.safetensors';
 
@@ -15,7 +16,10 @@ export async function featureNetwork(
 ): Promise<FeatureNetwork> {
   if (wanted === 'pixels') return pixelFeatures();
   if (wanted !== undefined && /\.onnx$/i.test(wanted)) return onnxFeatures(wanted, backend);
-  if (wanted !== undefined) return lenetFeatures(wanted, backend);
+  if (wanted !== undefined) {
+    const run = (await facts(wanted))?.kind === 'folder';
+    return lenetFeatures(run ? path.join(wanted, FEATURES_FILE) : wanted, backend);
+  }
   for (const folder of [data, path.dirname(data)]) {
     const file = path.join(folder, BESIDE);
     if (size === 28 && channels === 1 && (await exists(file))) return lenetFeatures(file, backend);

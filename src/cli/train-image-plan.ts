@@ -78,7 +78,7 @@ export const trainImageSchema = z.object({
     .string()
     .optional()
     .describe(
-      'the feature network of the scores: a LeNet as safetensors, any network as ONNX (Inception), or pixels; default: what stands beside the data',
+      'the feature network of the scores: a run of `train features`, a LeNet as safetensors, any network as ONNX (Inception), or pixels; default: what stands beside the data',
     )
     .meta(own),
   samples: whole

@@ -58,7 +58,7 @@ const schema = z.object({
     .string()
     .optional()
     .describe(
-      'pictures: the feature network, a LeNet as safetensors, any network as ONNX (Inception), or pixels; default: what stands beside the data',
+      'pictures: the feature network, a run of `train features`, a LeNet as safetensors, any network as ONNX (Inception), or pixels; default: what stands beside the data',
     )
     .meta(own),
   samples: whole.min(50).max(50_000).default(10_000).describe('pictures that are made and scored').meta(own),

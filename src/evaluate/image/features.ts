@@ -4,9 +4,9 @@
  */
 import { InkstoneError } from '../../base/errors.ts';
 import { readBytes } from '../../base/host.ts';
-import { type HostTensor, tensor } from '../../base/tensor.ts';
+import { type HostTensor, type HostTensors, tensor } from '../../base/tensor.ts';
 import { readSafetensors } from '../../formats/safetensors.ts';
-import { lenetConfig, lenetParameters, lenetProgram } from '../../models/image/lenet.ts';
+import { type LenetConfig, lenetConfig, lenetParameters, lenetProgram } from '../../models/image/lenet.ts';
 import { lenetDistanceProgram } from '../../models/image/perceptual.ts';
 import type { Backend, Executable } from '../../runtime/contract.ts';
 import type { Features } from './frechet.ts';
@@ -38,10 +38,26 @@ export interface FeatureNetwork {
 
 const BATCH = 500;
 
-/** @throws InkstoneError `features_invalid` where the file is no such network */
+/** What a file of such a network was made for; the fixed one for digits says nothing, and is what is meant then. */
+function lenetOf(tensors: HostTensors, metadata: Readonly<Record<string, string>>): LenetConfig {
+  const said = { architecture: 'lenet' as const };
+  if (metadata.size === undefined) return lenetConfig.parse(said);
+  const [first, channels] = tensors['conv1.weight']?.shape ?? [];
+  const [second] = tensors['conv2.weight']?.shape ?? [];
+  const [features] = tensors['fc1.weight']?.shape ?? [];
+  const [classes] = tensors['fc2.weight']?.shape ?? [];
+  const size = Number(metadata.size);
+  const found = lenetConfig.safeParse({ ...said, size, channels, classes, first, second, features });
+  return found.success ? found.data : lenetConfig.parse(said);
+}
+
+/**
+ * The fixed LeNet, or one that was trained on pictures of one's own and carries a name.
+ * @throws InkstoneError `features_invalid` where the file is no such network
+ */
 export async function lenetFeatures(file: string, backend: Backend): Promise<FeatureNetwork> {
-  const { tensors } = readSafetensors(await readBytes(file));
-  const config = lenetConfig.parse({ architecture: 'lenet' });
+  const { tensors, metadata } = readSafetensors(await readBytes(file));
+  const config = lenetOf(tensors, metadata);
   for (const { name, shape } of lenetParameters(config))
     if (tensors[name]?.shape.join() !== shape.join())
       throw new InkstoneError('features_invalid', `${file} is no LeNet: "${name}" should be [${shape}]`, {
@@ -54,12 +70,15 @@ export async function lenetFeatures(file: string, backend: Backend): Promise<Fea
     if (channels !== config.channels || size !== config.size)
       throw new InkstoneError(
         'features_differ',
-        `the feature network sees grey pictures of ${config.size}, these are [${channels}, ${size}, ${size}]`,
-        { kind: 'conflict', hint: 'score them on pixels (--features pixels)' },
+        `the feature network sees pictures of [${config.channels}, ${config.size}, ${config.size}], these are [${channels}, ${size}, ${size}]`,
+        {
+          kind: 'conflict',
+          hint: 'train one for them (inkstone train features), or score them on pixels (--features pixels)',
+        },
       );
   };
   return {
-    name: 'lenet',
+    name: metadata.name ?? 'lenet',
     async distance(one, other) {
       check(one);
       check(other);
