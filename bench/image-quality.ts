@@ -7,7 +7,7 @@ import { InkstoneError } from '../src/base/errors.ts';
 import * as host from '../src/base/host.ts';
 import { scoreFolder } from '../src/cli/evaluate-image.ts';
 import { featureNetwork } from '../src/cli/image-features.ts';
-import type { ImageSet } from '../src/data/image/array-file.ts';
+import { aboutFile, ImageSet, type ImageSetFile, pixelsFile } from '../src/data/image/array-file.ts';
 import { findIdx } from '../src/data/image/idx.ts';
 import { prepareImages } from '../src/data/image/prepare.ts';
 import type { FeatureNetwork } from '../src/evaluate/image/features.ts';
@@ -40,6 +40,8 @@ export interface ImageQualityOptions extends QualityOptions {
   /** Of every chosen preset; default: 1 to 3 of the two that are compared, 1 of the others. */
   seeds?: readonly number[] | undefined;
   steps?: number | undefined;
+  /** Learn from the first so many training pictures only; default: all. */
+  pictures?: number | undefined;
 }
 
 /** What is kept of one training and its scores. */
@@ -75,6 +77,7 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
       ...{ folder, size: 28, channels: 1 },
       progress: (done) => options.show(`preparing pictures: ${done}`),
     });
+    if (options.pictures !== undefined) set = await firstOf(set, options.pictures, folder);
     network = await featureNetwork(undefined, data, set.info, judging);
     // Not the commit: hours of work outlive changes of what they do not touch. Each part says which one made it.
     const kept = new KeptWork('image-quality', {
@@ -100,7 +103,7 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
       bench: 'image-quality',
       commit: await commit(),
       machine: { ...host.machine(), threads, runtime: 'onnxruntime-node' },
-      data: `MNIST (SHA-256 ${set.info.fingerprint}), ${steps} steps of ${batch} pictures, ${samples} samples`,
+      data: `MNIST (${set.info.count} pictures, SHA-256 ${set.info.fingerprint}), ${steps} steps of ${batch} pictures, ${samples} samples`,
       seconds: round((host.monotonic() - started) / 1000),
       cases: [...parts.map(distanceCase), ...comparison(parts)],
       table: parts.map(row),
@@ -111,6 +114,25 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
     await set?.close();
     await host.removeFile(folder);
   }
+}
+
+/** The first pictures of a set as one of their own; the whole one is closed. */
+async function firstOf(whole: ImageSet, count: number, folder: string): Promise<ImageSet> {
+  const part = path.join(folder, 'first');
+  const about = JSON.parse(await host.readText(aboutFile(folder))) as ImageSetFile;
+  const kept = Math.min(count, about.count);
+  await host.makeFolder(part);
+  await host.writeFile(pixelsFile(part), await whole.readRange(0, kept));
+  await host.writeFile(
+    aboutFile(part),
+    JSON.stringify({
+      ...about,
+      ...{ count: kept, fingerprint: `${about.fingerprint}, the first ${kept}`, alike: [] },
+      ...{ labels: about.labels.slice(0, kept), names: about.names.slice(0, kept) },
+    }),
+  );
+  await whole.close();
+  return ImageSet.open(part);
 }
 
 interface PartCall {

@@ -103,6 +103,17 @@ describe('bench image-quality', { timeout: 300_000 }, () => {
     expect(said).toContain('mnist-cgan, seed 1: making pictures: 0/60');
   });
 
+  it('learns from the first pictures only, where so many are asked for', async () => {
+    const { data, table } = await bench({ only: ['mnist-gan'], pictures: 64, steps: 2 });
+    expect(data).toMatch(/^MNIST \(64 pictures, SHA-256 [0-9a-f]+, the first 64\), 2 steps/);
+    expect(trained().at(-1)).toContain('step 2/2');
+    // Another number of pictures is another training.
+    const whole = await bench({ only: ['mnist-gan'], steps: 2 });
+    expect(whole.data).toContain('80 pictures');
+    expect(trained().at(-1)).toContain('step 2/2');
+    expect(whole.table?.[0]?.fid).not.toBe(table?.[0]?.fid);
+  });
+
   it('refuses a folder without digits', async () => {
     await expect(bench({ data: path.join(folder, 'home') })).rejects.toMatchObject({ code: 'data_missing' });
   });

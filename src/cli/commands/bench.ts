@@ -67,6 +67,13 @@ const schema = z.object({
     .optional()
     .describe('bert, image-quality: steps of each training; default: those of the protocol')
     .meta({ environment: false }),
+  pictures: z
+    .number()
+    .int()
+    .min(64)
+    .optional()
+    .describe('image-quality: learn from the first so many training pictures only; default: all')
+    .meta({ environment: false }),
   peers: z
     .array(z.enum([...PEERS, 'none']))
     .default([...PEERS])
@@ -171,6 +178,7 @@ export const bench = command({
       ...(settings.only === undefined ? {} : { only: settings.only }),
       ...(settings.seed === undefined ? {} : { seeds: settings.seed }),
       ...(settings.steps === undefined ? {} : { steps: settings.steps }),
+      ...(settings.pictures === undefined ? {} : { pictures: settings.pictures }),
       peers: settings.peers.filter((id) => id !== 'none'),
       show: (text: string) => progress.show(text),
       note: (text: string) => progress.note(text),
