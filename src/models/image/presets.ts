@@ -68,8 +68,7 @@ export const imagePresets: readonly ImagePreset[] = [
     description: 'The same GAN with the noise of a random number of diffusion steps on what its critic sees.',
     model: { architecture: 'gan', ...MNIST },
     labels: false,
-    // The usual .6 and .05 leave the noise at nothing here: the critic is rarely so sure of 60,000 pictures.
-    training: { ...EQUAL, augment: { name: 'diffusion', target: 0.2, sigma: 0.5 } },
+    training: { ...EQUAL, augment: { name: 'diffusion' } },
   },
   {
     id: 'mnist-stylegan1',
