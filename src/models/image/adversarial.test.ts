@@ -111,6 +111,18 @@ describe('networks', () => {
     expect(deviation(changed) / deviation(quiet)).toBeGreaterThan(0.3);
     expect(deviation(changed) / deviation(quiet)).toBeLessThan(3);
   });
+
+  it.each(['stylegan1', 'stylegan2'] as const)('may end in tanh: %s', async (architecture) => {
+    const plain = styleganConfig.parse({ architecture, ...SMALL, style: 6, mapping: 2 });
+    const parameters = initialise(styleganGenerator(plain).specs, 1);
+    const [made, bounded] = await Promise.all(
+      [plain, { ...plain, output: 'tanh' as const }].map((config) =>
+        picturesOf(styleganGenerator(config), parameters, [0, 0]),
+      ),
+    );
+    expect(Math.max(...(made as Float32Array))).toBeGreaterThan(1);
+    bounded?.forEach((value, i) => expect(value).toBeCloseTo(Math.tanh(made?.[i] as number), 5));
+  });
 });
 
 describe('training programs', () => {

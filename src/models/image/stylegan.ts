@@ -28,6 +28,7 @@ import {
   sum,
   swapAxes,
   type Tensor,
+  tanh,
   where,
 } from '../../program/index.ts';
 import {
@@ -56,6 +57,11 @@ export const styleganConfig = z.object({
   mixing: z.number().min(0).max(1).default(0.9),
   /** Neighbours whose deviation the critic sees; 0 for none. */
   group: z.number().int().min(0).default(4),
+  /**
+   * What the picture's numbers go through at the end. The papers' is linear, the default; with tanh large parts that are all
+   * black or white, as around digits and icons, are reached at once and exactly.
+   */
+  output: z.enum(['linear', 'tanh']).optional(),
 });
 export type StyleganConfig = z.infer<typeof styleganConfig>;
 
@@ -120,7 +126,8 @@ export function styleganGenerator(config: StyleganConfig): GeneratorNetwork {
     },
     images(x, styles) {
       const given = styles ?? (this.styles as (x: Tensors) => Tensor)(x);
-      return synthesise(config, layers, x, given);
+      const made = synthesise(config, layers, x, given);
+      return config.output === 'tanh' ? tanh(made) : made;
     },
   };
 }
