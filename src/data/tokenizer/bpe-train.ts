@@ -5,11 +5,17 @@
 import { InkstoneError } from '../../base/errors.ts';
 import { BpeTokenizer, byteTokens } from './bpe.ts';
 import { ownCopy, WORDS } from './byte-alphabet.ts';
+import { keepFrequent, MOST_WORDS } from './frequent.ts';
 import { PairTable } from './pair-table.ts';
 
-/** Counts words as text arrives. */
+/** Counts words as text arrives; of more than four million the rarest are let go. */
 export class WordCounter {
   readonly counts = new Map<string, number>();
+  private readonly most: number;
+
+  constructor(most: number = MOST_WORDS) {
+    this.most = most;
+  }
 
   add(text: string): void {
     for (const match of text.matchAll(WORDS)) {
@@ -17,6 +23,7 @@ export class WordCounter {
       const count = this.counts.get(word);
       this.counts.set(count === undefined ? ownCopy(word) : word, (count ?? 0) + 1);
     }
+    keepFrequent(this.counts, this.most);
   }
 }
 

@@ -5,6 +5,7 @@
 import { createRequire } from 'node:module';
 import { InkstoneError } from '../../base/errors.ts';
 import { CharacterTokenizer } from './characters.ts';
+import { keepFrequent, MOST_WORDS } from './frequent.ts';
 import { decodeAll, type Tokenizer } from './tokenizer.ts';
 
 export const WORDS_TYPE = 'InkstoneWords';
@@ -35,6 +36,7 @@ export class WordsCounter {
   add(text: string): void {
     for (const word of cutWords(text)) this.words.set(word, (this.words.get(word) ?? 0) + 1);
     for (const character of text) this.characters.add(character);
+    keepFrequent(this.words, MOST_WORDS);
   }
 }
 
