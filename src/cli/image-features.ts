@@ -8,6 +8,11 @@ import { FEATURES_FILE } from '../train/features-run.ts';
 
 const BESIDE = 'lenet-mnist.safetensors';
 
+/** The network's file: of a run of `train features` the one in it. */
+export async function featuresFile(given: string): Promise<string> {
+  return (await facts(given))?.kind === 'folder' ? path.join(given, FEATURES_FILE) : given;
+}
+
 export async function featureNetwork(
   wanted: string | undefined,
   data: string,
@@ -16,10 +21,7 @@ export async function featureNetwork(
 ): Promise<FeatureNetwork> {
   if (wanted === 'pixels') return pixelFeatures();
   if (wanted !== undefined && /\.onnx$/i.test(wanted)) return onnxFeatures(wanted, backend);
-  if (wanted !== undefined) {
-    const run = (await facts(wanted))?.kind === 'folder';
-    return lenetFeatures(run ? path.join(wanted, FEATURES_FILE) : wanted, backend);
-  }
+  if (wanted !== undefined) return lenetFeatures(await featuresFile(wanted), backend);
   for (const folder of [data, path.dirname(data)]) {
     const file = path.join(folder, BESIDE);
     if (size === 28 && channels === 1 && (await exists(file))) return lenetFeatures(file, backend);

@@ -4,18 +4,13 @@
  */
 import { type ParameterSpec, parameterTypes } from '../../nn/parameters.ts';
 import type { LossProgram } from '../../nn/train-step.ts';
+import { type Program, reshape, type Size, type Tensor, trace } from '../../program/index.ts';
 import {
-  crossEntropyRows,
-  mean,
-  mul,
-  type Program,
-  reshape,
-  type Size,
-  sum,
-  type Tensor,
-  type TensorType,
-  trace,
-} from '../../program/index.ts';
+  classifyingEvaluate,
+  classifyingLoss,
+  labelledTypes,
+  type PictureClassifier,
+} from './classifying.ts';
 import { convolution, convolutionSpecs, dense, denseSpecs, GAIN, rectify } from './layers.ts';
 
 export interface JudgeConfig {
@@ -44,39 +39,21 @@ function judgeLogits(p: Readonly<Record<string, Tensor>>, images: Tensor): Tenso
   return dense(p, 'classes', reshape(h, [h.shape[0] as Size, flat]));
 }
 
-const types = ({ channels, size }: JudgeConfig, batch: Size): Record<string, TensorType> => ({
-  images: { dtype: 'f32', shape: [batch, channels, size, size] },
-  labels: { dtype: 'i32', shape: [batch] },
+const classifier = (config: JudgeConfig): PictureClassifier => ({
+  ...{ name: 'judge', ...config, specs: judgeParameters(config), logits: judgeLogits },
 });
 
-export function judgeLoss(config: JudgeConfig, batch: number): LossProgram {
-  return {
-    specs: judgeParameters(config),
-    inputs: types(config, batch),
-    loss: (x) => mean(crossEntropyRows(judgeLogits(x, x.images as Tensor), x.labels as Tensor)),
-    dropped: 0,
-  };
-}
+export const judgeLoss = (config: JudgeConfig, batch: number): LossProgram =>
+  classifyingLoss(classifier(config), batch);
 
-export function judgeEvaluate(config: JudgeConfig, batch: number): Program {
-  const parameters = parameterTypes(judgeParameters(config));
-  const inputs = {
-    ...parameters,
-    ...types(config, batch),
-    weights: { dtype: 'f32' as const, shape: [batch] },
-  };
-  return trace('judge_evaluate', inputs, (x) => ({
-    total: sum(
-      mul(crossEntropyRows(judgeLogits(x, x.images as Tensor), x.labels as Tensor), x.weights as Tensor),
-    ),
-  }));
-}
+export const judgeEvaluate = (config: JudgeConfig, batch: number): Program =>
+  classifyingEvaluate(classifier(config), batch);
 
 /** `logits`; the batch is open. */
 export function judgeProgram(config: JudgeConfig): Program {
   const parameters = parameterTypes(judgeParameters(config));
-  const { images } = types(config, 'batch');
-  return trace('judge', { ...parameters, images: images as TensorType }, (x) => ({
+  const { images } = labelledTypes(config, 'batch');
+  return trace('judge', { ...parameters, images }, (x) => ({
     logits: judgeLogits(x, x.images as Tensor),
   }));
 }

@@ -9,21 +9,17 @@ import type { LossProgram } from '../../nn/train-step.ts';
 import {
   add,
   conv,
-  crossEntropyRows,
   matmul,
   maxPool,
-  mean,
-  mul,
   type Program,
   relu,
   reshape,
   type Size,
-  sum,
   swapAxes,
   type Tensor,
-  type TensorType,
   trace,
 } from '../../program/index.ts';
+import { classifyingEvaluate, classifyingLoss, type PictureClassifier } from './classifying.ts';
 import { perChannel } from './layers.ts';
 
 export const lenetConfig = z.object({
@@ -100,30 +96,15 @@ export function lenetProgram(config: LenetConfig): Program {
   }));
 }
 
-const types = ({ channels, size }: LenetConfig, batch: Size): Record<string, TensorType> => ({
-  images: { dtype: 'f32', shape: [batch, channels, size, size] },
-  labels: { dtype: 'i32', shape: [batch] },
+const classifier = (config: LenetConfig): PictureClassifier => ({
+  ...{ name: 'lenet', ...config, specs: lenetParameters(config) },
+  logits: (p, images) => lenet(p, images).logits,
 });
 
-/** Mean cross-entropy: `images` `[batch, channels, size, size]` of 0 … 1, `labels` `[batch]` i32. */
-export function lenetLoss(config: LenetConfig, batch: number): LossProgram {
-  return {
-    specs: lenetParameters(config),
-    inputs: types(config, batch),
-    loss: (x) => mean(crossEntropyRows(lenet(x, x.images as Tensor).logits, x.labels as Tensor)),
-    dropped: 0,
-  };
-}
+/** Of pictures of 0 … 1. */
+export const lenetLoss = (config: LenetConfig, batch: number): LossProgram =>
+  classifyingLoss(classifier(config), batch);
 
-/** `total` over the rows whose `weights` `[batch]` f32 are 1; the batch is open. */
-export function lenetEvaluate(config: LenetConfig): Program {
-  const inputs = {
-    ...parameterTypes(lenetParameters(config)),
-    ...types(config, 'batch'),
-    weights: { dtype: 'f32' as const, shape: ['batch'] },
-  };
-  return trace('lenet_evaluate', inputs, (x) => {
-    const rows = crossEntropyRows(lenet(x, x.images as Tensor).logits, x.labels as Tensor);
-    return { total: sum(mul(rows, x.weights as Tensor)) };
-  });
-}
+/** The batch is open. */
+export const lenetEvaluate = (config: LenetConfig): Program =>
+  classifyingEvaluate(classifier(config), 'batch');

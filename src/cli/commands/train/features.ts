@@ -1,6 +1,6 @@
 /** `inkstone train features`: from labelled pictures to the network that scores of such pictures are computed on. */
 import path from 'node:path';
-import { facts, readBytes } from '../../../base/host.ts';
+import { readBytes } from '../../../base/host.ts';
 import { bar, count, duration } from '../../../base/progress.ts';
 import { z } from '../../../base/schema.ts';
 import type { HostTensors } from '../../../base/tensor.ts';
@@ -9,11 +9,12 @@ import { aboutFile, type ImageSet } from '../../../data/image/array-file.ts';
 import { prepareImages } from '../../../data/image/prepare.ts';
 import { readSafetensors } from '../../../formats/safetensors.ts';
 import { createBackend } from '../../../runtime/index.ts';
-import { FEATURES_FILE, type FeaturesResult, trainFeatures } from '../../../train/features-run.ts';
+import { type FeaturesResult, trainFeatures } from '../../../train/features-run.ts';
 import { command } from '../../command.ts';
 import { commandLine } from '../../command-line.ts';
 import { freeRunFolder } from '../../free-folder.ts';
 import { preparedLines } from '../../image-duplicates.ts';
+import { featuresFile } from '../../image-features.ts';
 import { defined } from '../../train-text-plan.ts';
 import { traced } from '../../training-span.ts';
 
@@ -79,8 +80,7 @@ interface TrainFeaturesResult {
 }
 
 async function weightsOf(from: string): Promise<HostTensors> {
-  const run = (await facts(from))?.kind === 'folder';
-  return readSafetensors(await readBytes(run ? path.join(from, FEATURES_FILE) : from)).tensors;
+  return readSafetensors(await readBytes(await featuresFile(from))).tensors;
 }
 
 const told = (result: FeaturesResult): TrainFeaturesResult => ({
