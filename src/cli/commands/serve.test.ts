@@ -15,15 +15,17 @@ describe.skipIf(!there)('inkstone serve (needs models/starter)', () => {
   let server: ChildProcess;
   let address = '';
   let said = '';
+  let complained = '';
   let client: OpenAI;
 
   beforeAll(async () => {
     home = await mkdtemp(path.join(tmpdir(), 'inkstone-serve-command-'));
     server = spawnCommand(['serve', '--port', '0', '--home', home, '--json']);
     server.stdout?.on('data', (piece) => (said += String(piece)));
-    server.stderr?.on('data', (piece) => (said += String(piece)));
+    // Apart: of two pipes nobody knows which line came first, and requests are logged on this one.
+    server.stderr?.on('data', (piece) => (complained += String(piece)));
     while (!said.includes('\n')) {
-      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}: ${said}`);
+      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}: ${said}${complained}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     const first = JSON.parse(said.split('\n')[0] as string) as Record<string, string>;
