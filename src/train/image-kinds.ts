@@ -32,6 +32,7 @@ import { countParameters, initialise, type ParameterSpec, parameterTypes } from 
 import type { LossProgram } from '../nn/train-step.ts';
 import { createTrainable } from '../nn/trainable.ts';
 import type { Backend } from '../runtime/contract.ts';
+import { createGrowing, stagesOf } from './image-growth.ts';
 
 /** Networks that minimise one loss by themselves. */
 type Alone = 'ddpm' | 'latent-ddpm' | 'vae';
@@ -76,6 +77,7 @@ export function checkImageStart(
       );
   }
   requireLayers(model, training);
+  if (!isAlone(model.architecture)) stagesOf(model, training as AdversarialConfig);
 }
 
 /** That all that is to be frozen is there, and something else, too. @throws InkstoneError `layer_unknown`, `nothing_learns` */
@@ -145,13 +147,14 @@ async function pair(
   training: AdversarialConfig,
   from: HostTensors | undefined,
 ): Promise<ImageKind> {
-  const trainable = await createAdversarial({
-    name: model.architecture,
-    backend,
-    model: adversarialImageModel(model, training.augment),
-    config: training,
-    ...(from === undefined ? {} : { parameters: from }),
-  });
+  const start = from === undefined ? {} : { parameters: from };
+  const trainable =
+    model.architecture === 'stylegan2' && training.growth !== undefined
+      ? await createGrowing({ backend, model, config: training, ...start })
+      : await createAdversarial({
+          ...{ name: model.architecture, backend, config: training, ...start },
+          model: adversarialImageModel(model, training.augment),
+        });
   return {
     trainable,
     rows: training.batch * training.criticSteps,

@@ -63,6 +63,8 @@ function gentler({ architecture }: ImageConfig, training: ImageTraining): ImageT
     ...{ ...pair, ...SHORT, evaluationSamples: 500, generatorRate: pair.generatorRate * GENTLE },
     averageHalfLife: Math.min(pair.averageHalfLife, 500),
     augment: pair.augment.name === 'none' ? augmentNamed('ada') : pair.augment,
+    // It has grown already.
+    growth: undefined,
   };
 }
 

@@ -25,7 +25,8 @@ describe.skipIf(!there)('inkstone serve (needs models/starter)', () => {
     // Apart: of two pipes nobody knows which line came first, and requests are logged on this one.
     server.stderr?.on('data', (piece) => (complained += String(piece)));
     while (!said.includes('\n')) {
-      if (server.exitCode !== null) throw new Error(`the server ended with ${server.exitCode}: ${said}${complained}`);
+      if (server.exitCode !== null)
+        throw new Error(`the server ended with ${server.exitCode}: ${said}${complained}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     const first = JSON.parse(said.split('\n')[0] as string) as Record<string, string>;

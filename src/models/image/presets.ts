@@ -171,6 +171,7 @@ export const imagePresets: readonly ImagePreset[] = [
       r1: { weight: 4, every: 16 },
       pathLength: { weight: 2, every: 8 },
       augment: { name: 'ada', span: 100_000 },
+      growth: { from: 16, share: 0.5 },
       averageHalfLife: 10_000,
       evaluateEvery: 1000,
       checkpointEvery: 250,

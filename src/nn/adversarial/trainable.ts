@@ -23,6 +23,8 @@ export interface AdversarialOptions {
   config: AdversarialConfig;
   /** Starting values of both networks; what is missing is initialised from the seed. */
   parameters?: HostTensors;
+  /** Of an adaptive perturbation at the start; default 0. */
+  strength?: number;
 }
 
 type Side = 'critic' | 'generator';
@@ -85,7 +87,23 @@ export class AdversarialTrainable implements Trainable {
     this.resident = resident;
     this.programs = programs;
     const { augment } = options.config;
-    this.strength = { now: augment.name === 'ada' ? (augment.fixed ?? 0) : 0, signs: 0, counted: 0 };
+    const fixed = augment.name === 'ada' ? augment.fixed : undefined;
+    this.strength = { now: fixed ?? options.strength ?? 0, signs: 0, counted: 0 };
+  }
+
+  /** Of the perturbation, 0 … 1. */
+  get strengthNow(): number {
+    return this.strength.now;
+  }
+
+  /** Both networks as they learn, by their own names: not the average. */
+  async networks(): Promise<HostTensors> {
+    const { generator, critic } = this.options.model;
+    const names = (of: { specs: readonly ParameterSpec[] }): string[] => of.specs.map(({ name }) => name);
+    return {
+      ...(await this.resident.generator.read(names(generator))),
+      ...(await this.resident.critic.read(names(critic))),
+    };
   }
 
   async state(): Promise<HostTensors> {
