@@ -24,7 +24,7 @@ export interface Stage {
 /** State of the host: which stage the other tensors are of. */
 const STAGE = 'host/stage';
 
-/** Smaller sizes share their part of the steps evenly; the full size has the rest. @throws InkstoneError `unsupported_setting`, `setting_invalid` */
+/** Smaller sizes share their part of the steps evenly; the full size has the rest. @throws InkstoneError `unsupported_setting` */
 export function stagesOf(
   model: { architecture: string; size: number },
   { steps, growth }: Pick<AdversarialConfig, 'steps' | 'growth'>,
@@ -39,14 +39,7 @@ export function stagesOf(
         hint: 'leave training.growth out; it is for stylegan2, which adds up pictures of every size',
       },
     );
-  const sizes = ladder(model.size);
-  const start = sizes.indexOf(growth.from);
-  if (start < 0)
-    throw new InkstoneError('setting_invalid', `pictures of ${model.size} do not begin at ${growth.from}`, {
-      kind: 'usage',
-      hint: `training.growth.from is one of ${sizes.join(', ')}`,
-    });
-  const smaller = sizes.slice(start, -1);
+  const smaller = ladder(model.size).filter((size) => size >= growth.from && size < model.size);
   const each = smaller.length === 0 ? 0 : Math.floor((growth.share * steps) / smaller.length);
   const stages = smaller.map((size, i) => ({ size, first: i * each, steps: each }));
   const spent = stages.length * each;
@@ -83,7 +76,7 @@ export interface GrowingOptions {
   parameters?: HostTensors;
 }
 
-/** @throws InkstoneError `unsupported_setting`, `setting_invalid`, `parameters_differ` */
+/** @throws InkstoneError `unsupported_setting`, `parameters_differ` */
 export async function createGrowing(options: GrowingOptions): Promise<GrowingTrainable> {
   const stages = stagesOf(options.model, options.config);
   return new GrowingTrainable(options, stages, await pairAt(options, stages[0] as Stage, options.parameters));

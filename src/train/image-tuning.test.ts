@@ -45,6 +45,11 @@ describe('the plan', () => {
       'gan',
       expect.objectContaining({ augment: expect.objectContaining({ name: 'diffusion' }) }),
     ]);
+    // What has grown does not begin small again.
+    const { model: config, training } = imagePreset('icons-stylegan2');
+    const grown = await tuningPlan(await model('grown', { model: imageConfig.parse(config), training }));
+    expect(imagePreset('icons-stylegan2').training).toHaveProperty('growth');
+    expect(grown.training).toMatchObject({ growth: undefined, r1: { weight: 4 } });
     // A model that ships may not say how it was trained.
     const alone = await tuningPlan(await model('ddpm', { model: ddpm }));
     expect(alone.training).toMatchObject({ ema: 0.99, learningRate: 5e-4, steps: 500 });

@@ -70,7 +70,7 @@ export const adversarialConfig = z.object({
   /** Pictures after which an old generator counts half in the average. */
   averageHalfLife: z.number().positive().default(10_000),
   augment: augmentConfig.default({ name: 'none' }),
-  /** StyleGAN 2: smaller pictures first, from this size on, doubling; together they have this share of the steps. */
+  /** StyleGAN 2: smaller pictures first, of at least so many pixels a side, doubling; together they have this share of the steps. */
   growth: z.object({ from: whole.min(3), share: z.number().min(0).max(0.95).default(0.5) }).optional(),
   /** Mirror pictures at random. */
   flip: z.boolean().default(false),
