@@ -44,6 +44,8 @@ export interface ImageKind {
   /** Pictures of one step. */
   rows: number;
   rollbacks: number;
+  /** Of a pair that grows: the last step before it has its full size. */
+  wholeAfter?: number;
   /** What the trainable takes, from `rows` pictures −1 … 1 and their labels. */
   batch(images: HostTensor, labels: HostTensor | undefined, step: number, attempt: number): HostTensors;
   astray?(result: StepResult, step: number): string | undefined;
@@ -159,6 +161,7 @@ async function pair(
     trainable,
     rows: training.batch * training.criticSteps,
     rollbacks: training.rollbacks,
+    wholeAfter: stagesOf(model, training).at(-1)?.first ?? 0,
     batch: (images, labels, _, attempt) => ({
       real: images,
       ...(model.classes > 0 && labels !== undefined ? { real_labels: labels } : {}),

@@ -208,6 +208,7 @@ async function run(
       config: { ...training, patience: 0 },
       batch: (step, attempt) => batchOf(data, config, kind, step, attempt),
       score: judge.name,
+      wholeAfter: kind.wholeAfter,
       evaluate: (from) =>
         making(from, async (maker) =>
           judge.score(await pictures(training.evaluationSamples, JUDGE_SEED)(maker)),

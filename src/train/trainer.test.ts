@@ -89,6 +89,22 @@ const metrics = async (): Promise<Record<string, unknown>[]> =>
     .map((line) => JSON.parse(line));
 
 describe('train', () => {
+  test('the best of a model that was not whole yet gives way to the next one that is judged, and to no other', async () => {
+    const scores = [3, 1, 9, 5, 7];
+    const outcome = await run(
+      new Counter(),
+      () => scores.shift() as number,
+      { steps: 25 },
+      { wholeAfter: 10 },
+    );
+    expect(outcome).toMatchObject({ bestStep: 20, bestValidationLoss: 5 });
+    const lines = (await fs.readFile(folder.file('metrics.jsonl'), 'utf8')).split('\n');
+    const best = lines
+      .filter((line) => line.includes('"evaluate"'))
+      .map((line) => JSON.parse(line).best_val_loss);
+    expect(best).toEqual([3, 1, 9, 5, 5]);
+  });
+
   test('pauses where it is told, judged and saved, and goes on from there', async () => {
     const [parts, whole] = [new Counter(), new Counter()];
     const first = await run(parts, () => 3, {}, { until: 7 });

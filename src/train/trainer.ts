@@ -20,6 +20,8 @@ export interface TrainerOptions {
   batch(step: number, attempt: number): Promise<HostTensors>;
   /** The lower, the better: mean loss over the whole validation split, in the run's unit; may end with an AbortError at the signal. */
   evaluate(trainable: Trainable): Promise<number>;
+  /** The best of up to this step gives way to whatever is judged next: the model was not whole yet. */
+  wholeAfter?: number | undefined;
   /** What `evaluate` gives, in the metrics; default `val_loss`. */
   score?: string;
   /** A sample from the model as it is: its text, or the file in the run's folder that holds it. */
@@ -264,7 +266,7 @@ class Run {
   }
 
   private async judge(): Promise<void> {
-    const { folder, trainable, evaluate, score = 'val_loss' } = this.options;
+    const { folder, trainable, evaluate, score = 'val_loss', wholeAfter = 0 } = this.options;
     this.report('evaluating');
     const validation = await evaluate(trainable);
     if (!Number.isFinite(validation))
@@ -272,7 +274,9 @@ class Run {
     const { record } = this;
     delete record.due;
     record.lastLoss = validation;
-    if (record.bestLoss === undefined || validation < record.bestLoss) {
+    const { bestLoss, bestStep = 0 } = record;
+    const becameWhole = bestStep <= wholeAfter && this.step > wholeAfter;
+    if (bestLoss === undefined || validation < bestLoss || becameWhole) {
       record.bestLoss = validation;
       record.bestStep = this.step;
       record.stale = 0;
@@ -286,7 +290,7 @@ class Run {
       type: 'evaluate',
       step: this.step,
       [score]: round(validation),
-      [`best_${score}`]: round(record.bestLoss),
+      [`best_${score}`]: round(record.bestLoss as number),
       seconds: round(this.seconds()),
     });
     this.report('evaluating');
