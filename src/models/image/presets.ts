@@ -157,7 +157,8 @@ export const imagePresets: readonly ImagePreset[] = [
   {
     id: 'icons-stylegan2',
     title: 'Icons',
-    description: 'StyleGAN 2 at 64 × 64 with adaptive augmentation, for a few thousand drawings.',
+    description:
+      'StyleGAN 2 that grows from 16 × 16 to 64 × 64, with adaptive augmentation, for a few thousand drawings.',
     model: {
       architecture: 'stylegan2',
       size: 64,
@@ -170,7 +171,7 @@ export const imagePresets: readonly ImagePreset[] = [
     },
     labels: false,
     training: {
-      steps: 6000,
+      steps: 12_000,
       batch: 16,
       r1: { weight: 4, every: 16 },
       pathLength: { weight: 2, every: 8 },
