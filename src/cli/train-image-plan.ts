@@ -109,7 +109,6 @@ export interface TrainImagePlan {
   /** What the networks start from, and the folder it is from. */
   from: HostTensors | undefined;
   folder: string | undefined;
-  before: ImageRunConfig | undefined;
 }
 
 interface Base {
@@ -133,8 +132,8 @@ export async function plannedImages(settings: TrainImageSettings): Promise<Train
     ...(freeze.length > 0 ? { frozen: freeze } : {}),
     ...methodOf(settings, preset.model.architecture),
   } as ImageTrainingInput;
-  const { data, out, before } = based;
-  return { ...start, preset: withChoices({ ...preset, training }, settings), data, out, before };
+  const { data, out } = based;
+  return { ...start, preset: withChoices({ ...preset, training }, settings), data, out };
 }
 
 async function begun({ from, preset: named, data, out }: TrainImageSettings): Promise<Base> {

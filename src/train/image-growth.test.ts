@@ -2,10 +2,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type HostTensor, type HostTensors, tensor } from '../base/tensor.ts';
 import { pictureMaker } from '../generate/image/any.ts';
+import { imageGenerator } from '../models/image/architectures.ts';
 import { type StyleganConfig, styleganConfig } from '../models/image/stylegan.ts';
 import { type AdversarialConfig, adversarialConfig } from '../nn/adversarial/config.ts';
 import { type Backend, createBackend } from '../runtime/index.ts';
-import { averaged, createGrowing, modelAt, stagesOf, trainingAt } from './image-growth.ts';
+import { averaged, createGrowing, modelAt, stagesOf, trainingAt, workBefore } from './image-growth.ts';
 
 const model = styleganConfig.parse({
   ...{ architecture: 'stylegan2', size: 16, channels: 1, latent: 6, style: 6, mapping: 2 },
@@ -77,6 +78,14 @@ describe('growth', () => {
     expect(small).not.toHaveProperty('growth');
   });
 
+  it('counts the work of a step by its size', () => {
+    const stages = stagesOf(model, training(GROWING, { steps: 100 }));
+    const [four, sixteen] = [4 ** 0.7, 16 ** 0.7];
+    expect(workBefore(stages, 0)).toBe(0);
+    expect(workBefore(stages, 10)).toBeCloseTo(10 * four);
+    expect(workBefore(stages, 100) - workBefore(stages, 80)).toBeCloseTo(20 * sixteen);
+  });
+
   it('averages squares of pixels', () => {
     const image = tensor('f32', [1, 2, 2, 2], [1, 2, 3, 6, 0, 0, 0, -4]) as HostTensor<'f32'>;
     expect(averaged(image, 2)).toEqual(tensor('f32', [1, 2, 1, 1], [3, -1]));
@@ -105,39 +114,66 @@ describe('growth', () => {
     expect(correlation([...means.data], [...small])).toBeGreaterThan(0.8);
   });
 
-  it('a new size begins with the picture of the one before it', async () => {
-    const growing = await createGrowing({
-      backend,
-      model,
-      config: training(GROWING, { generatorRate: 1e-9 }),
-    });
+  it('a new size takes over both networks and the strength of augmentation, and adds nothing to the picture', async () => {
+    const growing = await createGrowing({ backend, model, config: training(GROWING) });
     for (let step = 0; step < 3; step++) await growing.step(halves(step), step);
-    const before = await growing.parameters();
-    expect((await growing.step(halves(3), 3)).metrics?.size).toBe(8);
-    const after = await growing.parameters();
+    const before = await growing.state();
+    // Without a rate the step that grows changes nothing else.
+    const still = training(GROWING, { generatorRate: 1e-12, criticRate: 1e-12 });
+    const next = await createGrowing({ backend, model, config: still });
+    await next.restore(before);
+    expect((await next.step(halves(3), 3)).metrics).toMatchObject({ size: 8 });
+    const after = await next.state();
     await growing.close();
-    const largest = (name: string): number =>
-      Math.max(...Array.from(after[name]?.data as Float32Array, Math.abs));
-    expect(largest('generator.picture8.weight')).toBeLessThan(1e-6);
-    const { shape } = before['generator.size4.same.weight'] as HostTensor;
-    expect(shape).toEqual([8, 8, 3, 3]);
-    (before['generator.size4.same.weight'] as HostTensor<'f32'>).data.forEach((value, i) => {
-      expect(after['generator.size4.same.weight']?.data[i]).toBeCloseTo(value, 6);
-    });
+    await next.close();
+    const far = (name: string, from: HostTensors): number =>
+      Math.max(
+        ...Array.from(after[name]?.data as Float32Array, (value, i) =>
+          Math.abs(value - Number(from[name]?.data[i])),
+        ),
+      );
+    const fresh = await (await createGrowing({ backend, model, config: still })).state();
+    for (const name of ['generator/generator.size4.same.weight', 'critic/critic.dense.weight']) {
+      expect(far(name, before)).toBeLessThan(1e-6);
+      expect(far(name, fresh)).toBeGreaterThan(1e-3);
+    }
+    expect(
+      Math.max(...Array.from(after['generator/generator.picture8.weight']?.data as Float32Array)),
+    ).toBeLessThan(1e-6);
+    expect(Number(before['host/strength']?.data[0])).toBeGreaterThanOrEqual(0);
+    expect(Number(after['host/strength']?.data[0])).toBe(Number(before['host/strength']?.data[0]));
   });
 
-  it('goes on from its state as if it had never stopped, also into another size', async () => {
-    const config = training({ from: 8, share: 0.75 });
+  it('keeps a whole generator in its state, whatever its size', async () => {
+    const growing = await createGrowing({ backend, model, config: training(GROWING) });
+    await growing.step(halves(0), 0);
+    const [state, parameters] = [await growing.state(), await growing.parameters()];
+    await growing.close();
+    for (const { name } of imageGenerator(model).specs) {
+      expect(state[`generator/average.${name}`]).toEqual(parameters[name]);
+      expect(state).toHaveProperty([`generator/${name}`]);
+    }
+    expect(new Set(parameters['generator.picture16.weight']?.data as Float32Array)).toEqual(new Set([0]));
+  });
+
+  it('goes on from its state as if it had never stopped: before, in and after another size, and back', async () => {
+    const config = training({ from: 8, share: 0.5 });
     const one = await createGrowing({ backend, model, config });
-    for (let step = 0; step < 4; step++) await one.step(halves(step), step);
-    const kept = await one.state();
-    for (let step = 4; step < 8; step++) await one.step(halves(step), step);
-    const other = await createGrowing({ backend, model, config });
-    await other.restore(kept);
-    for (let step = 4; step < 8; step++) await other.step(halves(step), step);
-    expect(await other.state()).toEqual(await one.state());
-    await expect(other.restore({})).rejects.toMatchObject({ code: 'state_incomplete' });
+    const kept: HostTensors[] = [];
+    for (let step = 0; step < 8; step++) {
+      kept.push(await one.state());
+      await one.step(halves(step), step);
+    }
+    const end = await one.state();
     await one.close();
+    const other = await createGrowing({ backend, model, config });
+    // Step 6 is of the full size, step 2 of the one before it: into a pair of another size each time.
+    for (const from of [6, 2]) {
+      await other.restore(kept[from] as HostTensors);
+      for (let step = from; step < 8; step++) await other.step(halves(step), step);
+      expect(await other.state()).toEqual(end);
+    }
+    await expect(other.restore({})).rejects.toMatchObject({ code: 'state_incomplete' });
     await other.close();
   });
 });

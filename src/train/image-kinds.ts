@@ -32,7 +32,7 @@ import { countParameters, initialise, type ParameterSpec, parameterTypes } from 
 import type { LossProgram } from '../nn/train-step.ts';
 import { createTrainable } from '../nn/trainable.ts';
 import type { Backend } from '../runtime/contract.ts';
-import { createGrowing, stagesOf } from './image-growth.ts';
+import { createGrowing, stagesOf, workBefore } from './image-growth.ts';
 
 /** Networks that minimise one loss by themselves. */
 type Alone = 'ddpm' | 'latent-ddpm' | 'vae';
@@ -46,6 +46,8 @@ export interface ImageKind {
   rollbacks: number;
   /** Of a pair that grows: the last step before it has its full size. */
   wholeAfter?: number;
+  /** Work of the steps before one, where steps differ. */
+  work?: (step: number) => number;
   /** What the trainable takes, from `rows` pictures −1 … 1 and their labels. */
   batch(images: HostTensor, labels: HostTensor | undefined, step: number, attempt: number): HostTensors;
   astray?(result: StepResult, step: number): string | undefined;
@@ -149,19 +151,21 @@ async function pair(
   training: AdversarialConfig,
   from: HostTensors | undefined,
 ): Promise<ImageKind> {
-  const start = from === undefined ? {} : { parameters: from };
+  const stages = stagesOf(model, training);
   const trainable =
     model.architecture === 'stylegan2' && training.growth !== undefined
-      ? await createGrowing({ backend, model, config: training, ...start })
+      ? await createGrowing({ backend, model, config: training })
       : await createAdversarial({
-          ...{ name: model.architecture, backend, config: training, ...start },
+          ...{ name: model.architecture, backend, config: training },
+          ...(from === undefined ? {} : { parameters: from }),
           model: adversarialImageModel(model, training.augment),
         });
   return {
     trainable,
     rows: training.batch * training.criticSteps,
     rollbacks: training.rollbacks,
-    wholeAfter: stagesOf(model, training).at(-1)?.first ?? 0,
+    wholeAfter: stages.at(-1)?.first ?? 0,
+    work: (step) => workBefore(stages, step),
     batch: (images, labels, _, attempt) => ({
       real: images,
       ...(model.classes > 0 && labels !== undefined ? { real_labels: labels } : {}),

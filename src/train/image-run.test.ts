@@ -110,6 +110,10 @@ const presets: Record<string, ImagePreset> = {
     training: { steps: 20, ema: 0.9, ...alone },
   },
 };
+presets.growing = {
+  ...(presets.stylegan2 as ImagePreset),
+  training: { ...presets.stylegan2?.training, growth: { from: 8, share: 0.5 } } as ImagePreset['training'],
+};
 /** An autoencoder that learned nothing: enough for bytes. */
 const autoencoder = initialise(
   vaeSpecs(vaeConfig.parse({ architecture: 'vae', ...small, latent: 2, map: 4 })),
@@ -262,6 +266,59 @@ describe('what goes wrong', () => {
     const lines = (await fs.readFile(out.file('metrics.jsonl'), 'utf8')).trim().split('\n');
     const back = lines.map((line) => JSON.parse(line)).filter(({ type }) => type === 'rollback');
     expect(back.at(-1)).toMatchObject({ step: 5, from: 8, rollbacks: 2, why: 'it collapsed' });
+  });
+
+  it('weights that are not finite at a checkpoint are neither judged nor kept: the run goes back, and counts time once', async () => {
+    const out = new RunFolder(`${folder}/spoiled`);
+    await out.open();
+    let value = 0;
+    const kept = (): HostTensors => ({ value: tensor('f32', [1], [value]) });
+    const judged: number[] = [];
+    const trainable: Trainable = {
+      state: async () => kept(),
+      restore: async (state) => {
+        value = Number(state.value?.data[0]);
+      },
+      parameters: async () => kept(),
+      // A finite loss, of the weights before the step that spoils them.
+      step: async (batch, step) => {
+        value += step === 5 && Number(batch.attempt?.data[0]) === 0 ? Number.NaN : 1;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return { loss: 1, metrics: {} };
+      },
+      evaluate: () => Promise.reject(new Error('not asked')),
+      close: async () => undefined,
+    };
+    const begun = performance.now();
+    const outcome = await train({
+      ...{ folder: out, trainable, resume: false, tokensPerStep: 1, rollbacks: 1 },
+      config: { steps: 9, evaluateEvery: 3, checkpointEvery: 3, sampleEvery: 0, patience: 0 },
+      batch: async (_, attempt) => ({ attempt: tensor('i32', [1], [attempt]) }),
+      evaluate: async () => {
+        judged.push(value);
+        return 10 - value;
+      },
+    });
+    expect(judged).toEqual([3, 6, 9]);
+    expect(outcome).toMatchObject({ state: 'succeeded', bestStep: 9 });
+    expect(outcome.seconds).toBeLessThanOrEqual((performance.now() - begun) / 1000);
+    const lines = (await fs.readFile(out.file('metrics.jsonl'), 'utf8')).trim().split('\n');
+    expect(lines.map((line) => JSON.parse(line)).find(({ type }) => type === 'rollback')).toMatchObject({
+      ...{ step: 3, from: 6, why: '"value" holds values that are not finite after step 6' },
+    });
+  });
+
+  it('what is gone on from does not begin small again', async () => {
+    const preset = presets.growing as ImagePreset;
+    const model = imageConfig.parse({ ...preset.model, classes: 2 });
+    const from = initialise(learningSpecs(model, preset.training as Partial<AdversarialConfig>).flat(), 8);
+    const out = `${folder}/not-grown`;
+    await run(preset, out, { training: { ...often, steps: 2, evaluateEvery: 2 }, from });
+    const config = JSON.parse(await fs.readFile(`${out}/config.json`, 'utf8'));
+    expect(config.training).not.toHaveProperty('growth');
+    await run(preset, `${folder}/grown`, { training: { ...often, steps: 2, evaluateEvery: 2 } });
+    const grown = JSON.parse(await fs.readFile(`${folder}/grown/config.json`, 'utf8'));
+    expect(grown.training.growth).toEqual({ from: 8, share: 0.5 });
   });
 
   it('a run from another model that is killed before its first checkpoint goes on from that model', async () => {

@@ -143,6 +143,8 @@ function configOf(options: ImageRunOptions, before: ImageRunConfig | undefined):
   const training = readImageTraining(model.architecture, {
     ...preset.training,
     ...options.training,
+    // What is gone on from has its size: it does not begin small again.
+    ...(options.from === undefined ? {} : { growth: undefined }),
   } as ImageTrainingInput);
   if (data.info.count < training.batch)
     throw new InkstoneError(
@@ -208,7 +210,7 @@ async function run(
       config: { ...training, patience: 0 },
       batch: (step, attempt) => batchOf(data, config, kind, step, attempt),
       score: judge.name,
-      wholeAfter: kind.wholeAfter,
+      ...{ wholeAfter: kind.wholeAfter, work: kind.work },
       evaluate: (from) =>
         making(from, async (maker) =>
           judge.score(await pictures(training.evaluationSamples, JUDGE_SEED)(maker)),

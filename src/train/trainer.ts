@@ -32,6 +32,8 @@ export interface TrainerOptions {
   rollbacks?: number;
   /** Tokens of one step, for the speed. */
   tokensPerStep: number;
+  /** Work of all steps before this one, in any unit, for the time that is left; default: every step is as much. */
+  work?: ((step: number) => number) | undefined;
   resume: boolean;
   /** Keeps the state that it starts from: it is another model's, and a run that is gone on with could not make it again. */
   keepStart?: boolean;
@@ -94,6 +96,7 @@ class Run {
   private readonly started = monotonic();
   private stepSeconds = 0;
   private stepsHere = 0;
+  private workHere = 0;
   private loss = Number.NaN;
   private lastLine = 0;
 
@@ -154,9 +157,15 @@ class Run {
 
   /** Evaluation, sample and checkpoint, where this step has them. */
   private async closeStep(): Promise<void> {
-    const { config, signal, until } = this.options;
+    const { config, signal, until, trainable, rollbacks = 0 } = this.options;
     const last = this.step === config.steps;
     const judged = last || this.step === until || this.step % config.evaluateEvery === 0;
+    const saved = judged || this.step % config.checkpointEvery === 0;
+    // A loss is of the weights before its step. Where there is a way back, what must not be judged or kept is seen first.
+    if (saved && rollbacks > 0) {
+      const bad = firstNotFinite(await trainable.state());
+      if (bad !== undefined && (await this.rollBack(notFiniteAfter(bad, this.step), this.step))) return;
+    }
     if (judged) {
       try {
         await this.judge();
@@ -167,7 +176,7 @@ class Run {
       }
     }
     if (config.sampleEvery > 0 && (last || this.step % config.sampleEvery === 0)) await this.sample();
-    if (judged || this.step % config.checkpointEvery === 0) await this.save();
+    if (saved) await this.save();
   }
 
   private async restore(): Promise<void> {
@@ -210,6 +219,7 @@ class Run {
     const { loss, gradientNorm, metrics } = result;
     this.stepSeconds += (monotonic() - begun) / 1000;
     this.stepsHere++;
+    this.workHere += this.work(this.step + 1) - this.work(this.step);
     const wrong = notFinite(loss, gradientNorm) ?? this.options.astray?.(result, this.step);
     if (wrong !== undefined) {
       if (await this.rollBack(wrong)) return false;
@@ -235,12 +245,14 @@ class Run {
   }
 
   /** Back to the last checkpoint, from where chance takes another course; false where that is not to be had. */
-  private async rollBack(why: string): Promise<boolean> {
+  private async rollBack(why: string, from = this.step + 1): Promise<boolean> {
     const { folder, rollbacks = 0 } = this.options;
     const done = this.record.rollbacks ?? 0;
     if (done >= rollbacks || !(await folder.has('last'))) return false;
-    const from = this.step + 1;
+    const { startSeconds } = this;
     await this.restore();
+    // The time that was lost was spent all the same.
+    this.startSeconds = startSeconds;
     this.record.rollbacks = done + 1;
     const turn = { step: this.step, from, why, rollbacks: done + 1 };
     folder.metric({ type: 'rollback', ...turn, seconds: round(this.seconds()) });
@@ -312,11 +324,7 @@ class Run {
     const tensors = await this.options.trainable.state();
     // A loss is of the weights before its step: what the step made of them is seen only here.
     const bad = firstNotFinite(tensors);
-    if (bad !== undefined)
-      throw await this.diverged(
-        `"${bad}" holds values that are not finite after step ${this.step}`,
-        this.step,
-      );
+    if (bad !== undefined) throw await this.diverged(notFiniteAfter(bad, this.step), this.step);
     const checkpoint: Checkpoint = {
       step: this.step,
       tensors,
@@ -331,9 +339,14 @@ class Run {
       : (this.options.tokensPerStep * this.stepsHere) / this.stepSeconds;
   }
 
+  private work(step: number): number {
+    return this.options.work?.(step) ?? step;
+  }
+
   private remaining(): number {
-    const each = (monotonic() - this.started) / 1000 / Math.max(1, this.stepsHere);
-    return each * (this.options.config.steps - this.step);
+    if (this.workHere === 0) return 0;
+    const each = (monotonic() - this.started) / 1000 / this.workHere;
+    return each * (this.work(this.options.config.steps) - this.work(this.step));
   }
 
   private report(phase: TrainProgress['phase']): void {
@@ -351,6 +364,9 @@ class Run {
     });
   }
 }
+
+const notFiniteAfter = (name: string, step: number): string =>
+  `"${name}" holds values that are not finite after step ${step}`;
 
 function notFinite(loss: number, gradientNorm: number | undefined): string | undefined {
   if (!Number.isFinite(loss)) return `the loss became ${loss}`;

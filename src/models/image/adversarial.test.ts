@@ -16,6 +16,7 @@ import { adversarialImageConfig, imageGenerator } from './architectures.ts';
 import { augmentation } from './augment.ts';
 import { diffusionNoise, signalAndNoise } from './diffusion-noise.ts';
 import { ganConfig, ganCritic, ganGenerator } from './gan.ts';
+import { minibatchDeviation } from './layers.ts';
 import { styleganConfig, styleganGenerator } from './stylegan.ts';
 import { styleganCritic } from './stylegan-critic.ts';
 
@@ -281,6 +282,32 @@ describe('training', () => {
     expect(await other.state()).toEqual(await one.state());
     await one.close();
     await other.close();
+  });
+});
+
+describe('the deviation in a batch', () => {
+  // [rows of both batches, batches, group]: every row of a batch has the batch's value, so its groups have no deviation.
+  it.each([
+    [16, 2, 4],
+    [20, 2, 4],
+    [14, 2, 4],
+    [10, 1, 4],
+    [6, 2, 4],
+  ])('of %i rows in %i batches, groups of %i, mixes no two batches', async (rows, batches, group) => {
+    const program = trace('deviation', { x: { dtype: 'f32', shape: [rows, 1, 1, 1] } }, ({ x }) => ({
+      y: minibatchDeviation(x as never, group, batches),
+    }));
+    const run = await cpu.compile(program);
+    const of = async (values: number[]): Promise<number[]> => {
+      const { y } = await run.run({ inputs: { x: tensor('f32', [rows, 1, 1, 1], values) } });
+      return Array.from({ length: rows }, (_, i) => Number(y?.data[2 * i + 1]));
+    };
+    const each = rows / batches;
+    const apart = await of(Array.from({ length: rows }, (_, i) => Math.floor(i / each)));
+    for (const value of apart) expect(value).toBeLessThan(1e-3);
+    // And it tells neighbours that differ from those that do not.
+    const mixed = await of(Array.from({ length: rows }, (_, i) => i % 2));
+    for (const value of mixed) expect(value).toBeGreaterThan(0.4);
   });
 });
 

@@ -51,9 +51,9 @@ export function criticHead({ width, size, group, classes, times }: CriticHeadOpt
   if (embedding !== undefined) specs.push(...embedding.specs);
   return {
     specs,
-    score(x, input, { labels, times: steps }) {
+    score(x, input, { labels, times: steps, batches = 1 }) {
       const batch = input.shape[0] as number;
-      const seen = group > 0 ? minibatchDeviation(input, group) : input;
+      const seen = group > 0 ? minibatchDeviation(input, group, batches) : input;
       const h = rectify(convolution(x, 'critic.last', seen, { gain: GAIN }));
       let flat = dense(x, 'critic.dense', reshape(h, [batch, width * size * size]), { gain: GAIN });
       if (embedding !== undefined) flat = add(flat, embedding.embed(x, steps as Tensor));

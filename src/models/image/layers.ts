@@ -125,11 +125,15 @@ export const truncated = (x: Parameters, latents: Tensor): Tensor =>
   x.truncation === undefined ? latents : mul(latents, x.truncation);
 
 /**
- * One more channel: how much neighbours in the batch differ, over groups of `group` (Karras et al. 2018, section 3).
+ * One more channel: how much neighbours in the batch differ, over groups of `group` (Karras et al. 2018, section 3), or of
+ * the next smaller number that divides each of the `batches` that stand one after the other (all of it, where there is none).
  */
-export function minibatchDeviation(x: Tensor, group: number): Tensor {
+export function minibatchDeviation(x: Tensor, group: number, batches = 1): Tensor {
   const [batch, channels, high, wide] = x.shape as readonly [number, number, number, number];
-  const size = batch % group === 0 ? group : batch;
+  const each = batch / batches;
+  let size = Math.min(group, each);
+  while (size > 1 && each % size !== 0) size--;
+  if (size === 1) size = each;
   const grouped = reshape(x, [batch / size, size, channels * high * wide]);
   const centred = sub(grouped, mean(grouped, { axes: [1], keep: true }));
   const deviation = sqrt(add(mean(square(centred), { axes: [1] }), 1e-8));

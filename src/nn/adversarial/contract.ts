@@ -15,6 +15,8 @@ export interface Conditions {
   labels?: Tensor | undefined;
   /** Diffusion steps that were done to the picture, `[batch] i32` (Wang et al. 2022). */
   times?: Tensor | undefined;
+  /** Equal batches that stand one after the other, as real and made pictures do: no statistic mixes them. Default 1. */
+  batches?: number | undefined;
 }
 
 /** A stream of random numbers that is quick in bulk. */

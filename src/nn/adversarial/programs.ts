@@ -191,9 +191,10 @@ function judged(
   x: Tensors,
   images: Tensor,
   labels: Tensor | undefined,
+  batches = 1,
 ): Tensor {
   const seen = perturbation?.apply(x, images) ?? { images };
-  return critic.score(x, seen.images, { labels, times: seen.times });
+  return critic.score(x, seen.images, { labels, times: seen.times, batches });
 }
 
 /** What was drawn for the perturbation of both halves, as the real pictures have it. */
@@ -212,7 +213,7 @@ function scoresOf(
   fake: Tensor,
 ): { real: Tensor; fake: Tensor } {
   const labels = model.classes > 0 ? concat([x.real_labels as Tensor, x.labels as Tensor], 0) : undefined;
-  const scores = judged(model, model.critic, x, concat([real, fake], 0), labels);
+  const scores = judged(model, model.critic, x, concat([real, fake], 0), labels, 2);
   const half = real.shape[0] as number;
   return {
     real: slice(scores, { axis: 0, start: 0, end: half }),

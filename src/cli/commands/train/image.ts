@@ -58,7 +58,7 @@ function line(
 
 async function run(settings: TrainImageSettings, context: CommandContext): Promise<TrainImageResult> {
   const planned = await plannedImages(settings);
-  const { preset, data, out, before, folder } = planned;
+  const { preset, data, out, folder } = planned;
   const backend = await createBackend(settings.device, {
     ...defined({ threads: settings.threads }),
     choices: path.join(out, 'convolutions.json'),
@@ -136,7 +136,7 @@ async function run(settings: TrainImageSettings, context: CommandContext): Promi
       best_step: result.bestStep,
       out,
       preset: preset.id,
-      seed: settings.seed ?? before?.training.seed ?? 1,
+      seed: preset.training.seed ?? 1,
     };
     await new RunFolder(out).writeJson('result.json', { ...result, ...summary });
     return summary;
