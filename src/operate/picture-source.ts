@@ -46,6 +46,7 @@ export function traitsOf(info: ImageModelInfo): PictureTraits {
     styles: architecture === 'stylegan1' || architecture === 'stylegan2' ? styleLayers(config) : 0,
     between: !isDenoiser(config),
     edits: isDenoiser(config),
+    masks: config.architecture === 'ddpm',
     steps: 'steps' in config ? config.steps : 0,
     tuning: tuningTraits(info),
   };
@@ -95,12 +96,15 @@ export class LocalPictures implements PictureSource {
     request: PictureRequest & Required<Pick<PictureRequest, 'way'>>,
     signal: AbortSignal | undefined,
   ): Promise<PictureFile[]> {
-    const { way, truncation, size } = request;
+    const { way, truncation, size, mix } = request;
     const labels = this.labels(request.labels, way.seeds.length);
     const asked = {
       seeds: way.seeds,
       ...(labels === undefined ? {} : { labels }),
       ...(truncation === undefined ? {} : { truncation }),
+      ...(mix === undefined
+        ? {}
+        : { mixWith: { seeds: way.seeds.map(() => mix.seed), crossover: mix.layer } }),
     };
     const made = await this.make(signal, wayBetween(this.info.config, asked, way.frames));
     const about = aboutWay(await this.told(), asked, way.frames);

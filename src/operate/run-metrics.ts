@@ -9,6 +9,8 @@ export interface MetricLine {
   val_loss?: number;
   tokens_per_second?: number;
   remaining?: number;
+  /** Of pictures that grow: their side at this step, in pixels. */
+  size?: number;
   text?: string;
   /** Of a sample that is a file: its place in the run's folder. */
   file?: string;
@@ -22,11 +24,15 @@ export interface MetricLine {
   rollbacks?: number;
 }
 
-/** The score of an `evaluate` line that is no validation loss: `fid_lenet`, … */
-export function scoreOf(line: MetricLine): { name: string; value: number } | undefined {
+/** The score of an `evaluate` line that is no validation loss (`fid_lenet`, …), and that of the state that is kept as the best. */
+export function scoreOf(line: MetricLine): { name: string; value: number; best: number } | undefined {
   if (line.type !== 'evaluate') return undefined;
-  for (const [name, value] of Object.entries(line))
-    if (name !== 'val_loss' && typeof value === 'number' && `best_${name}` in line) return { name, value };
+  const all = Object.entries(line);
+  for (const [name, value] of all) {
+    const best = all.find(([other]) => other === `best_${name}`)?.[1];
+    if (name !== 'val_loss' && typeof value === 'number' && typeof best === 'number')
+      return { name, value, best };
+  }
   return undefined;
 }
 

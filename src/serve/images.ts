@@ -69,6 +69,9 @@ export const wayBody = z
     error: `there may be ${LONGEST_WAY} pictures on the whole way`,
   });
 
+/** What is of one picture, or of models that have no way. */
+const NOT_ON_A_WAY = ['n', 'upscale', 'guidance', 'steps', 'eta', 'strength'] as const;
+
 /** Bytes of the pictures that an edit may bring. */
 const LARGEST = 16 * 2 ** 20;
 
@@ -81,7 +84,7 @@ export function addImages(app: FastifyInstance, context: ServerContext): void {
     const { seeds, frames, delay, output_format: format, ...body } = parse(wayBody, request.body);
     const way = { seeds, frames, ...(format === 'png' ? {} : { animation: format, delay }) };
     const asked = parse(imageBody, { ...body, seed: seeds[0] });
-    refuse(asked.upscale != null, 'upscale', ' on a way');
+    for (const param of NOT_ON_A_WAY) refuse(asked[param] != null, param, ' on a way');
     return answer(context, asked, { way }, request, reply);
   });
 
@@ -106,6 +109,18 @@ export function addImages(app: FastifyInstance, context: ServerContext): void {
   });
 }
 
+/** What would change the answer and is not done; quality and style are wishes that these models have no use for. */
+function refuseUndone(body: ImageBody): void {
+  refuse(body.response_format === 'url', 'response_format', ' of url');
+  refuse(truthy(body.stream), 'stream');
+  refuse(Number(body.partial_images ?? 0) > 0, 'partial_images');
+  refuse(body.background === 'transparent', 'background', ' of transparent');
+  refuse(Number(body.output_compression ?? 100) !== 100, 'output_compression', ' below 100');
+}
+
+/** A form sends words. */
+const truthy = (value: unknown): boolean => value === true || value === 'true';
+
 async function answer(
   { generation }: ServerContext,
   body: ImageBody,
@@ -113,7 +128,7 @@ async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<object> {
-  refuse(body.response_format === 'url', 'response_format', ' of url');
+  refuseUndone(body);
   const signal = hangUp(reply);
   const opened = await openReplica(
     generation,

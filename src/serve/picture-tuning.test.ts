@@ -163,6 +163,13 @@ describe('a model of pictures that is gone on from', () => {
     [{ set: ['training.nothing=1'] }, 'setting_unknown', 'set'],
     [{ size: 8 }, undefined, 'size'],
     [{ from: undefined, preset: 'tiny-gan', size: 18 }, 'image_size', undefined],
+    [{ from: undefined, preset: 'tiny-gan', batch_size: 8 }, 'parameter_invalid', 'batch_size'],
+    [{ from: undefined, preset: 'tiny', learning_rate: 0.1 }, 'parameter_invalid', 'learning_rate'],
+    [
+      { from: undefined, preset: 'tiny-gan', set: ['training.growth.from=8'] },
+      'unsupported_setting',
+      undefined,
+    ],
   ])('refuses %j', async (more, code, param) => {
     const { status, body } = await call('/api/trainings', { name: 'no', file, from: 'base', ...more });
     expect([status >= 400 && status < 500, body.error.code]).toEqual([true, code ?? expect.any(String)]);

@@ -92,12 +92,24 @@ const TUNING_STEPS = 100;
 const TUNING_RATE = 3e-4;
 
 /** From a preset, or from a model that is there. @throws InkstoneError `parameter_invalid`, `model_not_found`, `preset_unknown` */
+/** A preset has its own. @throws InkstoneError `parameter_invalid` */
+function requireNoRates(body: TrainingBody): void {
+  const param = (['learning_rate', 'batch_size'] as const).find((name) => body[name] !== undefined);
+  if (param === undefined) return;
+  throw new InkstoneError('parameter_invalid', `'${param}' is for a model that is gone on from`, {
+    kind: 'usage',
+    hint: `leave it out, or name such a model with 'from'; for pictures 'set' takes training.batch=8, training.generatorRate=0.001`,
+    details: { param },
+  });
+}
+
 async function methodOf(
   { registry }: ServerContext,
   body: TrainingBody,
 ): Promise<Pick<TrainingOrder, 'preset' | 'steps' | 'base' | 'family' | 'choices'>> {
   const { preset, from, steps, learning_rate: learningRate, batch_size: batch } = body;
   if (from === undefined) {
+    requireNoRates(body);
     if (preset !== undefined && isImagePreset(preset)) return newPictures(preset, body);
     requireNoPictureSettings(body);
     if (preset !== undefined) return { preset: textPreset(preset).id, steps };
@@ -197,14 +209,15 @@ function addTrainings(app: FastifyInstance, context: ServerContext): void {
 }
 
 function pointOf(line: MetricLine): object {
-  const { step, loss, val_loss, tokens_per_second } = line;
+  const { step, loss, val_loss, tokens_per_second, size } = line;
   const score = scoreOf(line);
   return {
     step,
-    ...(score === undefined ? {} : { score: score.value, score_name: score.name }),
+    ...(score === undefined ? {} : { score: score.value, score_name: score.name, best_score: score.best }),
     ...(loss === undefined ? {} : { loss }),
     ...(val_loss === undefined ? {} : { val_loss }),
     ...(tokens_per_second === undefined ? {} : { tokens_per_second }),
+    ...(size === undefined ? {} : { size }),
   };
 }
 

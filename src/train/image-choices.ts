@@ -7,7 +7,9 @@ import { nearest } from '../base/nearest.ts';
 import { read, z } from '../base/schema.ts';
 import { type ImageConfig, imageConfig } from '../models/image/any.ts';
 import type { ImageTrainingInput } from '../models/image/training.ts';
+import type { AdversarialConfig } from '../nn/adversarial/config.ts';
 import { ADVERSARIAL_LOSSES } from '../nn/adversarial/losses.ts';
+import { stagesOf } from './image-growth.ts';
 import { isAlone, readImageTraining, trainedParameters } from './image-kinds.ts';
 import type { ImagePlan } from './image-tuning.ts';
 
@@ -81,6 +83,7 @@ export function withChoices(plan: ImagePlan, choices: ImageChoices): ImagePlan &
   };
   const whole = set.reduce(placed, checked({ model, training } as Parts));
   trainedParameters(whole.model);
+  if (!isAlone(whole.model.architecture)) stagesOf(whole.model, whole.training as AdversarialConfig);
   return { ...plan, labels, model: whole.model, training: whole.training };
 }
 

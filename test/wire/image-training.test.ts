@@ -41,7 +41,7 @@ interface Training {
   family?: string;
   kind: string;
   score?: { name: string; value: number };
-  history: { step: number; score?: number; score_name?: string }[];
+  history: { step: number; score?: number; score_name?: string; best_score?: number; size?: number }[];
   samples: { step: number; picture: string }[];
   error?: { code: string; message: string };
 }
@@ -85,6 +85,8 @@ describe('a training of pictures', () => {
       [30, 'fid_pixels'],
       [60, 'fid_pixels'],
     ]);
+    const scores = judged.map(({ score }) => score as number);
+    expect(judged.map(({ best_score }) => best_score)).toEqual([scores[0], Math.min(...scores)]);
     expect(training.samples.map(({ step }) => step)).toEqual([30, 60]);
     const sheet = await fetch(at(training.samples[1]?.picture ?? ''));
     expect(sheet.headers.get('content-type')).toBe('image/png');

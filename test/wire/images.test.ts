@@ -133,6 +133,10 @@ describe('openai', () => {
     ['a size without sides', { size: 'large' }, 400, 'parameter_invalid'],
     ['styles where there are none', { mix_seed: 3 }, 400, 'styles_missing'],
     ['a layer that no model has', { model: 'plain', mix_seed: 3, mix_layer: 17 }, 400, 'parameter_invalid'],
+    ['a stream', { stream: true }, 400, 'unsupported_parameter'],
+    ['pictures on the way', { partial_images: 2 }, 400, 'unsupported_parameter'],
+    ['nothing behind', { background: 'transparent' }, 400, 'unsupported_parameter'],
+    ['a tenth of the bytes', { output_compression: 10 }, 400, 'unsupported_parameter'],
     ['a class of a model without', { model: 'plain', label: 'cat' }, 400, 'label_unknown'],
     ['steps without diffusion', { steps: 5 }, 400, 'unsupported_setting'],
     ['truncation of a denoiser', { model: 'denoiser', truncation: 0.5 }, 400, 'unsupported_setting'],
@@ -257,6 +261,10 @@ describe('ways from picture to picture', () => {
     ['a film', { seeds: [1, 2, 3, 4, 5], frames: 100 }, 'parameter_invalid'],
     ['no time', { delay: 1 }, 'parameter_invalid'],
     ['larger pictures', { upscale: 2 }, 'unsupported_parameter'],
+    ['guidance', { guidance: 2 }, 'unsupported_parameter'],
+    ['several ways', { n: 2 }, 'unsupported_parameter'],
+    ['a stream', { stream: true }, 'unsupported_parameter'],
+    ['styles where there are none', { mix_seed: 3 }, 'styles_missing'],
     ['a still format', { output_format: 'jpeg' }, 'parameter_invalid'],
     ['an unknown class', { label: 'dog' }, 'label_unknown'],
     ['a model without latents', { model: 'denoiser' }, 'unsupported_setting'],
@@ -275,11 +283,11 @@ describe('the studio’s list of models', () => {
     expect(traits('starter')).toBeUndefined();
     expect(traits('digits')).toEqual({
       ...{ architecture: 'gan', size: 16, channels: 1, classes: ['1', '2', 'cat'] },
-      ...{ styles: 0, between: true, edits: false, steps: 0 },
+      ...{ styles: 0, between: true, edits: false, masks: false, steps: 0 },
       tuning: { layers: expect.arrayContaining(['generator.start']), early: [], augments: true },
     });
     expect(traits('plain')).toMatchObject({ styles: 6, classes: [], between: true });
-    expect(traits('denoiser')).toMatchObject({ edits: true, steps: 20, between: false });
+    expect(traits('denoiser')).toMatchObject({ edits: true, masks: true, steps: 20, between: false });
   });
 });
 

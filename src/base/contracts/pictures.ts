@@ -55,6 +55,8 @@ export interface PictureTraits {
   /** Whether it can start from a picture; and the most denoising steps, 0 where it makes none. */
   edits: boolean;
   steps: number;
+  /** Whether a mask can say which pixels change. */
+  masks: boolean;
   /** For one's own pictures: layers that can be frozen, those of them that are best kept, whether pictures can be augmented. */
   tuning: { layers: readonly string[]; early: readonly string[]; augments: boolean };
 }

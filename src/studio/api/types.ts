@@ -67,6 +67,10 @@ export interface MetricPoint {
   /** The judgement of a model of pictures, and on which features: `fid_lenet`. */
   score?: number;
   score_name?: string;
+  /** Of the state that is kept as the best. */
+  best_score?: number;
+  /** Pixels a side, of pictures that grow. */
+  size?: number;
 }
 
 /** A text, or the address of a sheet of pictures. */

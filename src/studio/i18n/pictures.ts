@@ -81,6 +81,7 @@ export const picturesEnglish = {
   },
   edit: {
     title: 'Change a picture',
+    leadWhole: 'Give a picture, and all of it changes: a little, or as much as you like.',
     lead: 'Give a picture and paint over what is to be made anew; paint nothing and all of it changes a little.',
     file: 'Picture',
     fileHelp: 'PNG, JPEG, WebP, AVIF, GIF or SVG. It is brought to the model’s size.',
@@ -140,6 +141,7 @@ export const picturesEnglish = {
       `${points} ${points === '1' ? 'judgement' : 'judgements'} up to step ${step}; last distance ${score}.`,
     scoreWaiting: 'The first judgement comes after some hundred steps…',
     best: 'Best',
+    grown: 'Pixels by now',
     loss: 'Generator’s loss',
     speed: 'Pictures/s',
     sheets: 'Sample sheet',
@@ -230,6 +232,7 @@ export const picturesChinese: typeof picturesEnglish = {
   },
   edit: {
     title: '修改一张图',
+    leadWhole: '给一张图，整张随之改变：略作改动，或大幅重画。',
     lead: '给一张图，把要重画的地方涂掉；什么都不涂，则整张稍作改变。',
     file: '图片',
     fileHelp: 'PNG、JPEG、WebP、AVIF、GIF 或 SVG，会缩放到模型的尺寸。',
@@ -286,6 +289,7 @@ export const picturesChinese: typeof picturesEnglish = {
     scoreSummary: (points, step, score) => `共评估 ${points} 次，到第 ${step} 步；最近的距离为 ${score}。`,
     scoreWaiting: '几百步之后会有第一次评估…',
     best: '最佳',
+    grown: '当前像素',
     loss: '生成器损失',
     speed: '图/秒',
     sheets: '样图',

@@ -19,7 +19,7 @@ export function EditView({ model }: { model: PictureModel }) {
   const { t, format } = useTexts();
   const words = t.pictures.edit;
   const { settings, made, chosen } = useStore(desk, (state) => state);
-  const { size } = model.pictures;
+  const { size, masks } = model.pictures;
   const ofGrid = made[chosen];
   const [file, setFile] = useState<Blob | undefined>(() =>
     ofGrid === undefined ? undefined : fileOf(ofGrid),
@@ -63,11 +63,17 @@ export function EditView({ model }: { model: PictureModel }) {
         <h2 id="edit-title" class="section-title">
           {words.title}
         </h2>
-        <p class="help">{words.lead}</p>
+        <p class="help">{masks ? words.lead : words.leadWhole}</p>
         <div class="edit">
           {source !== undefined && (
             <div>
-              <MaskCanvas source={source} mask={mask} brush={brush} change={setMask} />
+              {masks ? (
+                <MaskCanvas source={source} mask={mask} brush={brush} change={setMask} />
+              ) : (
+                <div class="mask whole">
+                  <img src={source} alt="" />
+                </div>
+              )}
             </div>
           )}
           <div class="settings">
@@ -101,7 +107,7 @@ export function EditView({ model }: { model: PictureModel }) {
                 </button>
               )}
             </div>
-            {source !== undefined && (
+            {masks && source !== undefined && (
               <>
                 <Slider
                   id="edit-brush"

@@ -8,7 +8,13 @@ const model = (pictures: Partial<PictureModel['pictures']>): PictureModel => ({
   ...{ state: 'ready', source: 'folder', card: '' },
   pictures: {
     ...{ architecture: 'gan', size: 28, channels: 1, classes: [], styles: 0 },
-    ...{ between: true, edits: false, steps: 0, tuning: { layers: [], early: [], augments: true } },
+    ...{
+      between: true,
+      edits: false,
+      masks: false,
+      steps: 0,
+      tuning: { layers: [], early: [], augments: true },
+    },
     ...pictures,
   },
 });

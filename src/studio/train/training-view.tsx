@@ -187,7 +187,7 @@ function Figures({ known }: { known: Watched }) {
   const { t, format } = useTexts();
   const { job, points, remaining, total } = known;
   const last = points.at(-1);
-  const newest = (name: 'loss' | 'val_loss' | 'tokens_per_second' | 'score') =>
+  const newest = (name: 'loss' | 'val_loss' | 'tokens_per_second' | 'score' | 'best_score' | 'size') =>
     points.findLast((point) => point[name] !== undefined)?.[name];
   const [loss, validation, speed] = [newest('loss'), newest('val_loss'), newest('tokens_per_second')];
   const number = (value: number | undefined, digits: number) =>
@@ -195,14 +195,15 @@ function Figures({ known }: { known: Watched }) {
   const running = job !== undefined && !isFinal(job.state);
   const step = last === undefined ? '–' : format.integer(last.step);
   const words = t.pictures.train;
-  const scores = points.flatMap(({ score }) => (score === undefined ? [] : [score]));
+  const side = newest('size');
   const name = points.findLast((point) => point.score_name !== undefined)?.score_name;
   const facts: [string, string][] = [
     [t.train.step, total === undefined ? step : `${step} / ${format.integer(total)}`],
     ...((job?.family === 'image'
       ? [
-          [name === undefined ? words.scoreAxis : words.score(name), number(scores.at(-1), 2)],
-          [words.best, scores.length === 0 ? '–' : number(Math.min(...scores), 2)],
+          [name === undefined ? words.scoreAxis : words.score(name), number(newest('score'), 2)],
+          [words.best, number(newest('best_score'), 2)],
+          ...(side === undefined ? [] : [[words.grown, `${side} × ${side}`]]),
           [words.loss, number(loss, 3)],
           [words.speed, number(speed, 0)],
         ]

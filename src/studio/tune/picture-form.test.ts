@@ -7,7 +7,7 @@ const model = (tuning: PictureModel['pictures']['tuning']): PictureModel => ({
   ...{ state: 'ready', source: 'run', card: '' },
   pictures: {
     ...{ architecture: 'gan', size: 28, channels: 1, classes: [], styles: 0, between: true },
-    ...{ edits: false, steps: 0, tuning },
+    ...{ edits: false, masks: false, steps: 0, tuning },
   },
 });
 const pair = model({
