@@ -38,6 +38,18 @@ export const imageChoices = z.object({
     .optional()
     .describe('plain GANs with labels: how the critic is told of them'),
   flip: z.boolean().optional().describe('mirror pictures at random; not for letters and digits'),
+  crop: z
+    .number()
+    .min(0)
+    .max(0.5)
+    .optional()
+    .describe('show a random square of each picture: the largest part of a side that is cut away'),
+  jitter: z
+    .number()
+    .min(0)
+    .max(1)
+    .optional()
+    .describe('change contrast, brightness and saturation of pictures at random: by how much at most'),
   set: z
     .array(z.string().min(1).max(200))
     .max(50)
@@ -58,6 +70,8 @@ const ELSEWHERE: Record<string, string> = {
   'model.autoencoder': 'from',
   'training.loss': 'loss',
   'training.flip': 'flip',
+  'training.crop': 'crop',
+  'training.jitter': 'jitter',
   'training.steps': 'steps',
   'training.seed': 'seed',
 };
@@ -68,7 +82,7 @@ const ELSEWHERE: Record<string, string> = {
  */
 export function withChoices(plan: ImagePlan, choices: ImageChoices): ImagePlan & { model: ImageConfig } {
   requireFitting(plan, choices);
-  const { size, colour, labels = plan.labels, loss, conditioning, flip, set = [] } = choices;
+  const { size, colour, labels = plan.labels, loss, conditioning, flip, crop, jitter, set = [] } = choices;
   const model = {
     ...plan.model,
     ...(size === undefined ? {} : { size, ...mapFor(plan.model, size) }),
@@ -78,6 +92,8 @@ export function withChoices(plan: ImagePlan, choices: ImageChoices): ImagePlan &
   const training = {
     ...plan.training,
     ...(flip === undefined ? {} : { flip }),
+    ...(crop === undefined ? {} : { crop }),
+    ...(jitter === undefined ? {} : { jitter }),
     ...(loss === undefined ? {} : { loss }),
     ...(loss === 'wgan-gp' ? { r1: { weight: 0 } } : {}),
   };

@@ -93,7 +93,7 @@ const presets: Record<string, ImagePreset> = {
   ddpm: {
     ...imagePreset('tiny-gan'),
     model: { architecture: 'ddpm', ...small, widest: 8, steps: 10 },
-    training: { steps: 20, ema: 0.9, ...alone },
+    training: { steps: 20, ema: 0.9, crop: 0.2, jitter: 0.3, ...alone },
   },
   vae: {
     ...imagePreset('tiny-gan'),

@@ -9,6 +9,7 @@ import { Permutation } from '../base/rng.ts';
 import { read } from '../base/schema.ts';
 import { type HostTensors, tensor } from '../base/tensor.ts';
 import type { ImageSet, ImageSetInfo } from '../data/image/array-file.ts';
+import { crop, jitter, mirror } from '../data/image/perturb.ts';
 import { pictureMaker } from '../generate/image/any.ts';
 import type { Denoising } from '../generate/image/diffusion.ts';
 import type { PictureMaker, Pictures } from '../generate/image/request.ts';
@@ -245,7 +246,7 @@ async function run(
   }
 }
 
-/** Pictures −1 … 1 in the order of a permutation anew for each pass, mirrored at random where the training says so. */
+/** Pictures −1 … 1 in the order of a permutation anew for each pass, perturbed at random as the training says. */
 async function batchOf(
   data: ImageSet,
   { model, training }: ImageRunConfig,
@@ -253,7 +254,7 @@ async function batchOf(
   step: number,
   attempt: number,
 ): Promise<HostTensors> {
-  const { seed, flip } = training;
+  const { seed, flip, crop: cropped = 0, jitter: jittered = 0 } = training;
   const { rows } = kind;
   const { count } = data.info;
   const places = Array.from({ length: rows }, (_, i) => {
@@ -263,7 +264,14 @@ async function batchOf(
   const bytes = await data.read(places);
   const values = new Float32Array(bytes.length);
   for (let i = 0; i < bytes.length; i++) values[i] = (bytes[i] as number) / 127.5 - 1;
-  if (flip) mirror(values, rows, model.size, new QuickRandom(seed, 'flip', step));
+  const pictures = { values, rows, channels: model.channels, size: model.size };
+  const chance = (of: string): (() => number) => {
+    const random = new QuickRandom(seed, of, step);
+    return () => random.uniform();
+  };
+  if (flip) mirror(pictures, chance('flip'));
+  if (cropped > 0) crop(pictures, cropped, chance('crop'));
+  if (jittered > 0) jitter(pictures, jittered, chance('jitter'));
   const labels = tensor(
     'i32',
     [rows],
@@ -271,13 +279,4 @@ async function batchOf(
   );
   const images = tensor('f32', [rows, model.channels, model.size, model.size], values);
   return kind.batch(images, classesOf(model) > 0 ? labels : undefined, step, attempt);
-}
-
-function mirror(values: Float32Array, rows: number, size: number, random: QuickRandom): void {
-  const stride = values.length / rows;
-  for (let row = 0; row < rows; row++) {
-    if (random.uniform() < 0.5) continue;
-    for (let line = row * stride; line < (row + 1) * stride; line += size)
-      values.subarray(line, line + size).reverse();
-  }
 }

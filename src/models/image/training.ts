@@ -6,6 +6,10 @@ import { trainingConfig } from '../../nn/training-config.ts';
 export const oneLossImageTraining = trainingConfig.omit({ context: true, patience: true }).extend({
   /** Mirror pictures at random. */
   flip: z.boolean().default(false),
+  /** Show a random square of each picture: the largest part of a side that is cut away. */
+  crop: z.number().min(0).max(0.5).optional(),
+  /** Change contrast, brightness and saturation at random: by how much at most. */
+  jitter: z.number().min(0).max(1).optional(),
   /** Parameters whose names begin so do not learn (fine-tuning); runs of old have none. */
   frozen: z.array(z.string()).optional(),
   /** Pictures that an evaluation while training makes. */

@@ -74,6 +74,10 @@ export const adversarialConfig = z.object({
   growth: z.object({ from: whole.min(3), share: z.number().min(0).max(0.95).default(0.5) }).optional(),
   /** Mirror pictures at random. */
   flip: z.boolean().default(false),
+  /** Show a random square of each picture: the largest part of a side that is cut away. */
+  crop: z.number().min(0).max(0.5).optional(),
+  /** Change contrast, brightness and saturation at random: by how much at most. */
+  jitter: z.number().min(0).max(1).optional(),
   /** Parameters whose names begin so do not learn (fine-tuning). */
   frozen: z.array(z.string()).default([]),
   evaluateEvery: whole.min(1).default(1000),
