@@ -238,9 +238,11 @@ function said(part: Part): string {
   return `${preset}, seed ${seed}: ${scores.join(', ')}${right}; trained in ${training_seconds} s`;
 }
 
-/** Beside what real pictures get against real ones. */
+/** Beside what as many real pictures get against real ones; of fewer the distance is larger, and no measure of this one. */
 function distanceCase(part: Part): BenchCase {
-  const floor = scoreOf(part, 'fid_floor');
+  const { samples, floor_samples } = part.scores;
+  const found = scoreOf(part, 'fid_floor');
+  const floor = floor_samples === samples ? found : undefined;
   return {
     case: `${part.preset}, seed ${part.seed}`,
     unit: `fid_${part.scores.features}`,
@@ -250,6 +252,9 @@ function distanceCase(part: Part): BenchCase {
     peer_name: floor === undefined ? null : 'training pictures',
     peer_version: null,
     ratio: floor === undefined ? null : round(fid(part) / floor),
+    ...(floor !== undefined || found === undefined
+      ? {}
+      : { note: `${floor_samples} training pictures against the test pictures: ${found.toFixed(2)}` }),
   };
 }
 

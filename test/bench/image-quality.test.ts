@@ -112,6 +112,11 @@ describe('bench image-quality', { timeout: 300_000 }, () => {
     expect(whole.data).toContain('80 pictures');
     expect(trained().at(-1)).toContain('step 2/2');
     expect(whole.table?.[0]?.fid).not.toBe(table?.[0]?.fid);
+    expect(whole.cases[0]).toMatchObject({ peer: expect.any(Number), ratio: expect.any(Number) });
+    // A floor of fewer pictures than the samples is told, and is no measure.
+    const few = await bench({ only: ['mnist-gan'], pictures: 40, steps: 2 });
+    expect(few.cases[0]).toMatchObject({ peer: null, ratio: null });
+    expect(few.cases[0]?.note).toMatch(/^40 training pictures against the test pictures: \d/);
   });
 
   it('refuses a folder without digits', async () => {
