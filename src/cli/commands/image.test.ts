@@ -134,6 +134,7 @@ describe('train image', () => {
     expect([json.steps, json.preset], error?.message).toEqual([6, 'tiny-gan']);
     const config = JSON.parse((await bytes(path.join(own, 'config.json'))).toString());
     expect(config.model).toMatchObject({ architecture: 'gan', classes: 0, size: 16 });
+    expect(json.seed).toBe(config.training.seed);
     expect(config.training).toMatchObject({
       ...{ batch: 8, generatorRate: 0.004, criticRate: 0.004, augment: { name: 'none' } },
       frozen: ['critic.picture'],
