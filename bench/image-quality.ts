@@ -51,6 +51,8 @@ interface Part {
   scores: ImageScores;
   parameters: number;
   best_step: number;
+  /** Of the two that are compared: the scores of the state at the end, which nothing chose. */
+  at_end?: ImageScores;
   training_seconds: number;
   scoring_seconds: number;
   commit: string;
@@ -92,7 +94,13 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
     for (const preset of COMPARED.filter((id) => only.includes(id))) {
       const usual = options.effort < 1 || (preset !== PLAIN && preset !== NOISED) ? [1] : [1, 2, 3];
       for (const seed of seeds ?? usual) {
-        const part = await kept.result(partName(preset, seed), () => trainAndScore(preset, seed, call));
+        const name = partName(preset, seed);
+        const part = await kept.result(name, () => trainAndScore(preset, seed, call));
+        if (preset === PLAIN || preset === NOISED)
+          part.at_end =
+            part.best_step === steps
+              ? part.scores
+              : await kept.result(`${name}-end`, () => scoreEnd(part, call));
         parts.push(part);
         options.note(said(part));
         signal?.throwIfAborted();
@@ -196,6 +204,32 @@ async function trainAndScore(preset: string, seed: number, call: PartCall): Prom
   }
 }
 
+/** Scores of the last state: of a folder that has no other. */
+async function scoreEnd({ preset, seed }: Part, call: PartCall): Promise<ImageScores> {
+  const { options, kept, set, data, network, work, budget } = call;
+  const run = kept.run(partName(preset, seed));
+  const folder = path.join(work, `${preset}-${seed}-end`);
+  await host.makeFolder(path.join(folder, 'checkpoints'));
+  for (const file of ['config.json', 'checkpoints/last.safetensors'])
+    await host.copyFile(path.join(run, file), path.join(folder, file));
+  const backend = await createBackend('cpu', {
+    threads: options.threads,
+    choices: path.join(run, 'convolutions.json'),
+  });
+  const note = (what: string): void => {
+    options.signal?.throwIfAborted();
+    options.show(`${preset}, seed ${seed}, at the end: ${what}`);
+  };
+  try {
+    return await scoreFolder(
+      { data, work, folder, set, network, backend },
+      { samples: budget.samples, note },
+    );
+  } finally {
+    await backend.close();
+  }
+}
+
 /** MNIST's folder: the one that was named, or `image/` in it. */
 async function digitsFolder(folder: string | undefined): Promise<string> {
   const base = folder ?? path.join(host.packageFolder, '..', 'shared', 'data');
@@ -209,22 +243,23 @@ async function digitsFolder(folder: string | undefined): Promise<string> {
   });
 }
 
-const scoreOf = ({ scores }: Part, score: string): number | undefined => {
+const scoreOf = (scores: ImageScores, score: string): number | undefined => {
   const value = scores[`${score}_${scores.features}`];
   return typeof value === 'number' ? value : undefined;
 };
 
-const fid = (part: Part): number => scoreOf(part, 'fid') as number;
+const fid = (scores: ImageScores): number => scoreOf(scores, 'fid') as number;
 
 /** A line of the table by architecture. */
 function row(part: Part): BenchRow {
   const { preset, seed, scores, parameters, best_step, training_seconds, scoring_seconds } = part;
   const named = (...names: string[]): BenchRow =>
-    Object.fromEntries(names.map((name) => [name, rounded(scoreOf(part, name))]));
+    Object.fromEntries(names.map((name) => [name, rounded(scoreOf(scores, name))]));
   return {
     ...{ preset, seed },
     ...named('fid', 'kid', 'precision', 'recall', 'diversity', 'path_length_z'),
     class_accuracy: rounded(scores.class_accuracy as number | undefined),
+    ...(part.at_end === undefined ? {} : { fid_at_end: rounded(fid(part.at_end)) }),
     ...{ parameters, best_step, training_seconds, scoring_seconds, commit: part.commit },
   };
 }
@@ -241,17 +276,17 @@ function said(part: Part): string {
 /** Beside what as many real pictures get against real ones; of fewer the distance is larger, and no measure of this one. */
 function distanceCase(part: Part): BenchCase {
   const { samples, floor_samples } = part.scores;
-  const found = scoreOf(part, 'fid_floor');
+  const found = scoreOf(part.scores, 'fid_floor');
   const floor = floor_samples === samples ? found : undefined;
   return {
     case: `${part.preset}, seed ${part.seed}`,
     unit: `fid_${part.scores.features}`,
     better: 'lower',
-    ours: round(fid(part), 5),
+    ours: round(fid(part.scores), 5),
     peer: floor === undefined ? null : round(floor, 5),
     peer_name: floor === undefined ? null : 'training pictures',
     peer_version: null,
-    ratio: floor === undefined ? null : round(fid(part) / floor),
+    ratio: floor === undefined ? null : round(fid(part.scores) / floor),
     ...(floor !== undefined || found === undefined
       ? {}
       : { note: `${floor_samples} training pictures against the test pictures: ${found.toFixed(2)}` }),
@@ -260,26 +295,36 @@ function distanceCase(part: Part): BenchCase {
 
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
+/** States that are compared, and what they are called. */
+const STATES = [
+  ['the best of three states', (part: Part) => part.scores],
+  ['at the end', (part: Part) => part.at_end],
+] as const;
+
 /** Diffusion-GAN against the GAN, seed by seed; nothing where fewer than two seeds have both. */
 function comparison(parts: readonly Part[]): BenchCase[] {
-  const pairs = parts
-    .filter(({ preset }) => preset === PLAIN)
-    .flatMap((plain) => {
-      const noised = parts.find(({ preset, seed }) => preset === NOISED && seed === plain.seed);
-      return noised === undefined ? [] : [{ plain: fid(plain), noised: fid(noised), part: plain }];
+  return STATES.flatMap(([state, of]) => {
+    const scored = (preset: string) =>
+      parts.flatMap((part) => {
+        const scores = part.preset === preset ? of(part) : undefined;
+        return scores === undefined ? [] : [{ seed: part.seed, features: scores.features, fid: fid(scores) }];
+      });
+    const noised = scored(NOISED);
+    const pairs = scored(PLAIN).flatMap((plain) => {
+      const other = noised.find(({ seed }) => seed === plain.seed);
+      return other === undefined ? [] : [{ plain: plain.fid, noised: other.fid, features: plain.features }];
     });
-  const [first] = pairs;
-  if (first === undefined || pairs.length < 2) return [];
-  const { value, lower, upper } = studentInterval(pairs.map(({ plain, noised }) => plain - noised));
-  const ours = mean(pairs.map(({ noised }) => noised));
-  const theirs = mean(pairs.map(({ plain }) => plain));
-  return [
-    {
-      case: `${NOISED} against ${PLAIN}, mean of ${pairs.length} seeds`,
-      ...{ unit: `fid_${first.part.scores.features}`, better: 'lower', peer_version: null },
+    const [first] = pairs;
+    if (first === undefined || pairs.length < 2) return [];
+    const { value, lower, upper } = studentInterval(pairs.map(({ plain, noised }) => plain - noised));
+    const ours = mean(pairs.map(({ noised }) => noised));
+    const theirs = mean(pairs.map(({ plain }) => plain));
+    return {
+      case: `${NOISED} against ${PLAIN}, ${state}, mean of ${pairs.length} seeds`,
+      ...{ unit: `fid_${first.features}`, better: 'lower', peer_version: null },
       ...{ ours: round(ours, 5), peer: round(theirs, 5), peer_name: 'the same GAN without diffusion' },
       ratio: round(ours / theirs),
       note: `${PLAIN} less ${NOISED}: ${value.toFixed(3)}, 95 % from ${lower.toFixed(3)} to ${upper.toFixed(3)} (t, ${pairs.length - 1} degrees of freedom)`,
-    },
-  ];
+    };
+  });
 }

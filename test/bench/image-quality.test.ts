@@ -60,7 +60,8 @@ describe('bench image-quality', { timeout: 300_000 }, () => {
     expect(result.cases.map((one) => one.case)).toEqual([
       ...['mnist-gan, seed 1', 'mnist-gan, seed 2'],
       ...['mnist-diffusiongan, seed 1', 'mnist-diffusiongan, seed 2'],
-      'mnist-diffusiongan against mnist-gan, mean of 2 seeds',
+      'mnist-diffusiongan against mnist-gan, the best of three states, mean of 2 seeds',
+      'mnist-diffusiongan against mnist-gan, at the end, mean of 2 seeds',
     ]);
     const [g1, g2, d1, d2, both] = result.cases.map((one) => one.ours) as [
       ...[number, number, number, number, number],
@@ -72,6 +73,13 @@ describe('bench image-quality', { timeout: 300_000 }, () => {
     const difference = Number(/less mnist-diffusiongan: (-?[\d.]+), 95 % from/.exec(note ?? '')?.[1]);
     expect(Math.abs(difference - (g1 + g2 - d1 - d2) / 2)).toBeLessThan(1e-3 * (g1 + g2));
     expect(note).toContain('1 degrees of freedom');
+    // The state at the end is the best one, or another with a score of its own.
+    const rows = result.table as { preset: string; fid: number; fid_at_end: number; best_step: number }[];
+    for (const { fid, fid_at_end, best_step } of rows)
+      if (best_step === 6) expect(fid_at_end).toBe(fid);
+      else expect(fid_at_end).not.toBe(fid);
+    const ends = rows.filter(({ preset }) => preset === 'mnist-gan').map(({ fid_at_end }) => fid_at_end);
+    expect(result.cases[5]?.peer).toBeCloseTo(((ends[0] as number) + (ends[1] as number)) / 2, 0);
     expect(show(result)).toMatch(/^preset +seed +fid +kid +precision +recall/m);
 
     // Another call takes what is kept, with other presets beside it; other steps begin anew.
