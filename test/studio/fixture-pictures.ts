@@ -12,14 +12,14 @@ export const PICTURE_MODELS = [
     ...{ created: 1_763_900_000, produces: ['image'] },
     pictures: {
       ...{ architecture: 'gan', size: 28, channels: 1, classes: [...'0123456789'] },
-      ...{ styles: 0, between: true, edits: false, steps: 0, tuning },
+      ...{ styles: 0, between: true, edits: false, masks: false, steps: 0, tuning },
     },
   },
   {
     ...{ ...facts, id: 'icons', parameters: 731_000, card: '', created: 1_763_900_000, produces: ['image'] },
     pictures: {
       ...{ architecture: 'stylegan2', size: 64, channels: 3, classes: [] },
-      ...{ styles: 10, between: true, edits: false, steps: 0 },
+      ...{ styles: 10, between: true, edits: false, masks: false, steps: 0 },
       tuning: {
         layers: ['generator.mapping0', 'generator.size4', 'critic.picture', 'critic.size64', 'critic.score'],
         ...{ early: ['critic.picture', 'critic.size64'], augments: true },
@@ -37,7 +37,7 @@ export const PICTURE_MODELS = [
     },
     pictures: {
       ...{ architecture: 'ddpm', size: 32, channels: 1, classes: ['cat', 'dog'] },
-      ...{ styles: 0, between: false, edits: true, steps: 200 },
+      ...{ styles: 0, between: false, edits: true, masks: true, steps: 200 },
       tuning: { layers: ['down32.0', 'last'], early: [] as string[], augments: false },
     },
   },

@@ -113,13 +113,15 @@ export class FixtureTraining {
       return;
     }
     const judged = this.step % 100 === 0;
+    const score = 12 + 300 * Math.exp(-this.step / 150);
     this.#emit({
       type: 'metrics',
       step: this.step,
       loss: 0.7 + 0.2 * Math.sin(this.step),
       tokens_per_second: 900,
       remaining: ((this.steps - this.step) / EVERY) * 0.015,
-      ...(judged ? { score: 12 + 300 * Math.exp(-this.step / 150), score_name: 'fid_pixels' } : {}),
+      size: this.step > this.steps / 2 ? 32 : 16,
+      ...(judged ? { score, score_name: 'fid_pixels', best_score: score + 1 } : {}),
     });
     if (judged)
       this.#emit({
