@@ -100,7 +100,7 @@ export async function benchImageQuality(options: ImageQualityOptions): Promise<B
           part.at_end =
             part.best_step === steps
               ? part.scores
-              : await kept.result(`${name}-end`, () => scoreEnd(part, call));
+              : await kept.result(`${name}-end`, () => scoreEnd(part, kept.run(name), call));
         parts.push(part);
         options.note(said(part));
         signal?.throwIfAborted();
@@ -205,9 +205,8 @@ async function trainAndScore(preset: string, seed: number, call: PartCall): Prom
 }
 
 /** Scores of the last state: of a folder that has no other. */
-async function scoreEnd({ preset, seed }: Part, call: PartCall): Promise<ImageScores> {
-  const { options, kept, set, data, network, work, budget } = call;
-  const run = kept.run(partName(preset, seed));
+async function scoreEnd({ preset, seed }: Part, run: string, call: PartCall): Promise<ImageScores> {
+  const { options, set, data, network, work, budget } = call;
   const folder = path.join(work, `${preset}-${seed}-end`);
   await host.makeFolder(path.join(folder, 'checkpoints'));
   for (const file of ['config.json', 'checkpoints/last.safetensors'])

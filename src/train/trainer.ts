@@ -162,8 +162,9 @@ class Run {
     const judged = last || this.step === until || this.step % config.evaluateEvery === 0;
     const saved = judged || this.step % config.checkpointEvery === 0;
     // A loss is of the weights before its step. Where there is a way back, what must not be judged or kept is seen first.
-    if (saved && rollbacks > 0) {
-      const bad = firstNotFinite(await trainable.state());
+    const seen = saved && rollbacks > 0 ? await trainable.state() : undefined;
+    if (seen !== undefined) {
+      const bad = firstNotFinite(seen);
       if (bad !== undefined && (await this.rollBack(notFiniteAfter(bad, this.step), this.step))) return;
     }
     if (judged) {
@@ -176,7 +177,7 @@ class Run {
       }
     }
     if (config.sampleEvery > 0 && (last || this.step % config.sampleEvery === 0)) await this.sample();
-    if (saved) await this.save();
+    if (saved) await this.save(seen);
   }
 
   private async restore(): Promise<void> {
@@ -319,9 +320,10 @@ class Run {
     });
   }
 
-  private async save(): Promise<void> {
+  /** @param known the state as it is now, where it has been read already */
+  private async save(known?: HostTensors): Promise<void> {
     this.report('saving');
-    const tensors = await this.options.trainable.state();
+    const tensors = known ?? (await this.options.trainable.state());
     // A loss is of the weights before its step: what the step made of them is seen only here.
     const bad = firstNotFinite(tensors);
     if (bad !== undefined) throw await this.diverged(notFiniteAfter(bad, this.step), this.step);
