@@ -223,6 +223,20 @@ describe.each(Object.keys(FROZEN))('layers of a %s that are frozen', (name) => {
   });
 });
 
+/** A trainable whose only number is the counter's, but for its steps. */
+const holding = (counter: { value: number }): Omit<Trainable, 'step'> => {
+  const kept = async (): Promise<HostTensors> => ({ value: tensor('f32', [1], [counter.value]) });
+  return {
+    state: kept,
+    restore: async (state) => {
+      counter.value = Number(state.value?.data[0]);
+    },
+    parameters: kept,
+    evaluate: () => Promise.reject(new Error('not asked')),
+    close: async () => undefined,
+  };
+};
+
 describe('what goes wrong', () => {
   it('other settings and other data are not gone on with', async () => {
     const out = `${folder}/gan-parts`;
@@ -236,29 +250,22 @@ describe('what goes wrong', () => {
     const out = new RunFolder(`${folder}/astray`);
     await out.open();
     const seen: string[] = [];
-    let value = 0;
-    const kept = (): HostTensors => ({ value: tensor('f32', [1], [value]) });
+    const counter = { value: 0 };
     const trainable: Trainable = {
-      state: async () => kept(),
-      restore: async (state) => {
-        value = Number(state.value?.data[0]);
-      },
-      parameters: async () => kept(),
+      ...holding(counter),
       // The first two courses lead astray at step 7.
       step: async (batch, step) => {
         const attempt = Number(batch.attempt?.data[0]);
         seen.push(`${step}/${attempt}`);
-        value += 1;
+        counter.value += 1;
         return { loss: 1, metrics: { spread: step === 7 && attempt < 2 ? 0 : 1 } };
       },
-      evaluate: () => Promise.reject(new Error('not asked')),
-      close: async () => undefined,
     };
     const outcome = await train({
       ...{ folder: out, trainable, resume: false, tokensPerStep: 1, rollbacks: 2 },
       config: { steps: 10, evaluateEvery: 10, checkpointEvery: 5, sampleEvery: 0, patience: 0 },
       batch: async (_, attempt) => ({ attempt: tensor('i32', [1], [attempt]) }),
-      evaluate: async () => value,
+      evaluate: async () => counter.value,
       astray: ({ metrics }) => (metrics?.spread === 0 ? 'it collapsed' : undefined),
     });
     expect(outcome).toMatchObject({ state: 'succeeded', steps: 10, validationLoss: 10 });
@@ -271,23 +278,16 @@ describe('what goes wrong', () => {
   it('weights that are not finite at a checkpoint are neither judged nor kept: the run goes back, and counts time once', async () => {
     const out = new RunFolder(`${folder}/spoiled`);
     await out.open();
-    let value = 0;
-    const kept = (): HostTensors => ({ value: tensor('f32', [1], [value]) });
+    const counter = { value: 0 };
     const judged: number[] = [];
     const trainable: Trainable = {
-      state: async () => kept(),
-      restore: async (state) => {
-        value = Number(state.value?.data[0]);
-      },
-      parameters: async () => kept(),
+      ...holding(counter),
       // A finite loss, of the weights before the step that spoils them.
       step: async (batch, step) => {
-        value += step === 5 && Number(batch.attempt?.data[0]) === 0 ? Number.NaN : 1;
+        counter.value += step === 5 && Number(batch.attempt?.data[0]) === 0 ? Number.NaN : 1;
         await new Promise((resolve) => setTimeout(resolve, 20));
         return { loss: 1, metrics: {} };
       },
-      evaluate: () => Promise.reject(new Error('not asked')),
-      close: async () => undefined,
     };
     const begun = performance.now();
     const outcome = await train({
@@ -295,8 +295,8 @@ describe('what goes wrong', () => {
       config: { steps: 9, evaluateEvery: 3, checkpointEvery: 3, sampleEvery: 0, patience: 0 },
       batch: async (_, attempt) => ({ attempt: tensor('i32', [1], [attempt]) }),
       evaluate: async () => {
-        judged.push(value);
-        return 10 - value;
+        judged.push(counter.value);
+        return 10 - counter.value;
       },
     });
     expect(judged).toEqual([3, 6, 9]);
