@@ -9,7 +9,8 @@ export { constant, fill, iota, isTensor, type Operand, zerosLike } from './ops/c
 export { type ConvOptions, conv, convTranspose } from './ops/convolution.ts';
 export { crossEntropyRows } from './ops/cross-entropy.ts';
 export * from './ops/elementwise.ts';
-export { gelu, layerNorm, logSoftmax, softmax } from './ops/fused.ts';
+export { gelu, layerNorm, logSoftmax, silu, softmax } from './ops/fused.ts';
+export { groupNorm } from './ops/group-norm.ts';
 export * from './ops/indexing.ts';
 export * from './ops/linear.ts';
 export { averagePool, maxPool, type PoolOptions } from './ops/pooling.ts';

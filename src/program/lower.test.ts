@@ -89,6 +89,23 @@ const fused: Fused[] = [
     inputs: { x, s: floats([x.shape.at(-1) as number]), b: floats([x.shape.at(-1) as number]) },
     fn: ({ x, s, b }: Tensors) => P.layerNorm(t(x), t(s), t(b)),
   })),
+  ...[floats([5, 8]), tensor('f32', [4], [0, -0, 90, -90])].map((x) => ({
+    op: 'silu',
+    inputs: { x },
+    fn: (given: Tensors) => P.silu(t(given.x)),
+  })),
+  ...[floats([2, 4, 5]), floats([3, 4, 2, 3], 3), floats([2, 4, 1, 6], 100), floats([3, 4])].map((x) => ({
+    op: 'groupNorm',
+    inputs: { x, s: floats([4]), b: floats([4]) },
+    fn: ({ x, s, b }: Tensors) => P.groupNorm(t(x), t(s), t(b), { groups: 2 }),
+  })),
+  ...[1, 2].map((groups) => ({
+    op: 'flipWeights',
+    inputs: { w: floats([4, 6 / groups, 3, 2]) },
+    // What goes into a convolution on its way back.
+    fn: ({ w }: Tensors) =>
+      t(P.convTranspose(P.constant(floats([1, 4, 5, 4])), t(w), { groups }).node.inputs[1]),
+  })),
   {
     op: 'layerNorm',
     inputs: { x: floats([5, 8]), s: floats([8]) },

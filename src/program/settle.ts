@@ -125,7 +125,13 @@ function settled(
   const slope = rectifier === undefined ? {} : { slope: rectifier.attributes.slope as number };
   const found = known.has(node.inputs[1] as Tensor) ? undefined : convolutionCase(node, options.blocks);
   const way = found === undefined ? 'plain' : options.choose(found);
-  if (way === 'blocks') return remake(node, inputs, { ...node.attributes, ...slope, blocks: options.blocks });
+  if (way === 'blocks') {
+    const [x, w, ...rest] = inputs as readonly [Tensor, Tensor, ...Tensor[]];
+    const isFlipped = w.node.op === 'flipWeights';
+    const weights = isFlipped ? (w.node.inputs[0] as Tensor) : w;
+    const form = { ...slope, blocks: options.blocks, ...(isFlipped ? { unflipped: true } : {}) };
+    return remake(node, [x, weights, ...rest], { ...node.attributes, ...form });
+  }
   if (way === 'swapped' || way === 'wide')
     return remake(node, inputs, { ...node.attributes, blocks: options.blocks, form: way });
   if (node.op === 'convWeights')

@@ -109,6 +109,7 @@ const WITHOUT: Record<string, string> = {
   convWeights: 'the gradient of the weights in the cases of conv and convTranspose',
   crossEntropySlope: 'the gradient in the cases of crossEntropyRows and crossEntropy',
   fill: 'a value that is given, again and again',
+  flipWeights: 'the gradient of the input in the cases of conv, and convTranspose',
   input: 'a value that is given',
   iota: 'counts from 0; PyTorch has no other answer',
   size: 'the length of an axis',

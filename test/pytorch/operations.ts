@@ -134,6 +134,7 @@ export const OPERATIONS: Record<string, Operation> = {
   softmax: ([x], { axis }) => [p.softmax(x!, axis)],
   logSoftmax: ([x], { axis }) => [p.logSoftmax(x!, axis)],
   layerNorm: ([x, scale, bias], { epsilon }) => [p.layerNorm(x!, scale!, bias, epsilon)],
+  groupNorm: ([x, scale, bias], options) => [p.groupNorm(x!, scale!, bias!, options)],
   rmsNorm: ([x, scale], { epsilon }) => [p.rmsNorm(x!, scale!, epsilon)],
   skipRmsNorm: ([a, b, scale], { epsilon }) => p.skipRmsNorm(a!, b!, scale!, epsilon),
   rotate: ([x, cos, sin]) => [p.rotate(x!, { cos: cos!, sin: sin! })],

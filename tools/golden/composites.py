@@ -39,6 +39,10 @@ def main():
     for rows in (1, 2):
         angles = [v.real(rows, 1, 3, 2, low=-1, high=1) for _ in range(2)]
         golden.case('rotate', [v.real(2, 2, 3, 4), *angles], turned, differentiate=(0,))
+    for groups, shape in ((2, (2, 4, 3, 2)), (3, (2, 6)), (1, (1, 2, 5))):
+        inputs = [v.real(*shape), v.real(shape[1]), v.real(shape[1])]
+        group = lambda x, w, b: F.group_norm(x, groups, w, b, eps=1e-5)
+        golden.case('groupNorm', inputs, group, {'groups': groups, 'epsilon': 1e-5})
     golden.write()
 
 

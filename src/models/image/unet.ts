@@ -4,22 +4,8 @@
  */
 import type { Tensors } from '../../nn/adversarial/contract.ts';
 import type { ParameterSpec } from '../../nn/parameters.ts';
-import {
-  add,
-  concat,
-  div,
-  gather,
-  mean,
-  mul,
-  reshape,
-  resize,
-  silu,
-  sqrt,
-  square,
-  sub,
-  type Tensor,
-} from '../../program/index.ts';
-import { convolution, convolutionSpecs, dense, denseSpecs, perChannel } from './layers.ts';
+import { add, concat, gather, groupNorm, reshape, resize, silu, type Tensor } from '../../program/index.ts';
+import { convolution, convolutionSpecs, dense, denseSpecs } from './layers.ts';
 import { channelsAt, ladder } from './sizes.ts';
 import { timeEmbedding } from './times.ts';
 
@@ -48,16 +34,11 @@ const normSpecs = (name: string, width: number): ParameterSpec[] => [
   vector(`${name}.bias`, width, 'zeros'),
 ];
 
-/** Wu and He 2018, over groups of eight channels. */
-function groupNorm(p: Tensors, name: string, x: Tensor): Tensor {
-  const [batch, channels, high, wide] = x.shape as readonly [number, number, number, number];
-  const groups = Math.max(1, Math.floor(channels / GROUP));
-  const grouped = reshape(x, [batch, groups, (channels / groups) * high * wide]);
-  const centred = sub(grouped, mean(grouped, { axes: [2], keep: true }));
-  const deviation = sqrt(add(mean(square(centred), { axes: [2], keep: true }), 1e-5));
-  const even = reshape(div(centred, deviation), x.shape);
-  return add(mul(even, perChannel(p[`${name}.weight`] as Tensor)), perChannel(p[`${name}.bias`] as Tensor));
-}
+/** Over groups of eight channels. */
+const normed = (p: Tensors, name: string, x: Tensor): Tensor =>
+  groupNorm(x, p[`${name}.weight`] as Tensor, p[`${name}.bias`] as Tensor, {
+    groups: Math.max(1, Math.floor((x.shape[1] as number) / GROUP)),
+  });
 
 /** A residual block's place: its name and widths. */
 interface Block {
@@ -78,10 +59,10 @@ function blockSpecs({ name, from, to }: Block, embedded: number): ParameterSpec[
 }
 
 function block(p: Tensors, { name, from, to }: Block, x: Tensor, time: Tensor): Tensor {
-  let h = convolution(p, `${name}.conv1`, silu(groupNorm(p, `${name}.norm1`, x)), { gain: Math.SQRT2 });
+  let h = convolution(p, `${name}.conv1`, silu(normed(p, `${name}.norm1`, x)), { gain: Math.SQRT2 });
   h = add(h, reshape(dense(p, `${name}.time`, time), [x.shape[0] as number, to, 1, 1]));
   // Small at the start: the block then passes its input through.
-  h = convolution(p, `${name}.conv2`, silu(groupNorm(p, `${name}.norm2`, h)), { gain: 0.1 });
+  h = convolution(p, `${name}.conv2`, silu(normed(p, `${name}.norm2`, h)), { gain: 0.1 });
   return add(from === to ? x : convolution(p, `${name}.skip`, x), h);
 }
 
@@ -179,5 +160,5 @@ export function unet(config: UnetConfig, p: Tensors, images: Tensor, times: Tens
     const larger = (up[i + 1] as { size: number }).size;
     h = convolution(p, `up${size}.twice`, resize(h, [larger, larger]));
   });
-  return convolution(p, 'last', silu(groupNorm(p, 'last.norm', h)), { gain: 0.1 });
+  return convolution(p, 'last', silu(normed(p, 'last.norm', h)), { gain: 0.1 });
 }

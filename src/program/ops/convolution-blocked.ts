@@ -52,17 +52,37 @@ export function weightsSuitBlocks(types: readonly TensorType[], attributes: Attr
   return known && sizesOf(x)[0] % 4 === 0;
 }
 
-/** Weights `[out, in, high, wide]` with outs, and ins where they fill a block, in blocks: `[O/b, I/b, high·wide, b in, b out]`. */
-function blockedWeights(call: Call, blocks: number): string {
+/**
+ * Weights `[out, in, high, wide]` with outs, and ins where they fill a block, in blocks: `[O/b, I/b, high·wide, b in, b out]`.
+ * Those that come unflipped `[in, out, high, wide]` are flipped on the way: with taps outermost all that is moved are whole
+ * lines. Measured on 128 × 128 × 3 × 3: 0.13 ms where flipping and blocks one after another take 1.4.
+ */
+function blockedWeights(call: Call, blocks: number, unflipped: boolean): string {
   const { emit, integers } = call;
-  const [out, own, high, wide] = sizesOf(call.types[1]);
+  const [first, second, high, wide] = sizesOf(call.types[1]);
+  const [out, own] = unflipped ? [second, first] : [first, second];
   const outs = upTo(out, blocks);
   const few = own < blocks;
   const ins = few ? own : upTo(own, blocks);
   let w = call.inputs[1] as string;
   if (outs !== out || ins !== own)
-    w = emit('Pad', [w, integers([0, 0, 0, 0, outs - out, ins - own, 0, 0])], { mode: 'constant' });
+    w = emit(
+      'Pad',
+      [w, integers([0, 0, 0, 0, ...(unflipped ? [ins - own, outs - out] : [outs - out, ins - own]), 0, 0])],
+      { mode: 'constant' },
+    );
   const taps = high * wide;
+  if (unflipped) {
+    const lines = emit('Transpose', [emit('Reshape', [w, integers([ins, outs, taps])])], { perm: [2, 0, 1] });
+    const reversed =
+      taps === 1
+        ? lines
+        : emit('Slice', [lines, ...[[-1], [-(taps + 1)], [0], [-1]].map((values) => integers(values))]);
+    const parts = few ? [ins] : [ins / blocks, blocks];
+    const split = emit('Reshape', [reversed, integers([taps, ...parts, outs / blocks, blocks])]);
+    const moved = emit('Transpose', [split], { perm: few ? [2, 1, 0, 3] : [3, 1, 0, 2, 4] });
+    return emit('Reshape', [moved, integers([outs, ins, high, wide])]);
+  }
   const split = few
     ? [outs / blocks, blocks, ins, taps]
     : [outs / blocks, blocks, ins / blocks, blocks, taps];
@@ -79,14 +99,22 @@ const joined = (pads: Windows['pads']): number[] => [
 /** `[batch, in, …]`, `[out, in, …]`, perhaps `[out]` → `[batch, out, …]`. */
 export function blockedConvolution(
   call: Call,
-  { strides, dilations, pads, blocks, slope }: Windows & { slope?: number | undefined },
+  {
+    strides,
+    dilations,
+    pads,
+    blocks,
+    slope,
+    unflipped = false,
+  }: Windows & { slope?: number | undefined; unflipped?: boolean | undefined },
 ): string {
   const { emit, inputs, integers } = call;
   const [, channels] = sizesOf(call.types[0]);
-  const [out, , high, wide] = sizesOf(call.types[1]);
+  const [, out] = sizesOf(call.outputTypes[0]);
+  const [, , high, wide] = sizesOf(call.types[1]);
   const outs = upTo(out, blocks);
   const x = inputs[0] as string;
-  const given = [channels < blocks ? x : inBlocks(call, x), blockedWeights(call, blocks)];
+  const given = [channels < blocks ? x : inBlocks(call, x), blockedWeights(call, blocks, unflipped)];
   if (inputs[2] !== undefined)
     given.push(
       outs === out ? inputs[2] : emit('Pad', [inputs[2], integers([0, outs - out])], { mode: 'constant' }),
@@ -190,11 +218,17 @@ export function blockedWeightGradient(
     return emit('Transpose', [ordered], { perm: [1, 0, 2, 3] });
   }
   const taps = kernelHigh * kernelWide;
-  let total = emit('Reshape', [y, integers([groups, outs / blocks, taps, own, blocks])]);
-  if (groups > 1) total = emit('ReduceSum', [total, integers([0])], { keepdims: 0 });
-  else total = emit('Reshape', [total, integers([outs / blocks, taps, own, blocks])]);
+  let total = y;
+  if (groups > 1) {
+    const each = emit('Reshape', [y, integers([groups, outs / blocks, taps, own, blocks])]);
+    total = emit('ReduceSum', [each, integers([0])], { keepdims: 0 });
+  }
+  // Two moves of one axis each, which the runtime does fast: channels that came out first, then taps last.
+  const lines = emit('Reshape', [total, integers([outs / blocks, taps * own, blocks])]);
+  const byOut = emit('Transpose', [lines], { perm: [0, 2, 1] });
+  const byTap = emit('Reshape', [byOut, integers([outs, taps, own])]);
   const ordered = emit('Reshape', [
-    emit('Transpose', [total], { perm: [0, 3, 2, 1] }),
+    emit('Transpose', [byTap], { perm: [0, 2, 1] }),
     integers([outs, own, kernelHigh, kernelWide]),
   ]);
   return outs === out ? ordered : emit('Slice', [ordered, integers([0]), integers([out]), integers([0])]);

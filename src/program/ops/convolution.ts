@@ -33,14 +33,17 @@ type Attributes = {
   blocks?: number;
   /** A leaky rectifier of this slope comes after it (settle.ts). */
   slope?: number;
+  /** Only with `blocks`: the weights are as `flipWeights` takes them; they are brought into blocks and flipped at once. */
+  unflipped?: boolean;
 };
 
 type Apply<A> = (inputs: readonly Tensor[], attributes: A) => readonly Tensor[];
 
 const convCall: Apply<Attributes> = define<Attributes>({
   name: 'conv',
-  infer: (types, { strides, dilations, pads, groups }) => {
-    const [x, w, bias] = types as readonly [TensorType, TensorType, TensorType?];
+  infer: (types, { strides, dilations, pads, groups, unflipped }) => {
+    const [x, given, bias] = types as readonly [TensorType, TensorType, TensorType?];
+    const w = unflipped === true ? flippedType(given, groups) : given;
     const rank = x.shape.length - 2;
     if (bias !== undefined && (bias.shape.length !== 1 || bias.shape[0] !== w.shape[0]))
       shapeError('conv', 'the bias needs one value for each channel that comes out', types);
@@ -82,8 +85,9 @@ const convCall: Apply<Attributes> = define<Attributes>({
     ];
   },
   onnx: (call) => {
-    const { strides, dilations, pads, groups, blocks, slope } = call.attributes;
-    if (blocks !== undefined) return blockedConvolution(call, { strides, dilations, pads, blocks, slope });
+    const { strides, dilations, pads, groups, blocks, slope, unflipped } = call.attributes;
+    if (blocks !== undefined)
+      return blockedConvolution(call, { strides, dilations, pads, blocks, slope, unflipped });
     const attributes = {
       strides,
       dilations,
@@ -165,16 +169,41 @@ export function conv(x: Tensor, w: Tensor, options: ConvOptions = {}): Tensor {
   return convCall(bias === undefined ? [x, w] : [x, w, bias], settings('conv', x, w, options))[0] as Tensor;
 }
 
-/** Weights for the way back: taps reversed, in and out exchanged within each group. */
+function flippedType({ dtype, shape }: TensorType, groups: number): TensorType {
+  const [out, own, ...kernel] = shape as readonly number[];
+  return { dtype, shape: [groups * (own as number), (out as number) / groups, ...kernel] };
+}
+
+const flippedInPrimitives = ([given]: readonly Tensor[], { groups }: { groups: number }): [Tensor] => {
+  const w = given as Tensor;
+  const [out, own, ...kernel] = w.shape as readonly [number, number, ...number[]];
+  // Reversed along each axis is reversed along all of them as one.
+  const lines = reverse(reshape(w, [groups, out / groups, own, product(kernel)]), 3);
+  return [reshape(swapAxes(lines, 1, 2), flippedType(w, groups).shape)];
+};
+
+const flipCall: Apply<{ groups: number }> = define<{ groups: number }>({
+  name: 'flipWeights',
+  infer: ([w], { groups }) => [flippedType(w as TensorType, groups)],
+  vjp: ({ cotangents: [g], attributes: { groups } }) => [flipped(g as Tensor, groups)],
+  onnx: ({ emit, integers, inputs: [w], types, outputTypes, attributes: { groups } }) => {
+    const [out, own, ...kernel] = (types[0] as TensorType).shape as readonly [number, number, ...number[]];
+    const taps = product(kernel);
+    let lines = emit('Reshape', [w as string, integers([groups, out / groups, own, taps])]);
+    if (taps > 1)
+      lines = emit('Slice', [lines, ...[[-1], [-(taps + 1)], [3], [-1]].map((values) => integers(values))]);
+    const swapped = emit('Transpose', [lines], { perm: [0, 2, 1, 3] });
+    return emit('Reshape', [swapped, integers((outputTypes[0] as TensorType).shape as number[])]);
+  },
+  reference: byComposite(flippedInPrimitives),
+  composite: flippedInPrimitives,
+});
+
+/** Weights for the way back: taps reversed, in and out exchanged within each group. Twice is what there was. */
 function flipped(w: Tensor, groups: number): Tensor {
-  const [out, own, ...kernel] = w.shape as readonly number[];
-  let result = w;
-  kernel.forEach((_, axis) => {
-    result = reverse(result, axis + 2);
-  });
-  const perGroup = (out as number) / groups;
-  const grouped = swapAxes(reshape(result, [groups, perGroup, own as number, ...kernel]), 1, 2);
-  return reshape(grouped, [groups * (own as number), perGroup, ...kernel]);
+  const { op, inputs, attributes } = w.node;
+  if (op === 'flipWeights' && attributes.groups === groups) return inputs[0] as Tensor;
+  return flipCall([w], { groups })[0] as Tensor;
 }
 
 /**

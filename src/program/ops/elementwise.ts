@@ -228,7 +228,6 @@ export const reciprocal = (x: Tensor): Tensor => div(1, x);
 export const relu = (x: Tensor): Tensor => maximum(x, 0);
 /** ln(1 + e^x), without overflow. */
 export const softplus = (x: Tensor): Tensor => add(relu(x), log(add(1, exp(neg(abs(x))))));
-export const silu = (x: Tensor): Tensor => mul(x, sigmoid(x));
 /** x·Φ(x), the exact form of GELU (Hendrycks and Gimpel 2016), as BERT has it. */
 export const geluExact = (x: Tensor): Tensor => mul(mul(x, 0.5), add(erf(mul(x, Math.SQRT1_2)), 1));
 

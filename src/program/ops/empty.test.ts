@@ -103,6 +103,11 @@ const cases: Case[] = [
     fn: ({ x, a, b }) => P.layerNorm(x, a, b),
   },
   {
+    name: 'groupNorm of no pictures',
+    shapes: { x: [0, 4, 3], a: [4], b: [4] },
+    fn: ({ x, a, b }) => P.groupNorm(x, a, b, { groups: 2 }),
+  },
+  {
     name: 'rmsNorm of no rows',
     shapes: { x: [2, 0, 3], a: [3] },
     fn: ({ x, a }) => P.rmsNorm(x, a),
@@ -222,6 +227,10 @@ const refused: [string, Case][] = [
   ['argmin', one('', (x) => P.argmin(x, 1))],
   ['max', one('logSumExp', (x) => P.logSumExp(x))],
   ['layerNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.layerNorm(x, a) }],
+  [
+    'groupNorm',
+    { name: '', shapes: { x: [2, 1, 0], a: [1] }, fn: ({ x, a }) => P.groupNorm(x, a, a, { groups: 1 }) },
+  ],
   ['rmsNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.rmsNorm(x, a) }],
   ['skipRmsNorm', { name: '', shapes: { x: [2, 0], a: [0] }, fn: ({ x, a }) => P.skipRmsNorm(x, x, a)[0] }],
   [
@@ -381,8 +390,8 @@ describe('an axis of size 0', () => {
   });
 
   it('was met by every op', () => {
-    // The one is whatever it is said to be, the other is one number.
-    const shapeless = ['input', 'size'];
+    // The one is whatever it is said to be, the other is one number; convolutions take no weights without elements.
+    const shapeless = ['input', 'size', 'flipWeights'];
     expect(operationNames().filter((name) => !seen.has(name) && !shapeless.includes(name))).toEqual([]);
   });
 });

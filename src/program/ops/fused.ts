@@ -1,6 +1,7 @@
 /**
- * Composites that runtimes have a faster form of: softmax, log-softmax, layer norm, tanh-GELU. Each
- * keeps its meaning in primitives (`composite`), and is tested against it.
+ * Composites that runtimes have a faster form of, or whose gradient takes fewer walks over memory when it is written down:
+ * softmax, log-softmax, layer norm, tanh-GELU, SiLU. Each keeps its meaning in primitives (`composite`), and is tested
+ * against it.
  */
 
 import { evaluate } from '../evaluate.ts';
@@ -167,4 +168,34 @@ const geluCall = define<Record<string, never>>({
 /** The tanh form of GELU (Hendrycks and Gimpel 2016, as GPT-2 has it). */
 export function gelu(x: Tensor): Tensor {
   return geluCall([x], {})[0] as Tensor;
+}
+
+/** [x] → x·σ(x), and σ(x) for the gradient. */
+const siluInPrimitives: Composite<Record<string, never>> = ([x]) => {
+  const s = sigmoid(x as Tensor);
+  return [mul(x as Tensor, s), s];
+};
+
+const siluCall = define<Record<string, never>>({
+  name: 'silu',
+  infer: ([x]) => [x as TensorType, x as TensorType],
+  // y' = σ·(1 + x − y), σ' = σ·(1 − σ).
+  vjp: ({ inputs: [x], outputs, cotangents: [g, gS] }) => {
+    const [y, s] = outputs as readonly [Tensor, Tensor];
+    const own = g === undefined ? undefined : mul(g, mul(s, add(sub(x as Tensor, y), 1)));
+    if (gS === undefined) return [own];
+    const through = mul(gS, mul(s, sub(1, s)));
+    return [own === undefined ? through : add(own, through)];
+  },
+  onnx: ({ emit, inputs: [x] }) => {
+    const s = emit('Sigmoid', [x as string]);
+    return [emit('Mul', [x as string, s]), s];
+  },
+  reference: byComposite(siluInPrimitives),
+  composite: siluInPrimitives,
+});
+
+/** x·σ(x) (Hendrycks and Gimpel 2016; Ramachandran et al. 2017 as swish). */
+export function silu(x: Tensor): Tensor {
+  return siluCall([x], {})[0] as Tensor;
 }

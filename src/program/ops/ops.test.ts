@@ -166,6 +166,17 @@ const cases: Case[] = [
     fn: ({ x, s, b }) => P.layerNorm(x as P.Tensor, s as P.Tensor, b as P.Tensor),
   },
   {
+    name: 'groupNorm',
+    shapes: { x: [2, 4, 3], s: [4], b: [4] },
+    fn: ({ x, s, b }) => P.groupNorm(x as P.Tensor, s as P.Tensor, b as P.Tensor, { groups: 2 }),
+  },
+  {
+    name: 'groupNorm, one group, no places',
+    shapes: { x: [2, 4], s: [4], b: [4] },
+    fn: ({ x, s, b }) =>
+      P.groupNorm(x as P.Tensor, s as P.Tensor, b as P.Tensor, { groups: 1, epsilon: 0.1 }),
+  },
+  {
     name: 'rmsNorm',
     shapes: { x: [3, 4], s: [4] },
     fn: ({ x, s }) => P.rmsNorm(x as P.Tensor, s as P.Tensor),
