@@ -50,7 +50,7 @@ export default defineConfig({
     maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     globalSetup: ['./tools/test-setup.mjs'],
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 120_000,
     // A machine with other work is slow; no test is about speed.
     expect: { poll: { timeout: 30_000 } },

@@ -164,10 +164,10 @@ export async function benchGateway(options: GatewayBenchOptions): Promise<BenchR
       options.show(`round ${i} of ${rounds}: straight`);
       straight.push(await load(direct, key, rate, Math.max(1, seconds / 3)));
     }
-    // A line waits a moment for others.
-    await new Promise((resolve) => setTimeout(resolve, 200));
     const metrics = await (await fetch(`${address}/metrics`)).text();
     const counted = Number(/requests_total\{[^}]*status="200"\} (\d+)/.exec(metrics)?.[1] ?? 0);
+    // A line waits a moment for others.
+    for (let i = 0; i < 100 && lines < counted; i++) await new Promise((resolve) => setTimeout(resolve, 50));
     const times = (slices: readonly Slice[]): number[] => slices.flatMap((one) => one.times);
     const [t, s] = [times(through), times(straight)];
     const errors = through.reduce((sum, one) => sum + one.errors, 0);

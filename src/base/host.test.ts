@@ -159,6 +159,7 @@ describe('process', () => {
     await new Promise((resolve) => child.on('exit', resolve));
     expect(host.isAlive(gone)).toBe(false);
     expect(host.sendSignal(gone, 'SIGTERM')).toBe(false);
+    expect(host.sendSignal(0, 'SIGTERM')).toBe(false);
   });
 
   test('describes the machine and its memory', () => {

@@ -406,10 +406,10 @@ export function isAlive(id: number): boolean {
   }
 }
 
-/** False where there is no such process any more. */
+/** False where there is no such process any more. Zero is nobody, not this process and all its kin. */
 export function sendSignal(id: number, signal: NodeJS.Signals): boolean {
   try {
-    return process.kill(id, signal);
+    return id > 0 && process.kill(id, signal);
   } catch {
     return false;
   }

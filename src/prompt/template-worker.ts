@@ -11,7 +11,8 @@ export interface RenderCall {
   values: Record<string, unknown>;
 }
 
-export type RenderAnswer = { text: string } | { error: string };
+/** `ready` once, before any call is heard: what it took to start is no template's time. */
+export type RenderAnswer = { text: string } | { error: string } | { ready: true };
 
 /** Compiled, the last used last. */
 const known = new Map<string, Template>();
@@ -39,3 +40,4 @@ function render({ source, values }: RenderCall): RenderAnswer {
 const channel = parentChannel();
 channel?.onMessage((call) => channel.send(render(call as RenderCall)));
 channel?.onClose(() => exit(0));
+channel?.send({ ready: true } satisfies RenderAnswer);

@@ -108,6 +108,7 @@ describe('keys', () => {
     await server.context.keys.revoke(row.id);
     expect((await raw(server, '/v1/models', { headers })).status).toBe(401);
     expect((await raw(server, '/health')).status).toBe(200);
+    for (const one of [local, server]) await one.close();
     await rm(own, { recursive: true, force: true });
   });
 

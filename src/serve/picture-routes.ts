@@ -12,7 +12,7 @@ import type { ImageTraining } from '../models/image/training.ts';
 import { traitsOf } from '../operate/picture-source.ts';
 import type { MetricLine } from '../operate/run-metrics.ts';
 import type { TrainingOrder } from '../operate/training-order.ts';
-import { imageChoices, withChoices } from '../train/image-choices.ts';
+import { imageChoices, lossesOf, withChoices } from '../train/image-choices.ts';
 import { isAlone, requireLayers, trainedParameters } from '../train/image-kinds.ts';
 import { tuningPlan } from '../train/image-tuning.ts';
 import type { ServerContext } from './context.ts';
@@ -52,6 +52,7 @@ export function imagePresetList(): object[] {
     channels: model.channels,
     labels,
     steps: training.steps,
+    losses: lossesOf({ model, training }),
   }));
 }
 

@@ -135,13 +135,18 @@ describe('bad input', () => {
 
 describe('load', () => {
   it('answers 429 with a time to come back when the queue is full', async () => {
-    const { server, client } = await start({ pace: 20 }, { concurrency: 1, queue: 1 });
+    let loaded = (): void => undefined;
+    const loading = new Promise<void>((resolve) => {
+      loaded = resolve;
+    });
+    const { server, client } = await start({ loading }, { concurrency: 1, queue: 1, loadWait: 60 });
     const busy = [client.chat.completions.create(say), client.chat.completions.create(say)];
     await until(() => server.context.generation.queue.status().waiting === 1);
     const answer = await post(server, '/v1/chat/completions', say);
     expect(answer.status).toBe(429);
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(answer.body.error.type).toBe('rate_limit_error');
+    loaded();
     await Promise.all(busy);
   });
 

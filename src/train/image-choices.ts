@@ -8,7 +8,7 @@ import { read, z } from '../base/schema.ts';
 import { type ImageConfig, imageConfig } from '../models/image/any.ts';
 import type { ImageTrainingInput } from '../models/image/training.ts';
 import type { AdversarialConfig } from '../nn/adversarial/config.ts';
-import { ADVERSARIAL_LOSSES } from '../nn/adversarial/losses.ts';
+import { ADVERSARIAL_LOSSES, type AdversarialLoss } from '../nn/adversarial/losses.ts';
 import { stagesOf } from './image-growth.ts';
 import { isAlone, readImageTraining, trainedParameters } from './image-kinds.ts';
 import type { ImagePlan } from './image-tuning.ts';
@@ -101,6 +101,13 @@ export function withChoices(plan: ImagePlan, choices: ImageChoices): ImagePlan &
   trainedParameters(whole.model);
   if (!isAlone(whole.model.architecture)) stagesOf(whole.model, whole.training as AdversarialConfig);
   return { ...plan, labels, model: whole.model, training: whole.training };
+}
+
+/** The games that the networks of a plan can play, its own first; none for a network that is alone. */
+export function lossesOf({ model, training }: Pick<ImagePlan, 'model' | 'training'>): AdversarialLoss[] {
+  if (isAlone(model.architecture)) return [];
+  const { loss } = readImageTraining(model.architecture, training) as AdversarialConfig;
+  return [loss, ...ADVERSARIAL_LOSSES.filter((other) => other !== loss)];
 }
 
 interface Parts {

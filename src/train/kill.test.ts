@@ -14,8 +14,6 @@ let whole: string;
 const flags = [
   '--preset',
   'tiny',
-  '--steps',
-  '120',
   '--evaluate-every',
   '20',
   '--checkpoint-every',
@@ -27,11 +25,13 @@ const flags = [
   '--json',
 ];
 
-function start(out: string, ...extra: string[]): ChildProcess {
+const start = (out: string, ...extra: string[]): ChildProcess => startFor(120, out, ...extra);
+
+function startFor(steps: number, out: string, ...extra: string[]): ChildProcess {
   const command = path.join(packageFolder, 'bin', 'inkstone.mjs');
   return spawn(
     process.execPath,
-    [command, 'train', 'text', '--data', data, '--out', out, ...flags, ...extra],
+    [command, 'train', 'text', '--data', data, '--out', out, '--steps', `${steps}`, ...flags, ...extra],
     { stdio: ['ignore', 'pipe', 'ignore'] },
   );
 }
@@ -141,7 +141,7 @@ describe('a training process', { timeout: 300_000 }, () => {
       const out = path.join(folder, signal);
       const child = start(out);
       const finished = ended(child);
-      await Promise.race([lines(out, 3), finished]);
+      await Promise.race([lines(out, 1), finished]);
       child.kill(signal);
       const { status, json } = await finished;
       expect(status).toBe(signal === 'SIGINT' ? 130 : 143);
@@ -184,7 +184,7 @@ describe('a training process', { timeout: 300_000 }, () => {
 
   test('two processes cannot train in one folder', async () => {
     const out = path.join(folder, 'locked');
-    const child = start(out);
+    const child = startFor(1_000_000, out);
     const finished = ended(child);
     await Promise.race([lines(out, 1), finished]);
     // It stands still, so it cannot end before the other one has looked.

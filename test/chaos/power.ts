@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { sendSignal } from '../../src/base/host.ts';
 import { openAt } from '../../src/store/index.ts';
 
 type Entry =
@@ -136,7 +137,7 @@ export async function cut(base: string, database: 'folder' | 'pglite', chance: (
     const wanted = 10 + Math.floor(chance() * 60);
     const acknowledged = await killAt(writer, wanted, () => {
       if (database === 'pglite')
-        process.kill(Number(readFileSync(path.join(root, 'database', 'lock'), 'utf8')), 'SIGKILL');
+        sendSignal(Number(readFileSync(path.join(root, 'database', 'lock'), 'utf8')), 'SIGKILL');
     });
     const journals = database === 'pglite' ? [] : [`${journal}.${writer.pid}`];
     if (database === 'pglite') {

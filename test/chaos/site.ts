@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { sendSignal } from '../../src/base/host.ts';
 import { freePort, TestPostgres } from '../services/postgres.ts';
 import { makeModel, type StoreName } from './yard.ts';
 
@@ -43,7 +44,7 @@ export class Site {
       return;
     }
     const lock = path.join(this.home, 'store', 'database', 'lock');
-    process.kill(Number(await readFile(lock, 'utf8')), 'SIGKILL');
+    sendSignal(Number(await readFile(lock, 'utf8')), 'SIGKILL');
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { sendSignal } from '../../src/base/host.ts';
 import { noPostgres } from '../services/postgres.ts';
 import { Site, type SiteServer } from './site.ts';
 import type { StoreName } from './yard.ts';
@@ -95,6 +96,14 @@ async function strike(server: SiteServer, id: string, folder: string, blow: () =
   await blow();
 }
 
+/** `kill -9` of the process at work; it must not have ended before. */
+async function killWorker(server: SiteServer, id: string, folder: string): Promise<void> {
+  while (!sendSignal(await worker(folder), 'SIGKILL')) {
+    await until(server, id, ({ state }) => state === 'running');
+    await wait(20);
+  }
+}
+
 const tuned = async (server: SiteServer): Promise<string[]> => {
   const { data } = (await call(server, '/v1/models')) as { data: { id: string }[] };
   return data.map((model) => model.id).filter((name) => name.startsWith('ft:'));
@@ -122,7 +131,7 @@ describe.each(here)('on %s', { timeout: 400_000 }, (store) => {
       await expect.poll(() => worker(folder)).toBe(0);
       await server.start();
     });
-    await strike(server, id, folder, async () => process.kill(await worker(folder), 'SIGKILL'));
+    await strike(server, id, folder, () => killWorker(server, id, folder));
     if (store !== 'folder') await strike(server, id, folder, () => site.killDatabase());
     // Asked for again, as by a client that was not answered.
     expect((await call(server, '/v1/fine_tuning/jobs', order, 'struck')).id).toBe(id);
@@ -177,7 +186,7 @@ describe.each(here)('on %s', { timeout: 400_000 }, (store) => {
     await server.kill();
     await server.start();
     await further();
-    process.kill(await worker(folder), 'SIGKILL');
+    await killWorker(server, id, folder);
     expect(await ended(server, id)).toMatchObject({ state: 'succeeded' });
     const lines = (await answered()).map((line) => JSON.parse(line) as { variant: string; item: number });
     expect(lines).toHaveLength(count);

@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI, { toFile } from 'openai';
+import { sendSignal } from '../../src/base/host.ts';
 import { BpeTokenizer, END_OF_TEXT } from '../../src/data/tokenizer/bpe.ts';
 import { writeSafetensors } from '../../src/formats/safetensors.ts';
 import { textConfig, textParameters } from '../../src/models/text/architectures.ts';
@@ -177,9 +178,7 @@ export class Yard {
     }
     const lock = path.join(this.home, 'store', 'database', 'lock');
     const id = Number(await readFile(lock, 'utf8').catch(() => ''));
-    if (!(id > 0)) return false;
-    process.kill(id, 'SIGKILL');
-    return true;
+    return sendSignal(id, 'SIGKILL');
   }
 
   /** One request as a person makes it; counted. */

@@ -47,7 +47,7 @@ browserSuite('compare', (stage) => {
 
   it('streams both at once, and stops both', async () => {
     const page = await stage.open('#/compare');
-    stage.server.behaviour.pause = 25;
+    stage.server.behaviour.pause = 250;
     const before = stage.server.hungUp;
     await write(page);
     for (const place of [0, 1]) await answer(page, place).locator('[data-unit="3"]').waitFor();
@@ -171,7 +171,9 @@ browserSuite('compare', (stage) => {
     await page.locator('#compare-a-maxTokens').blur();
     await page.getByLabel('Blind').check();
     await page.getByRole('button', { name: 'Copy a link to this comparison' }).click();
-    const link = String(await page.evaluate('navigator.clipboard.readText()'));
+    const copied = async () => String(await page.evaluate('navigator.clipboard.readText()'));
+    await expect.poll(copied).toContain('#/compare');
+    const link = await copied();
     await expect.poll(() => page.url()).toBe(link);
     const other = await stage.open(link.slice(link.indexOf('#')));
     await expect.poll(() => other.getByLabel('Input', { exact: true }).inputValue()).toBe('墨 & “ink”');

@@ -56,6 +56,7 @@ export const IMAGE_PRESETS = [
       size: 64,
       channels: 1,
       steps: 6000,
+      losses: ['non-saturating', 'minimax', 'lsgan', 'wgan-gp', 'hinge'],
     },
   },
 ];

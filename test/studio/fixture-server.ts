@@ -39,6 +39,8 @@ export interface Behaviour {
   error?: { status: number; code: string; message: string; hint?: string } | undefined;
   /** End the stream with an error after this many tokens. */
   breakAfter?: number | undefined;
+  /** Steps of a tuning; default 400. */
+  steps?: number;
   /** Demand this bearer key. */
   key?: string | undefined;
   noModels?: boolean;
@@ -265,7 +267,9 @@ async function handleTuning(
     state.requests.push(body);
     const id = `ftjob-${state.trainings.length + 1}`;
     const tune = { base: body.model, model: `ft:${body.model}:inkstone:${body.suffix}:0a1b2c3d` };
-    state.trainings.push(new FixtureTraining(id, `ft-${body.model}-0a1b2c3d`, 'chat', 400, tune));
+    state.trainings.push(
+      new FixtureTraining(id, `ft-${body.model}-0a1b2c3d`, 'chat', state.behaviour.steps ?? 400, tune),
+    );
     return { id, object: 'fine_tuning.job', status: 'running' };
   }
   const events = /^\/v1\/fine_tuning\/jobs\/([^/]+)\/events$/.exec(pathname);

@@ -212,9 +212,10 @@ browserSuite('pictures', (stage) => {
 
   it('waits for a model that is being loaded, and tells what the server refuses', async () => {
     stage.expectComplaint(/50[03]|400/);
-    stage.server.behaviour.loadingFor = 2;
+    stage.server.behaviour.loadingFor = 1000;
     const page = await stage.open('#/images');
     await page.getByText('starter is being loaded.').waitFor();
+    stage.server.behaviour.loadingFor = 0;
     await tiles(page).first().waitFor();
     const error = {
       status: 400,
@@ -270,13 +271,23 @@ browserSuite('pictures', (stage) => {
     await page.getByText('Take 3 to 7 times a power of two').waitFor();
     await page.getByLabel('Pixels a side').fill('32');
     await page.getByLabel('In colour').check();
-    await page.getByText('Steps and seed').click();
+    await page.getByText('Game, variety, steps and seed').click();
     await page.getByLabel('Steps', { exact: true }).fill('400');
+    await page.getByLabel('Game of the two networks').selectOption('hinge');
+    await page.getByLabel('Mirror pictures at random').check();
+    await page.getByLabel('Cut away at most (%)').fill('60');
+    await page.getByLabel('Change colours by at most (%)').fill('20');
+    await page.getByRole('button', { name: 'Start training' }).click();
+    await page.getByText('Number from 0 to 50.').waitFor();
+    await page.getByLabel('Cut away at most (%)').fill('12.5');
     const sent = page.waitForRequest(
       (request) => request.url().endsWith('/api/trainings') && request.method() === 'POST',
     );
     await page.getByRole('button', { name: 'Start training' }).click();
-    expect((await sent).postDataJSON()).toMatchObject({ size: 32, colour: true, steps: 400 });
+    expect((await sent).postDataJSON()).toMatchObject({
+      ...{ size: 32, colour: true, steps: 400 },
+      ...{ loss: 'hinge', flip: true, crop: 0.125, jitter: 0.2 },
+    });
     await page.getByText('The model is ready.').waitFor();
     await page.getByText('At step 150 the training went astray; it went back to step 100').waitFor();
     expect(stage.server.trainings.at(-1)).toMatchObject({ preset: 'icons-stylegan2', family: 'image' });

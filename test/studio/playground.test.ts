@@ -32,7 +32,7 @@ browserSuite('playground', (stage) => {
 
   it('shows tokens as they come, and a stop hangs up on the server', async () => {
     const page = await stage.open();
-    stage.server.behaviour.pause = 25;
+    stage.server.behaviour.pause = 250;
     const before = stage.server.hungUp;
     await page.getByLabel('Your beginning').fill('Once');
     await page.keyboard.press('Control+Enter');
@@ -147,12 +147,13 @@ browserSuite('playground', (stage) => {
   it('waits for a model that loads, with its progress, and stops waiting when asked', async () => {
     stage.expectComplaint(/503/);
     const page = await stage.open();
-    stage.server.behaviour.loadingFor = 2;
+    stage.server.behaviour.loadingFor = 1000;
     await page.getByRole('button', { name: 'Watch it write' }).click();
     await page.getByRole('progressbar', { name: 'Loading the model' }).waitFor();
     expect(await text(page.locator('.loading-model'))).toContain('starter is being loaded.');
+    stage.server.behaviour.loadingFor = 0;
     await page.getByText('reached the length limit').waitFor();
-    expect(stage.server.requests).toHaveLength(3);
+    expect(stage.server.requests.length).toBeGreaterThan(1);
     stage.server.behaviour.loadingFor = 1000;
     await page.getByRole('button', { name: 'Write', exact: true }).click();
     await page.getByRole('progressbar', { name: 'Loading the model' }).waitFor();

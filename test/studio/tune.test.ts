@@ -109,6 +109,7 @@ browserSuite('tune', (stage) => {
   });
 
   it('checks the form, and can stop a job', async () => {
+    stage.server.behaviour.steps = 100_000;
     const page = await stage.open('#/train?mode=tune');
     await page.getByRole('button', { name: 'Start tuning' }).click();
     expect(await page.getByText('Choose a text file first.').isVisible()).toBe(true);

@@ -92,9 +92,12 @@ describe('a batch', () => {
   });
 
   it('waits behind everybody who wants an answer now, whatever its requests say', async () => {
-    const { client, server } = await home.start(new LetterReplica('letters', { pace: 40 }), {
-      concurrency: 1,
+    let loaded = (): void => undefined;
+    const loading = new Promise<void>((resolve) => {
+      loaded = resolve;
     });
+    const replica = new LetterReplica('letters', { loading });
+    const { client, server } = await home.start(replica, { concurrency: 1, loadWait: 60 });
     const turns: string[] = [];
     const { queue } = server.context.generation;
     const enter = queue.enter.bind(queue);
@@ -106,18 +109,19 @@ describe('a batch', () => {
       };
       return { ...ticket, turn };
     };
-    // The first holds the place while the others come.
+    // The first holds the place while the others come, until the model is loaded.
     const rows = Array.from({ length: 6 }, (_, i) =>
-      line(`r${i}`, { prompt: 'x', max_tokens: i === 0 ? 60 : 1, service_tier: 'default' }),
+      line(`r${i}`, { prompt: 'x', max_tokens: 1, service_tier: 'default' }),
     );
     const { id } = await begin(client, rows);
     const lane = () => server.context.scheduling.queue.snapshot().lanes.letters;
-    await expect.poll(() => lane()?.batchWaiting, { timeout: 5000 }).toBe(5);
+    await expect.poll(() => lane()?.batchWaiting).toBe(5);
     const ask = () => client.completions.create({ model: 'letters', prompt: 'y', max_tokens: 1 });
     const now = Array.from({ length: 3 }, ask);
     await expect.poll(() => lane()?.waiting).toBe(3);
     // It has its place before it is told so.
     await expect.poll(() => turns).toEqual(['batch']);
+    loaded();
     await Promise.all(now);
     expect(turns.slice(0, 4)).toEqual(['batch', 'now', 'now', 'now']);
     expect(await over(client, id)).toMatchObject({

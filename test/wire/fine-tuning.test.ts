@@ -146,7 +146,7 @@ describe('a job', () => {
   it('rests and goes on', async () => {
     const file = await upload(jsonl(conversations));
     const job = await client.fineTuning.jobs.create({
-      ...{ model: 'base', training_file: file.id, hyperparameters: { n_epochs: 30 } },
+      ...{ model: 'base', training_file: file.id, hyperparameters: { n_epochs: 120 } },
     });
     const status = async () => (await client.fineTuning.jobs.retrieve(job.id)).status;
     const seen = async (wanted: string[]) => {

@@ -4,7 +4,7 @@ import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { type ChildProcess, spawnCommand } from '../../base/host.ts';
 
 let home: string;
@@ -21,17 +21,24 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
+let children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children) child.kill('SIGKILL');
+  children = [];
+});
+
 function start(...words: string[]): {
   child: ChildProcess;
   out: () => string;
   ended: Promise<number | null>;
 } {
   const child = spawnCommand(['gateway', '--home', home, '--port', '0', '--json', ...words]);
+  children.push(child);
   let text = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream?.on('data', (piece) => {
-      text += String(piece);
-    });
+  child.stdout?.on('data', (piece) => {
+    text += String(piece);
+  });
+  child.stderr?.resume();
   return { child, out: () => text, ended: new Promise((resolve) => child.once('close', resolve)) };
 }
 
@@ -42,7 +49,8 @@ it('listens, knows its servers’ models and versions, and ends on a signal with
     JSON.stringify({ upstreams: [{ name: 'first', url, version: '1' }], policy: 'two-choices' }),
   );
   const { child, out, ended } = start('--servers', file, '--upstreams', `v2=${url}/v1`);
-  while (!out().includes('"listening"')) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (!out().includes('"listening"') && child.exitCode === null)
+    await new Promise((resolve) => setTimeout(resolve, 10));
   const { address, upstreams } = JSON.parse(out().split('\n')[0] as string) as {
     address: string;
     upstreams: number;

@@ -47,7 +47,10 @@ test('without a registry it says what to do, leaves nothing half done, and a sec
 
 test.skipIf(missing !== undefined)(
   `of several that ask at once one fetches and all get the same (${missing ?? 'npm'})`,
+  { timeout: 300_000 },
   async () => {
+    // What another test has fetched lies in npm's own cache.
+    vi.stubEnv('npm_config_prefer_offline', 'true');
     const notes: string[] = [];
     // What a process that was killed left behind is no hindrance: its lock, and a folder that is half there.
     await writeFile(path.join(folder, 'transformers.lock'), '999999999');

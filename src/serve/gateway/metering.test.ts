@@ -49,13 +49,13 @@ const codeOf = async (response: Response): Promise<string> =>
 
 /** A whole answer that used so much, after so many milliseconds. */
 const used =
-  (prompt: number, completion: number, wait = 0): Answer =>
+  (prompt: number, completion: number, until = Promise.resolve()): Answer =>
   (_, reply) =>
-    void setTimeout(() => {
+    void until.then(() => {
       const usage = { prompt_tokens: prompt, completion_tokens: completion };
       reply.writeHead(200, { 'content-type': 'application/json', 'x-ratelimit-limit-requests': '99999' });
       reply.end(JSON.stringify({ choices: [], usage }));
-    }, wait);
+    });
 
 const delta = (content: string): string =>
   `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content } }] })}\n\n`;
@@ -119,11 +119,24 @@ describe('limits of a minute', () => {
 
 describe('a budget', () => {
   it('is never overspent by requests that come at once to several gateways before several servers', async () => {
-    const [a, b] = [await scene.fake('a', used(1, 5, 30)), await scene.fake('b', used(1, 5, 30))];
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const [a, b] = [await scene.fake('a', used(1, 5, held)), await scene.fake('b', used(1, 5, held))];
     const { as, all } = await start([a, b], 2);
     // Each may take 5 for its answer and some 15 for its prompt; in the end it takes 6.
     const { chat, spent } = await as({ limits: { budget: 50 } });
-    const answers = await Promise.all(Array.from({ length: 12 }, (_, i) => chat({}, all[i % 2])));
+    let refused = 0;
+    const asking = Array.from({ length: 12 }, async (_, i) => {
+      const answer = await chat({}, all[i % 2]);
+      if (answer.status !== 200) refused++;
+      return answer;
+    });
+    // None is given back anything before each has been let in or refused.
+    await expect.poll(() => a.asked.length + b.asked.length + refused).toBe(12);
+    release();
+    const answers = await Promise.all(asking);
     const good = answers.filter(({ status }) => status === 200).length;
     expect(good).toBe(2);
     for (const one of answers.filter(({ status }) => status !== 200))

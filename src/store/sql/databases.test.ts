@@ -5,6 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { noPostgres, TestPostgres } from '../../../test/services/postgres.ts';
 import type { Row } from '../../base/contracts/store.ts';
+import { sendSignal } from '../../base/host.ts';
 import { storeChecks } from '../conformance.ts';
 import { openFolderObjects } from '../objects/folder.ts';
 import type { Sql } from './contract.ts';
@@ -26,7 +27,8 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await server?.stop();
-  await rm(folder, { recursive: true, force: true });
+  // The embedded database leaves by itself, a moment after its last user.
+  await rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 300 });
 });
 
 interface Tally extends Row {
@@ -119,7 +121,7 @@ describe.each(databases)('%s', (name, missing, open) => {
     const [one, two] = [await open(), await open()];
     const kill = async (): Promise<void> => {
       if (name === 'PGlite')
-        process.kill(Number(await readFile(path.join(folder, 'pglite', 'lock'), 'utf8')), 'SIGKILL');
+        sendSignal(Number(await readFile(path.join(folder, 'pglite', 'lock'), 'utf8')), 'SIGKILL');
       else {
         await server?.kill();
         await server?.start();

@@ -48,6 +48,8 @@ export interface PresetInfo {
   /** Of a model of pictures: pixels a side, and 1 for grey. */
   size?: number;
   channels?: number;
+  /** Of two networks: the games that they can play, its own first. */
+  losses?: string[];
 }
 
 export interface FileInfo {
@@ -203,6 +205,11 @@ export interface TrainingRequest {
   /** Of pictures. */
   size?: number;
   colour?: boolean;
+  loss?: string;
+  flip?: boolean;
+  /** At most so much of a side, and of a value, from 0 to 1. */
+  crop?: number;
+  jitter?: number;
 }
 
 export type TrainingEvent =

@@ -1,18 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { suggestedName, toRequest, wrongFields } from './form.ts';
+import { emptyForm, suggestedName, toRequest, wrongFields } from './form.ts';
 
+const some = { title: '', description: '', parameters: 1, steps: 1 };
 const PRESETS = [
-  { id: 'small', title: '', description: '', parameters: 1, context: 1, steps: 1, tokenizer: '' },
+  { ...some, id: 'small', context: 1, tokenizer: '' },
+  { ...some, id: 'pair', size: 28, channels: 1, losses: ['non-saturating', 'hinge'] },
 ];
-const RIGHT = {
-  file: { id: 'f', name: 'a.txt' },
-  preset: 'small',
-  name: 'a',
-  steps: '',
-  seed: '',
-  size: '',
-  colour: false,
-};
+const RIGHT = { ...emptyForm(PRESETS), file: { id: 'f', name: 'a.txt' }, name: 'a' };
 
 describe('wrongFields', () => {
   it('accepts a right form, with and without numbers', () => {
@@ -21,8 +15,11 @@ describe('wrongFields', () => {
   });
 
   it('names each field that is wrong, in their order', () => {
-    const wrong = { ...RIGHT, file: undefined, preset: 'huge', name: '', size: '18', steps: '0', seed: '-1' };
-    expect(wrongFields(wrong, PRESETS)).toEqual(['file', 'preset', 'name', 'size', 'steps', 'seed']);
+    const wrong = { ...RIGHT, file: undefined, preset: 'huge', name: '', steps: '0', seed: '-1' };
+    Object.assign(wrong, { size: '18', crop: '51', jitter: 'much' });
+    expect(wrongFields(wrong, PRESETS)).toEqual([
+      ...['file', 'preset', 'name', 'size', 'crop', 'jitter', 'steps', 'seed'],
+    ]);
   });
 
   it.each(['-a', '.a', 'a b', 'ä', 'a/b', '../x', 'x'.repeat(65)])('refuses the name %s', (name) => {
@@ -42,10 +39,18 @@ describe('wrongFields', () => {
   });
 });
 
-it('sends numbers only where they were given', () => {
-  expect(toRequest(RIGHT)).toEqual({ name: 'a', file: 'f', preset: 'small' });
-  expect(toRequest({ ...RIGHT, steps: '5', seed: '0' })).toMatchObject({ steps: 5, seed: 0 });
-  expect(toRequest({ ...RIGHT, size: '32', colour: true })).toMatchObject({ size: 32, colour: true });
+it('sends only what was given', () => {
+  const send = (part: object) => toRequest({ ...RIGHT, ...part }, PRESETS);
+  expect(send({})).toEqual({ name: 'a', file: 'f', preset: 'small' });
+  expect(send({ steps: '5', seed: '0' })).toMatchObject({ steps: 5, seed: 0 });
+  expect(send({ size: '32', colour: true })).toMatchObject({ size: 32, colour: true });
+  expect(send({ flip: true, crop: '12.5', jitter: '0' })).toEqual({
+    ...{ name: 'a', file: 'f', preset: 'small', flip: true, crop: 0.125 },
+  });
+  expect(send({ preset: 'pair', loss: 'hinge', jitter: '20' })).toMatchObject({ loss: 'hinge', jitter: 0.2 });
+  // Its own, and one of another kind, go without saying.
+  for (const part of [{ preset: 'pair', loss: 'non-saturating' }, { loss: 'hinge' }])
+    expect(send(part)).not.toHaveProperty('loss');
 });
 
 it('suggests a free name that the form accepts', () => {

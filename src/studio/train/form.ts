@@ -8,11 +8,24 @@ export interface TrainingForm {
   /** Of pictures: pixels a side, and whether in colour; else left as they are. */
   size: string;
   colour: boolean;
+  /** The game of two networks; nothing for the preset's own. */
+  loss: string;
+  flip: boolean;
+  /** In hundredths. */
+  crop: string;
+  jitter: string;
   steps: string;
   seed: string;
 }
 
-export type FormField = 'file' | 'preset' | 'name' | 'size' | 'steps' | 'seed';
+export type FormField = 'file' | 'preset' | 'name' | 'size' | 'crop' | 'jitter' | 'steps' | 'seed';
+
+export function emptyForm(presets: readonly PresetInfo[]): TrainingForm {
+  return {
+    ...{ file: undefined, preset: presets[0]?.id ?? '', name: '', steps: '', seed: '' },
+    ...{ size: '', colour: false, loss: '', flip: false, crop: '', jitter: '' },
+  };
+}
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
@@ -23,19 +36,27 @@ export function wrongFields(form: TrainingForm, presets: readonly PresetInfo[]):
   if (!presets.some((preset) => preset.id === form.preset)) wrong.push('preset');
   if (!NAME.test(form.name)) wrong.push('name');
   if (form.size.trim() !== '' && !isSide(form.size)) wrong.push('size');
+  if (form.crop.trim() !== '' && !isShare(form.crop, 50)) wrong.push('crop');
+  if (form.jitter.trim() !== '' && !isShare(form.jitter, 100)) wrong.push('jitter');
   if (form.steps.trim() !== '' && !isWhole(form.steps, 1)) wrong.push('steps');
   if (form.seed.trim() !== '' && !isWhole(form.seed, 0)) wrong.push('seed');
   return wrong;
 }
 
 /** @param form one that `wrongFields` found nothing wrong with */
-export function toRequest(form: TrainingForm): TrainingRequest {
+export function toRequest(form: TrainingForm, presets: readonly PresetInfo[]): TrainingRequest {
+  // A game that was chosen for another kind, which may have none.
+  const losses = presets.find(({ id }) => id === form.preset)?.losses ?? [];
   return {
     name: form.name,
     file: form.file?.id ?? '',
     preset: form.preset,
     ...(form.size.trim() === '' ? {} : { size: Number(form.size) }),
     ...(form.colour ? { colour: true } : {}),
+    ...(losses.slice(1).includes(form.loss) ? { loss: form.loss } : {}),
+    ...(form.flip ? { flip: true } : {}),
+    ...(Number(form.crop) > 0 ? { crop: Number(form.crop) / 100 } : {}),
+    ...(Number(form.jitter) > 0 ? { jitter: Number(form.jitter) / 100 } : {}),
     ...(form.steps.trim() === '' ? {} : { steps: Number(form.steps) }),
     ...(form.seed.trim() === '' ? {} : { seed: Number(form.seed) }),
   };
@@ -64,6 +85,11 @@ function isSide(text: string): boolean {
   if (!isWhole(text, 16) || side > 128) return false;
   while (side % 2 === 0) side /= 2;
   return side <= 7;
+}
+
+function isShare(text: string, most: number): boolean {
+  const value = Number(text);
+  return Number.isFinite(value) && value >= 0 && value <= most;
 }
 
 function isWhole(text: string, least: number): boolean {

@@ -7,8 +7,16 @@ import { Brush } from '../parts/icons.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
 import { useForm } from '../parts/use-form.ts';
 import { FilePicker } from './file-picker.tsx';
-import { type FormField, suggestedName, type TrainingForm, toRequest, wrongFields } from './form.ts';
+import {
+  emptyForm,
+  type FormField,
+  suggestedName,
+  type TrainingForm,
+  toRequest,
+  wrongFields,
+} from './form.ts';
 import { start } from './jobs.ts';
+import { MorePictureFields, PictureFields } from './picture-fields.tsx';
 
 interface Properties {
   presets: readonly PresetInfo[];
@@ -16,6 +24,9 @@ interface Properties {
   /** What is learned from: a text, or an archive of pictures. */
   kind?: 'text' | 'image';
 }
+
+/** Fields that are hidden until they are asked for. */
+const ADVANCED: readonly FormField[] = ['crop', 'jitter', 'steps', 'seed'];
 
 export const ACCEPTED = {
   text: '.txt,.md,.jsonl,.gz,.tgz,.tar.gz,text/plain',
@@ -27,11 +38,11 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
   const own = kind === 'image' ? t.pictures.train : t.train;
   const [named, setNamed] = useState(false);
   const { form, change, wrong, problem, busy, submit, error } = useForm<TrainingForm, FormField>(
-    { file: undefined, preset: presets[0]?.id ?? '', name: '', size: '', colour: false, steps: '', seed: '' },
+    emptyForm(presets),
     {
       wrongFields: (form) => wrongFields(form, presets),
       idOf: (field) => `train-${field}`,
-      send: (form) => start(toRequest(form)),
+      send: (form) => start(toRequest(form, presets)),
     },
   );
   const factsOf = ({ parameters, steps, context = 0, size = 0, channels = 1 }: PresetInfo) => {
@@ -87,36 +98,10 @@ export function NewTraining({ presets, taken, kind = 'text' }: Properties) {
           change({ name });
         }}
       />
-      {kind === 'image' && (
-        <>
-          <Field
-            id="train-size"
-            numeric
-            label={t.pictures.train.side}
-            help={t.pictures.train.sideHelp}
-            placeholder={chosen?.size === undefined ? '' : String(chosen.size)}
-            error={error('size', t.pictures.train.sideWrong)}
-            value={form.size}
-            change={(size) => change({ size })}
-          />
-          <div class="field">
-            <label class="switch">
-              <input
-                type="checkbox"
-                checked={form.colour}
-                aria-describedby="train-colour-help"
-                onChange={(event) => change({ colour: event.currentTarget.checked })}
-              />
-              <span>{t.pictures.train.colour}</span>
-            </label>
-            <p id="train-colour-help" class="help">
-              {t.pictures.train.colourHelp}
-            </p>
-          </div>
-        </>
-      )}
-      <details open={wrong.includes('steps') || wrong.includes('seed') || undefined}>
-        <summary>{t.train.advanced}</summary>
+      {kind === 'image' && <PictureFields form={form} change={change} error={error} preset={chosen} />}
+      <details open={wrong.some((field) => ADVANCED.includes(field)) || undefined}>
+        <summary>{kind === 'image' ? t.pictures.train.advanced : t.train.advanced}</summary>
+        {kind === 'image' && <MorePictureFields form={form} change={change} error={error} preset={chosen} />}
         <div class="two">
           <Field
             id="train-steps"
