@@ -10,7 +10,7 @@ import { TemplateRenderer } from './template-renderer.ts';
 
 export interface TurnTemplate {
   name: string;
-  /** What a model goes on from as the assistant. @throws InkstoneError `chat_template_failed`, `template_failed` */
+  /** What a model goes on from as the assistant. @throws InkstoneError `chat_template_failed`, `template_failed`, `template_process` */
   render(turns: readonly Turn[]): Promise<string>;
 }
 

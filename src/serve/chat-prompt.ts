@@ -17,7 +17,7 @@ export interface ChatPrompt {
 
 const renderer = new TemplateRenderer();
 
-/** @throws InkstoneError `template_failed` */
+/** @throws InkstoneError `template_failed`, `template_process` */
 export async function promptOf(
   model: ModelDescription,
   turns: readonly Turn[],

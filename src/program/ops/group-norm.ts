@@ -1,6 +1,6 @@
 /**
- * Group norm (Wu and He 2018) as one op: two sums over what came in and one line per channel are all that it takes, and its
- * gradient needs two sums a channel; in primitives both walk over the picture twice as often.
+ * Group norm (Wu and He 2018) as one op: scale and deviation are one factor per channel, and its gradient needs two sums a
+ * channel; in primitives both walk over the picture up to twice as often.
  */
 import { define, shapeError } from '../operation.ts';
 import type { Tensor, TensorType } from '../types.ts';
@@ -105,18 +105,14 @@ const groupNormCall = define<Attributes>({
     const shaped = (t: string, sizes: readonly number[]): string => emit('Reshape', [t, integers(sizes)]);
     const grouped = shaped(x, [0, groups, count]);
     const centre = emit('ReduceMean', [grouped, integers([2])], { keepdims: 1 });
-    const squares = emit('ReduceSumSquare', [grouped, integers([2])], { keepdims: 1 });
-    const meanSquare = emit('Mul', [squares, scalar(1 / count, dtype)]);
-    // Rounded it may come out below zero.
-    const variance = emit('Max', [
-      emit('Sub', [meanSquare, emit('Mul', [centre, centre])]),
-      scalar(0, dtype),
-    ]);
+    // Squares of what is not centred would save a walk and lose digits where the mean is many times the deviation.
+    const centred = emit('Sub', [grouped, centre]);
+    const squares = emit('ReduceSumSquare', [centred, integers([2])], { keepdims: 1 });
+    const variance = emit('Mul', [squares, scalar(1 / count, dtype)]);
     const inverse = emit('Reciprocal', [emit('Sqrt', [emit('Add', [variance, scalar(epsilon, dtype)])])]);
     const factor = emit('Mul', [inverse, shaped(scale, [groups, each])]);
-    const shift = emit('Sub', [shaped(bias, [groups, each]), emit('Mul', [centre, factor])]);
-    const scaled = emit('Mul', [shaped(x, [0, channels, space]), shaped(factor, [0, channels, 1])]);
-    const y = emit('Add', [scaled, shaped(shift, [0, channels, 1])]);
+    const scaled = emit('Mul', [shaped(centred, [0, channels, space]), shaped(factor, [0, channels, 1])]);
+    const y = emit('Add', [scaled, shaped(bias, [channels, 1])]);
     return [shaped(y, [0, ...(shape.slice(1) as number[])]), centre, inverse];
   },
   reference: byComposite(inPrimitives),
