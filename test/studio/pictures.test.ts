@@ -201,9 +201,14 @@ browserSuite('pictures', (stage) => {
     expect(stage.server.requests).toEqual([]);
     await slide(page, 'Denoising steps', '20');
     await slide(page, 'Guidance', '3');
+    await slide(page, 'Fresh noise', '0.25');
+    expect(await page.getByLabel('Enlarge smoothly').count()).toBe(0);
+    await slide(page, 'Size of the files', '3');
+    await page.getByLabel('Enlarge smoothly').check();
     await page.getByRole('button', { name: 'Make pictures' }).click();
     await tiles(page).first().waitFor();
-    expect(last()).toMatchObject({ steps: 20, guidance: 3 });
+    expect(last()).toMatchObject({ steps: 20, guidance: 3, eta: 0.25, upscale: 3 });
+    expect(last()?.size).toBeUndefined();
     expect(last()?.truncation).toBeUndefined();
     await page.getByRole('link', { name: 'Change this one' }).click();
     await page.locator('#mask img').waitFor();

@@ -40,6 +40,13 @@ describe('settings', () => {
     const asked = generationBody(model({ edits: true, classes: ['a'], steps: 50 }), settings);
     expect(asked).toMatchObject({ steps: 50, guidance: 1 });
     expect(asked.truncation).toBeUndefined();
+    expect(asked).not.toHaveProperty('eta');
+    const noisy = { ...settings, scale: 4, smooth: true, eta: 0.5 };
+    const smooth = generationBody(model({ edits: true, steps: 50 }), noisy);
+    expect(smooth).toMatchObject({ upscale: 4, eta: 0.5 });
+    expect(smooth).not.toHaveProperty('size');
+    // More than a convolution enlarges.
+    expect(generationBody(model({}), { ...noisy, scale: 5 })).toMatchObject({ size: '140x140' });
   });
 
   it('are read back, whatever a browser kept', () => {

@@ -2,7 +2,15 @@
 import type { PictureModel } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Slider } from '../parts/slider.tsx';
-import { DEFAULTS, FORMATS, limitsOf, type NumericSetting, type PictureSettings } from './settings.ts';
+import { Switch } from '../parts/switch.tsx';
+import {
+  canBeSmooth,
+  DEFAULTS,
+  FORMATS,
+  limitsOf,
+  type NumericSetting,
+  type PictureSettings,
+} from './settings.ts';
 
 interface Properties {
   model: PictureModel;
@@ -46,8 +54,18 @@ export function SettingsPanel({ model, settings, change }: Properties) {
       {slider('truncation', words.truncation, words.truncationHelp, format.decimal(settings.truncation, 2))}
       {slider('guidance', words.guidance, words.guidanceHelp, format.decimal(settings.guidance, 1))}
       {slider('steps', words.steps, words.stepsHelp, format.integer(settings.steps))}
+      {slider('eta', words.eta, words.etaHelp, format.decimal(settings.eta, 2))}
       {slider('count', words.count, words.countHelp, format.integer(settings.count))}
       {slider('scale', words.size, words.sizeHelp, words.sizeValue(pixels))}
+      {canBeSmooth(settings) && (
+        <Switch
+          id="pictures-smooth"
+          label={words.smooth}
+          help={words.smoothHelp}
+          on={settings.smooth}
+          change={(smooth) => change({ smooth })}
+        />
+      )}
       <div class="setting">
         <div class="setting-head">
           <label for="pictures-format">{words.format}</label>

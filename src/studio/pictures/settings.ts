@@ -12,13 +12,17 @@ export interface PictureSettings {
   truncation: number;
   /** How many times the model's own size the files are. */
   scale: number;
+  /** Enlarged by a convolution instead of by whole pixels, where the scale allows it. */
+  smooth: boolean;
   guidance: number;
   steps: number;
+  /** Fresh noise in each denoising step. */
+  eta: number;
   strength: number;
   format: Format;
 }
 
-export type NumericSetting = Exclude<keyof PictureSettings, 'format'>;
+export type NumericSetting = Exclude<keyof PictureSettings, 'format' | 'smooth'>;
 
 export const DEFAULTS: PictureSettings = {
   count: 16,
@@ -26,8 +30,10 @@ export const DEFAULTS: PictureSettings = {
   label: -1,
   truncation: 1,
   scale: 1,
+  smooth: false,
   guidance: 1,
   steps: 50,
+  eta: 0,
   strength: 0.6,
   format: 'png',
 };
@@ -35,6 +41,10 @@ export const DEFAULTS: PictureSettings = {
 export const MOST_SEED = 2 ** 31 - 1;
 /** Pixels a side of a file. */
 const MOST_SIDE = 2048;
+/** How many times a convolution enlarges. */
+const MOST_SMOOTH = 4;
+
+export const canBeSmooth = ({ scale }: PictureSettings): boolean => scale > 1 && scale <= MOST_SMOOTH;
 
 export interface Limits {
   least: number;
@@ -56,6 +66,7 @@ export function limitsOf({
     guidance:
       edits && classes.length > 0 ? { least: 0, most: 10, step: 0.5 } : { least: 1, most: 1, step: 1 },
     steps: { least: 1, most: Math.max(1, Math.min(steps, 250)), step: 1 },
+    eta: edits ? { least: 0, most: 1, step: 0.05 } : { least: 0, most: 0, step: 1 },
     strength: { least: 0.05, most: 1, step: 0.05 },
   };
 }
@@ -82,7 +93,8 @@ export function restored(kept: Partial<Record<keyof PictureSettings, unknown>>):
   const all = { ...DEFAULTS };
   for (const name of Object.keys(DEFAULTS) as (keyof PictureSettings)[]) {
     const value = kept[name];
-    if (name === 'format') all.format = FORMATS.find((format) => format === value) ?? DEFAULTS.format;
+    if (name === 'smooth') all.smooth = value === true;
+    else if (name === 'format') all.format = FORMATS.find((format) => format === value) ?? DEFAULTS.format;
     else if (typeof value === 'number' && Number.isFinite(value)) all[name] = value;
   }
   return all;
@@ -91,7 +103,7 @@ export function restored(kept: Partial<Record<keyof PictureSettings, unknown>>):
 /** What every route takes. */
 export function sharedBody(model: PictureModel, settings: PictureSettings): Record<string, unknown> {
   const { pictures } = model;
-  const { label, truncation, scale, guidance, steps } = settings;
+  const { label, truncation, scale, guidance, steps, eta } = settings;
   const side = pictures.size * scale;
   return {
     model: model.id,
@@ -99,7 +111,7 @@ export function sharedBody(model: PictureModel, settings: PictureSettings): Reco
     ...(label >= 0 ? { label: pictures.classes[label] } : {}),
     ...(scale === 1 ? {} : { size: `${side}x${side}` }),
     ...(pictures.edits
-      ? { steps, ...(pictures.classes.length > 0 ? { guidance } : {}) }
+      ? { steps, ...(eta === 0 ? {} : { eta }), ...(pictures.classes.length > 0 ? { guidance } : {}) }
       : truncation === 1
         ? {}
         : { truncation }),
@@ -107,8 +119,10 @@ export function sharedBody(model: PictureModel, settings: PictureSettings): Reco
 }
 
 export function generationBody(model: PictureModel, settings: PictureSettings): Record<string, unknown> {
-  const { count, seed, format } = settings;
-  return { ...sharedBody(model, settings), n: count, seed, output_format: format };
+  const { count, seed, format, scale, smooth } = settings;
+  const own = { n: count, seed, output_format: format };
+  if (!smooth || !canBeSmooth(settings)) return { ...sharedBody(model, settings), ...own };
+  return { ...sharedBody(model, { ...settings, scale: 1 }), upscale: scale, ...own };
 }
 
 /** Two to sixteen whole numbers with commas or spaces between them; undefined for anything else. */

@@ -2,6 +2,7 @@
 import type { PresetInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
 import { Field } from '../parts/field.tsx';
+import { Switch } from '../parts/switch.tsx';
 import type { FormField, TrainingForm } from './form.ts';
 
 interface Properties {
@@ -94,32 +95,5 @@ export function MorePictureFields({ form, change, error, preset }: Properties) {
         />
       </div>
     </>
-  );
-}
-
-interface SwitchProperties {
-  id: string;
-  label: string;
-  help: string;
-  on: boolean;
-  change: (on: boolean) => void;
-}
-
-function Switch({ id, label, help, on, change }: SwitchProperties) {
-  return (
-    <div class="field">
-      <label class="switch">
-        <input
-          type="checkbox"
-          checked={on}
-          aria-describedby={`${id}-help`}
-          onChange={(event) => change(event.currentTarget.checked)}
-        />
-        <span>{label}</span>
-      </label>
-      <p id={`${id}-help`} class="help">
-        {help}
-      </p>
-    </div>
   );
 }

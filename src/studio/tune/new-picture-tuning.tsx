@@ -7,6 +7,7 @@ import { Field } from '../parts/field.tsx';
 import { Brush } from '../parts/icons.tsx';
 import { ModelSelect } from '../parts/model-select.tsx';
 import { ProblemNote } from '../parts/problem.tsx';
+import { Switch } from '../parts/switch.tsx';
 import { useForm } from '../parts/use-form.ts';
 import { FilePicker } from '../train/file-picker.tsx';
 import { suggestedName } from '../train/form.ts';
@@ -99,20 +100,13 @@ export function NewPictureTuning({ models, model, taken, choose }: Properties) {
       />
       {number('steps', t.tune.steps, words.stepsHelp, t.train.stepsWrong)}
       {augments && (
-        <div class="field">
-          <label class="switch">
-            <input
-              type="checkbox"
-              checked={form.varied}
-              aria-describedby="tune-varied-help"
-              onChange={(event) => change({ varied: event.currentTarget.checked })}
-            />
-            <span>{words.varied}</span>
-          </label>
-          <p id="tune-varied-help" class="help">
-            {words.variedHelp}
-          </p>
-        </div>
+        <Switch
+          id="tune-varied"
+          label={words.varied}
+          help={words.variedHelp}
+          on={form.varied}
+          change={(varied) => change({ varied })}
+        />
       )}
       <details
         open={shown || wrong.includes('frozen')}
