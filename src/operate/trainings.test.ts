@@ -6,6 +6,7 @@ import { getPriority, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Store } from '../base/contracts/store.ts';
+import { sendSignal } from '../base/host.ts';
 import { openFileStore } from '../store/index.ts';
 import { Jobs } from './jobs/jobs.ts';
 import { RunMetrics } from './run-metrics.ts';
@@ -71,9 +72,7 @@ const holder = async (row: Training): Promise<number> =>
 /** Sends a signal to the process that holds a run. @returns its id */
 async function strike(row: Training, signal: NodeJS.Signals): Promise<number> {
   const found = await holder(row);
-  // Zero would be this very process and all its kin.
-  expect(found).toBeGreaterThan(0);
-  process.kill(found, signal);
+  expect(sendSignal(found, signal), 'a process to strike').toBe(true);
   return found;
 }
 
@@ -82,10 +81,7 @@ async function strikeAll(trainings: Trainings, row: Training, signal: NodeJS.Sig
   const struck = new Set<number>();
   while (!over(await trainings.get(row.id))) {
     const found = await holder(row);
-    if (found > 0 && !struck.has(found)) {
-      struck.add(found);
-      process.kill(found, signal);
-    }
+    if (!struck.has(found) && sendSignal(found, signal)) struck.add(found);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
   return struck;

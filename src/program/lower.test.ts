@@ -94,7 +94,13 @@ const fused: Fused[] = [
     inputs: { x },
     fn: (given: Tensors) => P.silu(t(given.x)),
   })),
-  ...[floats([2, 4, 5]), floats([3, 4, 2, 3], 3), floats([2, 4, 1, 6], 100), floats([3, 4])].map((x) => ({
+  ...[
+    floats([2, 4, 5]),
+    floats([3, 4, 2, 3], 3),
+    floats([2, 4, 1, 6], 100),
+    floats([3, 4]),
+    floats([2, 4, 9], 1, 30),
+  ].map((x) => ({
     op: 'groupNorm',
     inputs: { x, s: floats([4]), b: floats([4]) },
     fn: ({ x, s, b }: Tensors) => P.groupNorm(t(x), t(s), t(b), { groups: 2 }),

@@ -7,7 +7,7 @@ import { channelBlocks } from '../runtime/onnxruntime/blocks.ts';
 import { Engine } from '../runtime/onnxruntime/engine.ts';
 import { evaluate, toReference } from './evaluate.ts';
 import * as P from './index.ts';
-import { type ConvolutionCase, caseKey, usualWay, type Way } from './settle.ts';
+import { type ConvolutionCase, caseKey, settle, usualWay, type Way } from './settle.ts';
 
 let blocks = 0;
 const engine = new Engine({ provider: 'cpu', threads: 2 });
@@ -143,6 +143,24 @@ describe('convolutions in blocks of channels', () => {
     expect(ops(false)).toEqual(['FusedConv']);
     expect(ops(true)).toEqual(['Conv', 'LeakyRelu']);
     expect(ops(false, true)).toEqual(['Conv', 'LeakyRelu']);
+  });
+
+  it.each(['blocks', 'plain'] as const)('weights of the way back, %s', (way) => {
+    const types = {
+      x: { dtype: 'f32' as const, shape: [2, 16, 3, 3] },
+      w: { dtype: 'f32' as const, shape: [16, 20, 3, 3] },
+    };
+    const program = P.trace('back', types, ({ x, w }) => ({
+      y: P.convTranspose(x as P.Tensor, w as P.Tensor),
+    }));
+    const options = { blocks: 16, constants: new Set<string>(), portable: false, byFours: false };
+    const settled = settle(program, { ...options, choose: () => way });
+    const ops = settled.nodes.map(({ op }) => op);
+    // In blocks they are flipped while they are laid out, not before.
+    expect(ops.includes('flipWeights')).toBe(way === 'plain');
+    // It means what it meant.
+    const inputs = [floats([2, 16, 3, 3]), floats([16, 20, 3, 3])].map(toReference);
+    expect(evaluate(settled, inputs)).toEqual(evaluate(program, inputs));
   });
 
   it('weights that are known when the graph is made are left to the runtime', () => {

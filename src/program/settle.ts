@@ -127,7 +127,8 @@ function settled(
   const way = found === undefined ? 'plain' : options.choose(found);
   if (way === 'blocks') {
     const [x, w, ...rest] = inputs as readonly [Tensor, Tensor, ...Tensor[]];
-    const isFlipped = w.node.op === 'flipWeights';
+    // What is computed in blocks has one group.
+    const isFlipped = w.node.op === 'flipWeights' && w.node.attributes.groups === 1;
     const weights = isFlipped ? (w.node.inputs[0] as Tensor) : w;
     const form = { ...slope, blocks: options.blocks, ...(isFlipped ? { unflipped: true } : {}) };
     return remake(node, [x, weights, ...rest], { ...node.attributes, ...form });

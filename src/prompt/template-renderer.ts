@@ -19,13 +19,23 @@ const MEMORY = 128;
 
 interface Rendering {
   call: RenderCall;
+  /** The process has it. */
+  begun: boolean;
   resolve(text: string): void;
   reject(error: InkstoneError): void;
   timer: NodeJS.Timeout;
 }
 
+export interface RendererOptions {
+  /** Milliseconds of one rendering, and until its process can render. */
+  patience?: number;
+  start?: number;
+  /** What its process runs. */
+  entry?: string;
+}
+
 export class TemplateRenderer {
-  private readonly patience: number;
+  private readonly options: Required<RendererOptions>;
   private worker: ChildProcess | undefined;
   private ready = false;
   private current: Rendering | undefined;
@@ -33,8 +43,8 @@ export class TemplateRenderer {
   /** Templates that ran out of time or memory once are not tried again: others would wait. */
   private readonly endless = new Set<string>();
 
-  constructor(options: { patience?: number } = {}) {
-    this.patience = options.patience ?? PATIENCE;
+  constructor(options: RendererOptions = {}) {
+    this.options = { patience: PATIENCE, start: START, entry: 'prompt/template-worker', ...options };
   }
 
   /** @throws InkstoneError `template_failed` (what the template itself says, or that it is too slow or too large), `template_process` */
@@ -52,10 +62,14 @@ export class TemplateRenderer {
 
   private run(source: string, values: Record<string, unknown>): Promise<string> {
     if (this.endless.has(source)) return Promise.reject(failed('it ran out of time or memory before'));
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.giveUp(), START);
-      this.current = { call: { source, values }, resolve, reject, timer };
+    try {
       this.worker ??= this.open();
+    } catch (cause) {
+      return Promise.reject(noProcess(cause));
+    }
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => this.close(), this.options.start);
+      this.current = { call: { source, values }, begun: false, resolve, reject, timer };
       if (this.ready) this.begin();
     });
   }
@@ -63,31 +77,38 @@ export class TemplateRenderer {
   /** The process is there: from now on it is the template that takes its time. */
   private begin(): void {
     const { current } = this;
-    if (current === undefined) return;
+    if (current === undefined || current.begun) return;
+    const { patience } = this.options;
+    current.begun = true;
     clearTimeout(current.timer);
     current.timer = setTimeout(() => {
-      this.close();
-      this.give(`it takes longer than ${this.patience / 1000} s`);
-    }, this.patience);
+      this.kill();
+      this.blame(`it takes longer than ${patience / 1000} s`);
+    }, patience);
     this.worker?.send(current.call, () => undefined);
   }
 
   private open(): ChildProcess {
-    const worker = forkEntry('prompt/template-worker', [], {
+    const worker = forkEntry(this.options.entry, [], {
       execArgv: [`--max-old-space-size=${MEMORY}`],
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     // It keeps nobody alive who has nothing else to do; the clock of a rendering does.
     worker.unref();
     worker.channel?.unref();
-    worker.on('message', (answer) => this.receive(answer as RenderAnswer));
-    worker.on('error', () => undefined);
+    // What one still says that was given up is about a rendering that is over.
+    const isOurs = (): boolean => worker === this.worker;
+    worker.on('message', (answer) => {
+      if (isOurs()) this.receive(answer as RenderAnswer);
+    });
+    worker.on('error', (cause) => {
+      if (isOurs() && !this.ready) this.close(cause);
+    });
     worker.on('exit', () => {
-      if (worker !== this.worker) return;
-      this.worker = undefined;
-      if (this.ready) this.give('it needs too much memory');
-      else this.giveUp();
-      this.ready = false;
+      if (!isOurs()) return;
+      if (!this.ready) this.close();
+      this.kill();
+      this.blame('it needs too much memory');
     });
     return worker;
   }
@@ -98,48 +119,52 @@ export class TemplateRenderer {
       this.begin();
       return;
     }
-    const { current } = this;
+    const current = this.settled();
     if (current === undefined) return;
-    this.settle();
     if ('error' in answer) current.reject(failed(answer.error));
     else if (answer.text.length > LONGEST_PROMPT) current.reject(failed('it makes too long a prompt'));
     else current.resolve(answer.text);
   }
 
   /** The process is gone, and it was the template's doing. */
-  private give(why: string): void {
-    const { current } = this;
+  private blame(why: string): void {
+    const current = this.settled();
     if (current === undefined) return;
-    this.settle();
     this.endless.add(current.call.source);
     current.reject(failed(why));
   }
 
-  /** No process to render in: no template's doing. */
-  private giveUp(): void {
+  private settled(): Rendering | undefined {
     const { current } = this;
-    this.close();
-    this.settle();
-    current?.reject(
-      new InkstoneError('template_process', 'the process that renders chat templates does not start', {
-        kind: 'resource',
-        hint: 'try again when the machine has less to do or more memory',
-      }),
-    );
-  }
-
-  private settle(): void {
-    clearTimeout(this.current?.timer);
+    clearTimeout(current?.timer);
     this.current = undefined;
+    return current;
   }
 
-  close(): void {
+  private kill(): void {
     const { worker } = this;
     this.worker = undefined;
     this.ready = false;
     worker?.kill('SIGKILL');
   }
+
+  /** Ends the process; what it was to render is no template's fault. The next rendering has a new one. */
+  close(cause?: unknown): void {
+    this.kill();
+    this.settled()?.reject(noProcess(cause));
+  }
 }
+
+const noProcess = (cause?: unknown): InkstoneError =>
+  new InkstoneError(
+    'template_process',
+    'the process that renders chat templates does not start, or was ended',
+    {
+      kind: 'resource',
+      hint: 'try again when the machine has less to do or more memory',
+      ...(cause === undefined ? {} : { cause }),
+    },
+  );
 
 function failed(why: string): InkstoneError {
   return new InkstoneError('template_failed', `the model's chat template cannot render this: ${why}`, {

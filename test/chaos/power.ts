@@ -136,8 +136,9 @@ export async function cut(base: string, database: 'folder' | 'pglite', chance: (
   try {
     const wanted = 10 + Math.floor(chance() * 60);
     const acknowledged = await killAt(writer, wanted, () => {
-      if (database === 'pglite')
-        sendSignal(Number(readFileSync(path.join(root, 'database', 'lock'), 'utf8')), 'SIGKILL');
+      if (database !== 'pglite') return;
+      const id = Number(readFileSync(path.join(root, 'database', 'lock'), 'utf8'));
+      if (!sendSignal(id, 'SIGKILL')) throw new Error('there is no database process to kill');
     });
     const journals = database === 'pglite' ? [] : [`${journal}.${writer.pid}`];
     if (database === 'pglite') {

@@ -44,7 +44,9 @@ export class Site {
       return;
     }
     const lock = path.join(this.home, 'store', 'database', 'lock');
-    sendSignal(Number(await readFile(lock, 'utf8')), 'SIGKILL');
+    // It comes with its first user.
+    while (!sendSignal(Number(await readFile(lock, 'utf8').catch(() => '')), 'SIGKILL'))
+      await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   async close(): Promise<void> {

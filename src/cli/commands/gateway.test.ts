@@ -30,6 +30,7 @@ afterEach(() => {
 function start(...words: string[]): {
   child: ChildProcess;
   out: () => string;
+  said: () => string;
   ended: Promise<number | null>;
 } {
   const child = spawnCommand(['gateway', '--home', home, '--port', '0', '--json', ...words]);
@@ -38,8 +39,16 @@ function start(...words: string[]): {
   child.stdout?.on('data', (piece) => {
     text += String(piece);
   });
-  child.stderr?.resume();
-  return { child, out: () => text, ended: new Promise((resolve) => child.once('close', resolve)) };
+  let said = '';
+  child.stderr?.on('data', (piece) => {
+    said += String(piece);
+  });
+  return {
+    said: () => said,
+    child,
+    out: () => text,
+    ended: new Promise((resolve) => child.once('close', resolve)),
+  };
 }
 
 it('listens, knows its servers’ models and versions, and ends on a signal with status 0', async () => {
@@ -48,9 +57,10 @@ it('listens, knows its servers’ models and versions, and ends on a signal with
     file,
     JSON.stringify({ upstreams: [{ name: 'first', url, version: '1' }], policy: 'two-choices' }),
   );
-  const { child, out, ended } = start('--servers', file, '--upstreams', `v2=${url}/v1`);
-  while (!out().includes('"listening"') && child.exitCode === null)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  const { child, out, said, ended } = start('--servers', file, '--upstreams', `v2=${url}/v1`);
+  const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
+  while (!out().includes('"listening"') && !isOver()) await new Promise((resolve) => setTimeout(resolve, 10));
+  expect(out(), said()).toContain('"listening"');
   const { address, upstreams } = JSON.parse(out().split('\n')[0] as string) as {
     address: string;
     upstreams: number;

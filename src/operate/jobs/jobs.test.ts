@@ -26,7 +26,7 @@ afterEach(async () => {
 
 type Work = JobWork<number, number>;
 
-/** A lease that runs out soon, for what is about that; one that may run out by chance on a busy machine. */
+/** A lease that runs out soon: only where that is the point, since on a busy machine it runs out by chance. */
 const SHORT = 300;
 
 /** One process among those on the store. */
@@ -156,7 +156,9 @@ describe('a job', () => {
         await blocked;
         return 'of the first';
       },
-      ...[line.store, 1, SHORT],
+      line.store,
+      1,
+      SHORT,
     );
     const { id } = await first.create({ kind: 'count', input: 1 });
     while ((await first.get(id)).step !== 7) await new Promise((resolve) => setTimeout(resolve, 5));

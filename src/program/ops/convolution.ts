@@ -98,8 +98,10 @@ const convCall: Apply<Attributes> = define<Attributes>({
     const activation = { activation: 'LeakyRelu', activation_params: { floats: [slope] } };
     return call.emit('FusedConv', call.inputs, { ...attributes, ...activation }, 'com.microsoft');
   },
-  reference: ({ inputs, attributes: { strides, dilations, pads, groups, slope = 1 }, outputs: [y] }) => {
-    const [x, w, bias] = inputs as readonly [ReferenceValue, ReferenceValue, ReferenceValue?];
+  reference: ({ inputs, attributes, outputs: [y] }) => {
+    const { strides, dilations, pads, groups, slope = 1, unflipped } = attributes;
+    const [x, given, bias] = inputs as readonly [ReferenceValue, ReferenceValue, ReferenceValue?];
+    const w = unflipped === true ? flippedReference(given, groups) : given;
     const shape = (y as { shape: readonly number[] }).shape;
     const result = new Float64Array(product(shape));
     const [, out] = shape as readonly [number, number];
@@ -180,6 +182,16 @@ const flippedInPrimitives = ([given]: readonly Tensor[], { groups }: { groups: n
   // Reversed along each axis is reversed along all of them as one.
   const lines = reverse(reshape(w, [groups, out / groups, own, product(kernel)]), 3);
   return [reshape(swapAxes(lines, 1, 2), flippedType(w, groups).shape)];
+};
+
+const flippedReference = (w: ReferenceValue, groups: number): ReferenceValue => {
+  const [type, shape] = [{ dtype: 'f64', shape: w.shape } as const, w.shape];
+  const flippedShape = flippedType(type, groups).shape as number[];
+  const [data] = byComposite(flippedInPrimitives)({
+    ...{ inputs: [w], attributes: { groups }, types: [type], outputs: [{ dtype: 'f64', shape }] },
+    evaluate: () => [],
+  });
+  return { shape: flippedShape, data: data as Float64Array };
 };
 
 const flipCall: Apply<{ groups: number }> = define<{ groups: number }>({

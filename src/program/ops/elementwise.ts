@@ -11,7 +11,8 @@ import { constantLike, type Operand, operands } from './constant.ts';
 type Unary = (x: Tensor) => Tensor;
 type Binary = (a: Operand, b: Operand) => Tensor;
 
-function requireFloat(op: string, type: TensorType): void {
+/** @throws InkstoneError `dtype_mismatch` or `shape_mismatch` with the caller's line */
+export function requireFloat(op: string, type: TensorType): void {
   if (!type.dtype.startsWith('f')) shapeError(op, 'needs a floating type', [type], 'cast it first');
 }
 

@@ -9,7 +9,7 @@ import { define, type ReferenceCall, shapeError } from '../operation.ts';
 import { programOf } from '../trace.ts';
 import type { Attributes, Tensor, TensorType } from '../types.ts';
 import { input } from './constant.ts';
-import { add, div, exp, mul, sigmoid, sqrt, sub, tanh } from './elementwise.ts';
+import { add, div, exp, mul, requireFloat, sigmoid, sqrt, sub, tanh } from './elementwise.ts';
 import { matmul } from './linear.ts';
 import { logSumExp, max, mean, sum } from './reduce.ts';
 import { axisOf, broadcastTo, reshape, transpose } from './shape.ts';
@@ -178,7 +178,10 @@ const siluInPrimitives: Composite<Record<string, never>> = ([x]) => {
 
 const siluCall = define<Record<string, never>>({
   name: 'silu',
-  infer: ([x]) => [x as TensorType, x as TensorType],
+  infer: ([x]) => {
+    requireFloat('silu', x as TensorType);
+    return [x as TensorType, x as TensorType];
+  },
   // y' = σ·(1 + x − y), σ' = σ·(1 − σ).
   vjp: ({ inputs: [x], outputs, cotangents: [g, gS] }) => {
     const [y, s] = outputs as readonly [Tensor, Tensor];

@@ -4,7 +4,7 @@
  */
 import { define, shapeError } from '../operation.ts';
 import type { Tensor, TensorType } from '../types.ts';
-import { add, div, mul, sqrt, square, sub } from './elementwise.ts';
+import { add, div, mul, requireFloat, sqrt, square, sub } from './elementwise.ts';
 import { byComposite } from './fused.ts';
 import { mean, sum } from './reduce.ts';
 import { broadcastTo, reshape } from './shape.ts';
@@ -46,9 +46,10 @@ const groupNormCall = define<Attributes>({
     const { channels, count } = sizesOf(x, attributes);
     if ([scale, bias].some(({ shape }) => shape.length !== 1 || shape[0] !== channels))
       shapeError('groupNorm', 'scale and bias must be as long as there are channels', types);
-    if (!Number.isInteger(channels / attributes.groups))
-      shapeError('groupNorm', `${attributes.groups} groups do not divide the channels`, types);
+    if (attributes.groups < 1 || !Number.isInteger(attributes.groups) || channels % attributes.groups !== 0)
+      shapeError('groupNorm', `the channels are not in ${attributes.groups} groups of one size`, types);
     if (count === 0) shapeError('groupNorm', 'nothing to normalise: a group is empty', types);
+    requireFloat('groupNorm', x);
     if (scale.dtype !== x.dtype || bias.dtype !== x.dtype) shapeError('groupNorm', 'needs one dtype', types);
     const statistics = { dtype: x.dtype, shape: [x.shape[0] as number, attributes.groups, 1] };
     return [x, statistics, statistics];

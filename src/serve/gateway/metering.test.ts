@@ -47,7 +47,7 @@ async function start(fakes: readonly Fake[], gateways = 1) {
 const codeOf = async (response: Response): Promise<string> =>
   ((await response.json()) as { error: { code: string } }).error.code;
 
-/** A whole answer that used so much, after so many milliseconds. */
+/** A whole answer that used so much, once it may come. */
 const used =
   (prompt: number, completion: number, until = Promise.resolve()): Answer =>
   (_, reply) =>

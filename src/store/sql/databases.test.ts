@@ -121,7 +121,11 @@ describe.each(databases)('%s', (name, missing, open) => {
     const [one, two] = [await open(), await open()];
     const kill = async (): Promise<void> => {
       if (name === 'PGlite')
-        sendSignal(Number(await readFile(path.join(folder, 'pglite', 'lock'), 'utf8')), 'SIGKILL');
+        await expect
+          .poll(async () =>
+            sendSignal(Number(await readFile(path.join(folder, 'pglite', 'lock'), 'utf8')), 'SIGKILL'),
+          )
+          .toBe(true);
       else {
         await server?.kill();
         await server?.start();

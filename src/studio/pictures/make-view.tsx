@@ -137,13 +137,14 @@ export function MakeView({ model }: { model: PictureModel }) {
 
   function factsOf(): [string, string][] {
     if (madeWith === undefined) return [];
-    const { truncation, guidance, steps } = madeWith.settings;
+    const { truncation, guidance, steps, eta } = madeWith.settings;
     return edits
       ? [
           [words.steps, format.integer(steps)],
           ...(model.pictures.classes.length > 0
             ? [[words.guidance, format.decimal(guidance, 1)] as [string, string]]
             : []),
+          ...(eta > 0 ? [[words.eta, format.decimal(eta, 2)] as [string, string]] : []),
         ]
       : [[words.truncation, format.decimal(truncation, 2)]];
   }

@@ -19,7 +19,7 @@ export function MixPanel({ model }: { model: PictureModel }) {
   const { coarse, fine } = mix;
   const layer = Math.min(mix.layer, model.pictures.styles - 1);
   const fit = fitted(model, settings);
-  const { scale, truncation, format: kind } = fit;
+  const { scale, smooth, truncation, format: kind } = fit;
   const base = { ...sharedBody(model, fit), output_format: kind, n: 1 };
   const mixed = useAsk();
   const run = () => {
@@ -36,7 +36,7 @@ export function MixPanel({ model }: { model: PictureModel }) {
   useEffect(() => {
     const timer = setTimeout(run, 120);
     return () => clearTimeout(timer);
-  }, [model.id, coarse?.seed, coarse?.label, fine?.seed, layer, scale, truncation, kind]);
+  }, [model.id, coarse?.seed, coarse?.label, fine?.seed, layer, scale, smooth, truncation, kind]);
 
   const result = mixed.made[0];
   const set = (name: 'coarse' | 'fine') => (end: MixEnd) =>

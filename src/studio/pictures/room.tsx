@@ -97,7 +97,14 @@ function Desk({ model, view }: { model: PictureModel; view: View }) {
   const { t } = useTexts();
   const settings = useStore(desk, (state) => state.settings);
   const wide = useWide();
-  const panel = <SettingsPanel model={model} settings={fitted(model, settings)} change={changeSettings} />;
+  const panel = (
+    <SettingsPanel
+      model={model}
+      settings={fitted(model, settings)}
+      change={changeSettings}
+      smooth={view !== 'way'}
+    />
+  );
   return (
     <div class="desk">
       {/* Where there is one column, the sliders stand before what they move. */}

@@ -16,12 +16,14 @@ interface Properties {
   model: PictureModel;
   settings: PictureSettings;
   change: (part: Partial<PictureSettings>) => void;
+  /** Whether what is made can be enlarged smoothly. */
+  smooth: boolean;
 }
 
 /** Where the seed's slider ends; the field goes on. */
 const SEED_SLIDER = 999;
 
-export function SettingsPanel({ model, settings, change }: Properties) {
+export function SettingsPanel({ model, settings, change, smooth }: Properties) {
   const { t, format } = useTexts();
   const words = t.pictures;
   const limits = limitsOf(model);
@@ -57,7 +59,7 @@ export function SettingsPanel({ model, settings, change }: Properties) {
       {slider('eta', words.eta, words.etaHelp, format.decimal(settings.eta, 2))}
       {slider('count', words.count, words.countHelp, format.integer(settings.count))}
       {slider('scale', words.size, words.sizeHelp, words.sizeValue(pixels))}
-      {canBeSmooth(settings) && (
+      {smooth && canBeSmooth(settings) && (
         <Switch
           id="pictures-smooth"
           label={words.smooth}

@@ -44,7 +44,8 @@ const MOST_SIDE = 2048;
 /** How many times a convolution enlarges. */
 const MOST_SMOOTH = 4;
 
-export const canBeSmooth = ({ scale }: PictureSettings): boolean => scale > 1 && scale <= MOST_SMOOTH;
+export const canBeSmooth = ({ scale }: Pick<PictureSettings, 'scale'>): boolean =>
+  scale > 1 && scale <= MOST_SMOOTH;
 
 export interface Limits {
   least: number;
@@ -100,16 +101,20 @@ export function restored(kept: Partial<Record<keyof PictureSettings, unknown>>):
   return all;
 }
 
-/** What every route takes. */
+/** What all routes take that make single pictures or ways; a way is not enlarged smoothly. */
 export function sharedBody(model: PictureModel, settings: PictureSettings): Record<string, unknown> {
   const { pictures } = model;
-  const { label, truncation, scale, guidance, steps, eta } = settings;
+  const { label, truncation, scale, smooth, guidance, steps, eta } = settings;
   const side = pictures.size * scale;
   return {
     model: model.id,
     prompt: '',
     ...(label >= 0 ? { label: pictures.classes[label] } : {}),
-    ...(scale === 1 ? {} : { size: `${side}x${side}` }),
+    ...(smooth && canBeSmooth(settings)
+      ? { upscale: scale }
+      : scale === 1
+        ? {}
+        : { size: `${side}x${side}` }),
     ...(pictures.edits
       ? { steps, ...(eta === 0 ? {} : { eta }), ...(pictures.classes.length > 0 ? { guidance } : {}) }
       : truncation === 1
@@ -119,10 +124,8 @@ export function sharedBody(model: PictureModel, settings: PictureSettings): Reco
 }
 
 export function generationBody(model: PictureModel, settings: PictureSettings): Record<string, unknown> {
-  const { count, seed, format, scale, smooth } = settings;
-  const own = { n: count, seed, output_format: format };
-  if (!smooth || !canBeSmooth(settings)) return { ...sharedBody(model, settings), ...own };
-  return { ...sharedBody(model, { ...settings, scale: 1 }), upscale: scale, ...own };
+  const { count, seed, format } = settings;
+  return { ...sharedBody(model, settings), n: count, seed, output_format: format };
 }
 
 /** Two to sixteen whole numbers with commas or spaces between them; undefined for anything else. */

@@ -29,7 +29,7 @@ export function WayView({ model }: { model: PictureModel }) {
   const label =
     fit.label >= 0 ? model.pictures.classes[fit.label] : made[chosen]?.label || model.pictures.classes[0];
   const body = {
-    ...sharedBody(model, fit),
+    ...sharedBody(model, { ...fit, smooth: false }),
     ...(label === undefined ? {} : { label }),
     seeds,
     frames,

@@ -1,4 +1,4 @@
-/** The form for a new training: a text or pictures, a size, a name; steps and seed for who wants them. */
+/** The form for a new training: a text or pictures, a size, a name; steps, seed and more for who wants them. */
 import { useState } from 'preact/hooks';
 import type { PresetInfo } from '../api/types.ts';
 import { useTexts } from '../i18n/index.ts';
