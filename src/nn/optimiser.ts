@@ -129,6 +129,17 @@ export function updateParameters(call: UpdateCall): Record<string, Tensor> {
 
 const get = (tensors: Tensors, name: string): Tensor => tensors[name] as Tensor;
 
+/** What a group's parameters have, as one vector. */
+function joined({ specs }: Group, tensors: Tensors): Tensor {
+  const parts = specs.map((spec) => get(tensors, spec.name));
+  return parts.length === 1
+    ? (parts[0] as Tensor)
+    : concat(
+        parts.map((part) => reshape(part, [-1])),
+        0,
+      );
+}
+
 /** Loshchilov and Hutter 2019, alg. 2; only matrices and embeddings decay. */
 function adamw(
   group: Group,
@@ -136,17 +147,8 @@ function adamw(
   config: Exclude<OptimiserConfig, { name: 'sgd' }>,
   next: Record<string, Tensor>,
 ): void {
-  const joined = (tensors: Tensors): Tensor => {
-    const parts = group.specs.map((spec) => get(tensors, spec.name));
-    return parts.length === 1
-      ? (parts[0] as Tensor)
-      : concat(
-          parts.map((part) => reshape(part, [-1])),
-          0,
-        );
-  };
-  const g = joined(call.gradients);
-  const p = joined(call.parameters);
+  const g = joined(group, call.gradients);
+  const p = joined(group, call.parameters);
   const scale = call.gradientScale ?? constant(1);
   const rate =
     config.name === 'muon'
@@ -265,6 +267,18 @@ export function orthogonalise(x: Tensor, steps = 5): Tensor {
     y = add(mul(y, 3.4445), matmul(b, y));
   }
   return tall ? swapAxes(y) : y;
+}
+
+/** The gradients as their updates take them, most of them joined: what has to be summed up over all is few tensors then. */
+export function joinedGradients(
+  specs: readonly ParameterSpec[],
+  gradients: Tensors,
+  config: OptimiserConfig,
+): Tensor[] {
+  const groups = config.name === 'sgd' ? [] : adamGroups(specs, config);
+  const grouped = new Set(groups.flatMap((group) => group.specs));
+  const alone = specs.filter((spec) => !grouped.has(spec)).map(({ name }) => get(gradients, name));
+  return [...groups.map((group) => joined(group, gradients)), ...alone];
 }
 
 /** Global norm of all gradients, and the factor that brings it down to `limit`. */

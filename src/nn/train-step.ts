@@ -12,12 +12,12 @@ import {
   reshape,
   type Size,
   slice,
-  sub,
   type Tensor,
   type TensorType,
   trace,
 } from '../program/index.ts';
-import { clipByNorm, optimiserState, SCALARS, updateParameters } from './optimiser.ts';
+import { moveAverages } from './average.ts';
+import { clipByNorm, joinedGradients, optimiserState, SCALARS, updateParameters } from './optimiser.ts';
 import { type ParameterSpec, parameterTypes } from './parameters.ts';
 import type { TrainingConfig } from './training-config.ts';
 
@@ -77,24 +77,27 @@ export function trainPrograms(name: string, model: LossProgram, settings: Settin
     };
   };
   const update = (x: Readonly<Record<string, Tensor>>, found: readonly Tensor[]): Record<string, Tensor> => {
-    const { norm, scale } = clipByNorm(found, settings.clip === 0 ? undefined : settings.clip);
+    const byName = Object.fromEntries(names.map((n, i) => [n, found[i] as Tensor]));
+    const parts = joinedGradients(specs, byName, settings.optimiser);
+    const { norm, scale } = clipByNorm(parts, settings.clip === 0 ? undefined : settings.clip);
     const next = updateParameters({
       specs,
       parameters: x,
       state: x,
       scalars: x,
-      gradients: Object.fromEntries(names.map((n, i) => [n, found[i] as Tensor])),
+      gradients: byName,
       config: settings.optimiser,
       gradientScale: scale,
     });
-    for (const key of Object.keys(averages)) {
-      const before = x[key] as Tensor;
-      next[key] = add(
-        before,
-        mul(sub(next[key.slice('average.'.length)] as Tensor, before), 1 - settings.ema),
-      );
-    }
-    return { gradient_norm: norm, ...prefixed(next) };
+    if (settings.ema === 0) return { gradient_norm: norm, ...prefixed(next) };
+    const moved = moveAverages(
+      specs,
+      (name) => x[`average.${name}`] as Tensor,
+      (name) => next[name] as Tensor,
+      1 - settings.ema,
+    );
+    const averaged = Object.fromEntries(specs.map(({ name }) => [`average.${name}`, moved[name] as Tensor]));
+    return { gradient_norm: norm, ...prefixed({ ...next, ...averaged }) };
   };
 
   if (settings.accumulation === 1) {

@@ -24,6 +24,7 @@ import {
   type Tensor,
   trace,
 } from '../../program/index.ts';
+import { moveAverages } from '../average.ts';
 import { optimiserState, SCALARS, updateParameters } from '../optimiser.ts';
 import { type ParameterSpec, parameterTypes } from '../parameters.ts';
 import type { AdversarialConfig } from './config.ts';
@@ -157,11 +158,13 @@ export function adversarialPrograms(
           loss = add(loss, mul(penalty, settings.pathLength.weight * settings.pathLength.every));
         }
         const updated = update(made, x, loss, settings);
-        for (const spec of generator.specs) {
-          const before = x[`average.${spec.name}`] as Tensor;
-          const now = updated[`next/${spec.name}`] ?? (x[spec.name] as Tensor);
-          next[`next/average.${spec.name}`] = add(before, mul(sub(now, before), x[AVERAGE_SHARE] as Tensor));
-        }
+        const averages = moveAverages(
+          generator.specs,
+          (name) => x[`average.${name}`] as Tensor,
+          (name) => updated[`next/${name}`] ?? (x[name] as Tensor),
+          x[AVERAGE_SHARE] as Tensor,
+        );
+        for (const [name, average] of Object.entries(averages)) next[`next/average.${name}`] = average;
         // Of all pictures together: where it falls to nothing, every latent gives the same picture.
         const spread = mean(sqrt(add(variation(images), 1e-12)));
         return { loss, penalty, spread, ...updated, ...next };
