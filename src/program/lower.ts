@@ -20,6 +20,7 @@ import {
 } from '../formats/onnx.ts';
 import { fuse } from './fuse.ts';
 import { hostOf } from './host-value.ts';
+import { narrow } from './narrow.ts';
 import { type OnnxAttributes, type OnnxCall, operationOf } from './operation.ts';
 import { type ConvolutionCase, settle, usualWay, type Way } from './settle.ts';
 import { simplify } from './simplify.ts';
@@ -38,6 +39,8 @@ export interface LowerOptions {
   blocks?: number;
   /** For WebGPU, see settle.ts; default false. */
   byFours?: boolean;
+  /** Tensors that one node can write, see narrow.ts; default: any number. */
+  writes?: number;
   /** Residual sums and the norms after them become one node (tried on the CPU); default false. */
   skips?: boolean;
   /** How a convolution is computed; default: as `usualWay` has it. */
@@ -65,7 +68,8 @@ export function lowerToModel(program: Program, options: LowerOptions = {}): Onnx
   });
   // Products by tap have new nodes that are alike.
   const settled = ready === simple ? simple : simplify(ready);
-  const bound = options.skips === true && !portable ? fuse(settled) : settled;
+  const joined = options.skips === true && !portable ? fuse(settled) : settled;
+  const bound = options.writes === undefined ? joined : narrow(joined, options.writes);
   const lowering = new Lowering(portable);
   const graph = lowering.graph(bound, options.constants ?? {});
   return {

@@ -130,7 +130,7 @@ class OnnxRuntimeBackend implements Backend {
   }
 
   private async lowered(program: Program, options: LowerOptions): Promise<Uint8Array> {
-    if (this.name === 'webgpu') return lower(program, { ...options, byFours: true });
+    if (this.name === 'webgpu') return lower(program, { ...options, byFours: true, writes: 7 });
     const own = { ...options, skips: true };
     if (!holdsConvolution(program)) return lower(program, own);
     const blocks = (await this.link.ask({ kind: 'blocks' })) as number;
