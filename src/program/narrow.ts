@@ -3,32 +3,19 @@
  * parts becomes splits of splits. A pass before lowering; bodies of scans are left as they are.
  */
 import { remake } from './operation.ts';
-import { input } from './ops/constant.ts';
 import { split } from './ops/shape.ts';
-import { programOf } from './trace.ts';
-import type { Named, Program, Tensor } from './types.ts';
+import { rewrite } from './trace.ts';
+import type { Node, Program, Tensor } from './types.ts';
 
 /** @param most tensors that a node may write, at least 2 */
 export function narrow(program: Program, most: number): Program {
-  if (!program.nodes.some(({ op, outputs }) => op === 'split' && outputs.length > most)) return program;
-  const made = new Map<Tensor, Tensor>();
-  const inputs = program.inputs.map(({ name, tensor }): Named => {
-    const fresh = input(name, tensor);
-    made.set(tensor, fresh);
-    return { name, tensor: fresh };
-  });
-  for (const node of program.nodes) {
-    if (node.op === 'input') continue;
-    const given = node.inputs.map((tensor) => made.get(tensor) as Tensor);
+  const isWide = ({ op, outputs }: Node): boolean => op === 'split' && outputs.length > most;
+  if (!program.nodes.some(isWide)) return program;
+  return rewrite(program, (node, inputs) => {
+    if (!isWide(node)) return remake(node, inputs);
     const { axis, sizes } = node.attributes as { axis: number; sizes: readonly number[] };
-    const results =
-      node.op === 'split' ? splitInSteps(given[0] as Tensor, sizes, axis, most) : remake(node, given);
-    node.outputs.forEach((tensor, i) => {
-      made.set(tensor, results[i] as Tensor);
-    });
-  }
-  const outputs = program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor }));
-  return programOf(program.name, inputs, outputs);
+    return splitInSteps(inputs[0] as Tensor, sizes, axis, most);
+  });
 }
 
 function splitInSteps(x: Tensor, sizes: readonly number[], axis: number, most: number): readonly Tensor[] {

@@ -4,11 +4,10 @@
  * which ways there are, not which is fast: that is handed in.
  */
 import { operationOf, remake } from './operation.ts';
-import { input } from './ops/constant.ts';
 import { suitsBlocks, weightsSuitBlocks } from './ops/convolution-blocked.ts';
 import { pad } from './ops/shape.ts';
-import { isProgram, programOf } from './trace.ts';
-import type { Named, Node, Program, Tensor, TensorType } from './types.ts';
+import { isProgram, rewrite } from './trace.ts';
+import type { Node, Program, Tensor, TensorType } from './types.ts';
 
 /** `plain` is ONNX's own; the others are of the runtime's blocks of channels. */
 export type Way = 'plain' | 'blocks' | 'swapped' | 'wide';
@@ -90,27 +89,14 @@ export const holdsConvolution = (program: Program): boolean =>
 
 export function settle(program: Program, options: SettleOptions): Program {
   if (!holdsConvolution(program)) return program;
-  const made = new Map<Tensor, Tensor>();
-  const inputs = program.inputs.map(({ name, tensor }): Named => {
-    const fresh = input(name, tensor);
-    made.set(tensor, fresh);
-    return { name, tensor: fresh };
-  });
   const known = knownTensors(program, options.constants);
   const rectifiers = options.portable ? new Map<Node, Node>() : rectifiersAfter(program);
-  const done = new Set(rectifiers.values());
-  for (const node of program.nodes) {
-    if (node.op === 'input' || done.has(node)) continue;
-    const given = node.inputs.map((tensor) => made.get(tensor) as Tensor);
-    const results = settled(node, given, known, options, rectifiers.get(node));
-    node.outputs.forEach((tensor, i) => {
-      made.set(tensor, results[i] as Tensor);
-    });
-    const after = rectifiers.get(node);
-    if (after !== undefined) made.set(after.outputs[0] as Tensor, results[0] as Tensor);
-  }
-  const outputs = program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor }));
-  return programOf(program.name, inputs, outputs);
+  return rewrite(program, (node, inputs, made) => {
+    const rectifier = rectifiers.get(node);
+    const results = settled(node, inputs, known, options, rectifier);
+    if (rectifier !== undefined) made.set(rectifier.outputs[0] as Tensor, results[0] as Tensor);
+    return results;
+  });
 }
 
 function settled(

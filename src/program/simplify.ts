@@ -6,10 +6,10 @@ import type { HostTensor } from '../base/tensor.ts';
 import { evaluateNode, toReference } from './evaluate.ts';
 import { hostOf, numbersOf } from './host-value.ts';
 import { remake } from './operation.ts';
-import { constant, input } from './ops/constant.ts';
+import { constant } from './ops/constant.ts';
 import { isStatic, sameShape } from './size.ts';
-import { isProgram, programOf } from './trace.ts';
-import type { Named, Node, Program, Shape, Tensor } from './types.ts';
+import { isProgram, rewrite } from './trace.ts';
+import type { Node, Program, Shape, Tensor } from './types.ts';
 
 /** Results larger than this stay nodes: a folded constant is stored in the graph. */
 const FOLD_LIMIT = 4096;
@@ -30,30 +30,9 @@ const BROADCASTING = new Set([
 ]);
 
 export function simplify(program: Program): Program {
-  const made = new Map<Tensor, Tensor>();
   const known = new Map<string, readonly Tensor[]>();
-  const inputs = program.inputs.map(({ name, tensor }): Named => {
-    const fresh = input(name, tensor);
-    made.set(tensor, fresh);
-    return { name, tensor: fresh };
-  });
   const used = usedTensors(program);
-  for (const node of program.nodes) {
-    if (node.op === 'input') continue;
-    const results = simplifyNode(
-      withoutHistory(node, used),
-      node.inputs.map((t) => made.get(t) as Tensor),
-      known,
-    );
-    node.outputs.forEach((t, i) => {
-      made.set(t, results[i] as Tensor);
-    });
-  }
-  return programOf(
-    program.name,
-    inputs,
-    program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor })),
-  );
+  return rewrite(program, (node, inputs) => simplifyNode(withoutHistory(node, used), inputs, known));
 }
 
 function simplifyNode(

@@ -4,7 +4,17 @@ import { ancestors } from './gradient.ts';
 import { remake } from './operation.ts';
 import { input } from './ops/constant.ts';
 import { bindShape, bindSize } from './size.ts';
-import type { Attribute, Attributes, Named, Program, Shape, Size, Tensor, TensorType } from './types.ts';
+import type {
+  Attribute,
+  Attributes,
+  Named,
+  Node,
+  Program,
+  Shape,
+  Size,
+  Tensor,
+  TensorType,
+} from './types.ts';
 
 /**
  * Runs `fn` once on stand-ins and keeps what it did.
@@ -54,10 +64,10 @@ const SIZES = new Set(['shape', 'size', 'start', 'end']);
 
 /** Builds the program again with numbers for names (and every type inferred anew). */
 export function bindSizes(program: Program, sizes: Readonly<Record<string, number>>): Program {
-  return rebuild(
+  return rewrite(
     program,
-    (type) => ({ dtype: type.dtype, shape: bindShape(type.shape, sizes) }),
-    (attributes) => bindAttributes(attributes, sizes),
+    (node, inputs) => remake(node, inputs, bindAttributes(node.attributes, sizes)),
+    ({ dtype, shape }) => ({ dtype, shape: bindShape(shape, sizes) }),
   );
 }
 
@@ -79,31 +89,29 @@ export function isProgram(value: unknown): value is Program {
   return typeof value === 'object' && value !== null && 'nodes' in value && 'outputs' in value;
 }
 
-function rebuild(
+/**
+ * The program made anew, node by node. `change` gives what stands for a node's outputs now; it may also say in `made` what
+ * stands for those of later nodes, which are passed over then.
+ */
+export function rewrite(
   program: Program,
-  inputType: (type: TensorType) => TensorType,
-  attributesOf: (attributes: Attributes) => Attributes,
+  change: (node: Node, inputs: readonly Tensor[], made: Map<Tensor, Tensor>) => readonly Tensor[],
+  inputType: (type: TensorType) => TensorType = (type) => type,
 ): Program {
   const made = new Map<Tensor, Tensor>();
+  const now = (tensor: Tensor): Tensor => made.get(tensor) as Tensor;
   const inputs = program.inputs.map(({ name, tensor }): Named => {
     const fresh = input(name, inputType(tensor));
     made.set(tensor, fresh);
     return { name, tensor: fresh };
   });
   for (const node of program.nodes) {
-    if (node.op === 'input') continue;
-    const outputs = remake(
-      node,
-      node.inputs.map((t) => made.get(t) as Tensor),
-      attributesOf(node.attributes),
-    );
-    node.outputs.forEach((t, i) => {
-      made.set(t, outputs[i] as Tensor);
+    if (node.op === 'input' || made.has(node.outputs[0] as Tensor)) continue;
+    const results = change(node, node.inputs.map(now), made);
+    node.outputs.forEach((tensor, i) => {
+      made.set(tensor, results[i] as Tensor);
     });
   }
-  return programOf(
-    program.name,
-    inputs,
-    program.outputs.map(({ name, tensor }) => ({ name, tensor: made.get(tensor) as Tensor })),
-  );
+  const outputs = program.outputs.map(({ name, tensor }) => ({ name, tensor: now(tensor) }));
+  return programOf(program.name, inputs, outputs);
 }
