@@ -6,6 +6,7 @@
  */
 import type { OnnxCall } from '../operation.ts';
 import type { Attributes, TensorType } from '../types.ts';
+import { reversedAlong } from './shape.ts';
 
 const DOMAIN = 'com.microsoft.nchwc';
 
@@ -59,25 +60,23 @@ export function weightsSuitBlocks(types: readonly TensorType[], attributes: Attr
  */
 function blockedWeights(call: Call, blocks: number, unflipped: boolean): string {
   const { emit, integers } = call;
+  // From [out, in] to the order of the weights that are given, and back.
+  const asGiven = (ofOut: number, ofIn: number): [number, number] =>
+    unflipped ? [ofIn, ofOut] : [ofOut, ofIn];
   const [first, second, high, wide] = sizesOf(call.types[1]);
-  const [out, own] = unflipped ? [second, first] : [first, second];
+  const [out, own] = asGiven(first, second);
   const outs = upTo(out, blocks);
   const few = own < blocks;
   const ins = few ? own : upTo(own, blocks);
   let w = call.inputs[1] as string;
   if (outs !== out || ins !== own)
-    w = emit(
-      'Pad',
-      [w, integers([0, 0, 0, 0, ...(unflipped ? [ins - own, outs - out] : [outs - out, ins - own]), 0, 0])],
-      { mode: 'constant' },
-    );
+    w = emit('Pad', [w, integers([0, 0, 0, 0, ...asGiven(outs - out, ins - own), 0, 0])], {
+      mode: 'constant',
+    });
   const taps = high * wide;
   if (unflipped) {
     const lines = emit('Transpose', [emit('Reshape', [w, integers([ins, outs, taps])])], { perm: [2, 0, 1] });
-    const reversed =
-      taps === 1
-        ? lines
-        : emit('Slice', [lines, ...[[-1], [-(taps + 1)], [0], [-1]].map((values) => integers(values))]);
+    const reversed = taps === 1 ? lines : reversedAlong(call, lines, 0);
     const parts = few ? [ins] : [ins / blocks, blocks];
     const split = emit('Reshape', [reversed, integers([taps, ...parts, outs / blocks, blocks])]);
     const moved = emit('Transpose', [split], { perm: few ? [2, 1, 0, 3] : [3, 1, 0, 2, 4] });

@@ -11,7 +11,7 @@ import { dilateFast } from './dilation.ts';
 import { byComposite } from './fused.ts';
 import { matmul } from './linear.ts';
 import { sum } from './reduce.ts';
-import { concat, pad, reshape, reverse, slice, swapAxes, transpose } from './shape.ts';
+import { concat, pad, reshape, reverse, reversedAlong, slice, swapAxes, transpose } from './shape.ts';
 
 export interface ConvOptions {
   /** One for all axes, or one each; default 1. */
@@ -101,7 +101,7 @@ const convCall: Apply<Attributes> = define<Attributes>({
   reference: ({ inputs, attributes, outputs: [y] }) => {
     const { strides, dilations, pads, groups, slope = 1, unflipped } = attributes;
     const [x, given, bias] = inputs as readonly [ReferenceValue, ReferenceValue, ReferenceValue?];
-    const w = unflipped === true ? flippedReference(given, groups) : given;
+    const w = unflipped === true ? flippedValues(given, groups) : given;
     const shape = (y as { shape: readonly number[] }).shape;
     const result = new Float64Array(product(shape));
     const [, out] = shape as readonly [number, number];
@@ -184,30 +184,37 @@ const flippedInPrimitives = ([given]: readonly Tensor[], { groups }: { groups: n
   return [reshape(swapAxes(lines, 1, 2), flippedType(w, groups).shape)];
 };
 
-const flippedReference = (w: ReferenceValue, groups: number): ReferenceValue => {
-  const [type, shape] = [{ dtype: 'f64', shape: w.shape } as const, w.shape];
-  const flippedShape = flippedType(type, groups).shape as number[];
-  const [data] = byComposite(flippedInPrimitives)({
-    ...{ inputs: [w], attributes: { groups }, types: [type], outputs: [{ dtype: 'f64', shape }] },
-    evaluate: () => [],
-  });
-  return { shape: flippedShape, data: data as Float64Array };
-};
+function flippedValues({ shape, data }: ReferenceValue, groups: number): ReferenceValue {
+  const [out, own, ...kernel] = shape as readonly [number, number, ...number[]];
+  const taps = product(kernel);
+  const perGroup = out / groups;
+  const result = new Float64Array(data.length);
+  for (let o = 0; o < out; o++) {
+    const first = Math.floor(o / perGroup) * own;
+    for (let i = 0; i < own; i++) {
+      const to = ((first + i) * perGroup + (o % perGroup)) * taps;
+      for (let tap = 0; tap < taps; tap++)
+        result[to + taps - 1 - tap] = data[(o * own + i) * taps + tap] as number;
+    }
+  }
+  return { shape: [groups * own, perGroup, ...kernel], data: result };
+}
 
 const flipCall: Apply<{ groups: number }> = define<{ groups: number }>({
   name: 'flipWeights',
   infer: ([w], { groups }) => [flippedType(w as TensorType, groups)],
   vjp: ({ cotangents: [g], attributes: { groups } }) => [flipped(g as Tensor, groups)],
-  onnx: ({ emit, integers, inputs: [w], types, outputTypes, attributes: { groups } }) => {
+  onnx: (call) => {
+    const { emit, integers, inputs, types, outputTypes, attributes } = call;
+    const { groups } = attributes;
     const [out, own, ...kernel] = (types[0] as TensorType).shape as readonly [number, number, ...number[]];
     const taps = product(kernel);
-    let lines = emit('Reshape', [w as string, integers([groups, out / groups, own, taps])]);
-    if (taps > 1)
-      lines = emit('Slice', [lines, ...[[-1], [-(taps + 1)], [3], [-1]].map((values) => integers(values))]);
-    const swapped = emit('Transpose', [lines], { perm: [0, 2, 1, 3] });
+    const lines = emit('Reshape', [inputs[0] as string, integers([groups, out / groups, own, taps])]);
+    const turned = taps === 1 ? lines : reversedAlong(call, lines, 3);
+    const swapped = emit('Transpose', [turned], { perm: [0, 2, 1, 3] });
     return emit('Reshape', [swapped, integers((outputTypes[0] as TensorType).shape as number[])]);
   },
-  reference: byComposite(flippedInPrimitives),
+  reference: ({ inputs: [w], attributes: { groups } }) => [flippedValues(w as ReferenceValue, groups).data],
   composite: flippedInPrimitives,
 });
 

@@ -1,5 +1,5 @@
 /** Ops that move elements without changing them: reshape, transpose, broadcast, concat, slice, pad, reverse. */
-import { define, type ReferenceValue, shapeError } from '../operation.ts';
+import { define, type OnnxCall, type ReferenceValue, shapeError } from '../operation.ts';
 import {
   addSizes,
   canonicalShape,
@@ -9,7 +9,7 @@ import {
   sameShape,
   subtractSizes,
 } from '../size.ts';
-import type { Shape, Size, Tensor, TensorType } from '../types.ts';
+import type { Attributes, Shape, Size, Tensor, TensorType } from '../types.ts';
 import { applyBroadcast, applyReshape, product, stridesOf } from './broadcast.ts';
 import { fill } from './constant.ts';
 
@@ -351,18 +351,18 @@ export function pad(x: Tensor, pads: readonly (readonly number[])[], value = 0):
   return pads.every(([a, b]) => a === 0 && b === 0) ? x : (padCall([x], { pads, value })[0] as Tensor);
 }
 
+/** Nodes that reverse a value along an axis. */
+export const reversedAlong = (
+  { emit, integers }: Pick<OnnxCall<Attributes>, 'emit' | 'integers'>,
+  x: string,
+  axis: number,
+): string => emit('Slice', [x, integers([-1]), integers([-(2 ** 31)]), integers([axis]), integers([-1])]);
+
 const reverseCall = define<{ axis: number }>({
   name: 'reverse',
   infer: ([x]) => [x as TensorType],
   vjp: ({ cotangents: [g], attributes }) => [reverse(g as Tensor, attributes.axis)],
-  onnx: ({ emit, inputs, integers, attributes: { axis } }) =>
-    emit('Slice', [
-      inputs[0] as string,
-      integers([-1]),
-      integers([-(2 ** 31)]),
-      integers([axis]),
-      integers([-1]),
-    ]),
+  onnx: (call) => reversedAlong(call, call.inputs[0] as string, call.attributes.axis),
   reference: ({ inputs: [x], attributes: { axis } }) => {
     const { shape, data } = x as ReferenceValue;
     const inner = product(shape.slice(axis + 1));
