@@ -1,6 +1,7 @@
 /** Averages of parameters over the steps (Polyak and Juditsky 1992, exponential), as a piece of a tensor program. */
 import { sizeOf } from '../base/tensor.ts';
-import { add, concat, mul, type Operand, reshape, split, sub, type Tensor } from '../program/index.ts';
+import { add, mul, type Operand, sub, type Tensor } from '../program/index.ts';
+import { join, separate } from './joined.ts';
 import type { ParameterSpec } from './parameters.ts';
 
 /** Parameters with fewer values are averaged as one vector: their calls cost more than their arithmetic. */
@@ -16,25 +17,17 @@ export function moveAverages(
   now: (name: string) => Tensor,
   share: Operand,
 ): Record<string, Tensor> {
-  const moved = (from: Tensor, to: Tensor): Tensor => add(from, mul(sub(to, from), share));
   const isSmall = ({ shape }: ParameterSpec): boolean => sizeOf(shape) < SMALL;
-  const small = specs.filter(isSmall);
+  const groups = [specs.filter(isSmall), ...specs.filter((spec) => !isSmall(spec)).map((spec) => [spec])];
   const next: Record<string, Tensor> = {};
-  for (const { name } of small.length > 1 ? specs.filter((spec) => !isSmall(spec)) : specs)
-    next[name] = moved(before(name), now(name));
-  if (small.length < 2) return next;
-  const joined = (of: (name: string) => Tensor): Tensor =>
-    concat(
-      small.map(({ name }) => reshape(of(name), [-1])),
-      0,
-    );
-  const parts = split(
-    moved(joined(before), joined(now)),
-    small.map(({ shape }) => sizeOf(shape)),
-    0,
-  );
-  small.forEach(({ name, shape }, i) => {
-    next[name] = reshape(parts[i] as Tensor, shape);
-  });
+  for (const group of groups.filter(({ length }) => length > 0)) {
+    const joined = (of: (name: string) => Tensor): Tensor => join(group.map(({ name }) => of(name)));
+    const from = joined(before);
+    const moved = add(from, mul(sub(joined(now), from), share));
+    const shapes = group.map(({ shape }) => shape);
+    separate(moved, shapes).forEach((average, i) => {
+      next[(group[i] as ParameterSpec).name] = average;
+    });
+  }
   return next;
 }

@@ -13,7 +13,6 @@ import {
   maximum,
   minimum,
   mul,
-  reshape,
   split,
   sqrt,
   sub,
@@ -22,6 +21,7 @@ import {
   type Tensor,
   type TensorType,
 } from '../program/index.ts';
+import { join, separate } from './joined.ts';
 import type { ParameterSpec } from './parameters.ts';
 import type { OptimiserConfig } from './training-config.ts';
 
@@ -131,13 +131,7 @@ const get = (tensors: Tensors, name: string): Tensor => tensors[name] as Tensor;
 
 /** What a group's parameters have, as one vector. */
 function joined({ specs }: Group, tensors: Tensors): Tensor {
-  const parts = specs.map((spec) => get(tensors, spec.name));
-  return parts.length === 1
-    ? (parts[0] as Tensor)
-    : concat(
-        parts.map((part) => reshape(part, [-1])),
-        0,
-      );
+  return join(specs.map((spec) => get(tensors, spec.name)));
 }
 
 /** Loshchilov and Hutter 2019, alg. 2; only matrices and embeddings decay. */
@@ -171,16 +165,9 @@ function adamw(
   next[`moment1.${group.key}`] = m;
   next[`moment2.${group.key}`] = v;
   const moved = sub(group.decays ? decayed(p, rate, config.weightDecay) : p, step);
-  const parts =
-    group.specs.length === 1
-      ? [moved]
-      : split(
-          moved,
-          group.specs.map((spec) => sizeOf(spec.shape)),
-          0,
-        );
-  group.specs.forEach((spec, i) => {
-    next[spec.name] = reshape(parts[i] as Tensor, spec.shape);
+  const shapes = group.specs.map(({ shape }) => shape);
+  separate(moved, shapes).forEach((part, i) => {
+    next[(group.specs[i] as ParameterSpec).name] = part;
   });
 }
 

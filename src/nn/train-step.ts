@@ -89,15 +89,16 @@ export function trainPrograms(name: string, model: LossProgram, settings: Settin
       config: settings.optimiser,
       gradientScale: scale,
     });
-    if (settings.ema === 0) return { gradient_norm: norm, ...prefixed(next) };
-    const moved = moveAverages(
-      specs,
-      (name) => x[`average.${name}`] as Tensor,
-      (name) => next[name] as Tensor,
-      1 - settings.ema,
-    );
-    const averaged = Object.fromEntries(specs.map(({ name }) => [`average.${name}`, moved[name] as Tensor]));
-    return { gradient_norm: norm, ...prefixed({ ...next, ...averaged }) };
+    if (settings.ema !== 0) {
+      const moved = moveAverages(
+        specs,
+        (name) => x[`average.${name}`] as Tensor,
+        (name) => next[name] as Tensor,
+        1 - settings.ema,
+      );
+      for (const [name, average] of Object.entries(moved)) next[`average.${name}`] = average;
+    }
+    return { gradient_norm: norm, ...prefixed(next) };
   };
 
   if (settings.accumulation === 1) {
