@@ -19,8 +19,6 @@ const MEMORY = 128;
 
 interface Rendering {
   call: RenderCall;
-  /** The process has it. */
-  begun: boolean;
   resolve(text: string): void;
   reject(error: InkstoneError): void;
   timer: NodeJS.Timeout;
@@ -69,7 +67,7 @@ export class TemplateRenderer {
     }
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => this.close(), this.options.start);
-      this.current = { call: { source, values }, begun: false, resolve, reject, timer };
+      this.current = { call: { source, values }, resolve, reject, timer };
       if (this.ready) this.begin();
     });
   }
@@ -77,9 +75,8 @@ export class TemplateRenderer {
   /** The process is there: from now on it is the template that takes its time. */
   private begin(): void {
     const { current } = this;
-    if (current === undefined || current.begun) return;
+    if (current === undefined) return;
     const { patience } = this.options;
-    current.begun = true;
     clearTimeout(current.timer);
     current.timer = setTimeout(() => {
       this.kill();
@@ -106,7 +103,7 @@ export class TemplateRenderer {
     });
     worker.on('exit', () => {
       if (!isOurs()) return;
-      if (!this.ready) this.close();
+      if (!this.ready) return this.close();
       this.kill();
       this.blame('it needs too much memory');
     });

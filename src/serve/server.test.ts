@@ -1,10 +1,12 @@
 /** The server over a real socket: bad input, load, who may ask, the studio's routes. The SDKs' suites are in test/wire. */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import OpenAI from 'openai';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { gate } from '../base/testing.ts';
 import { type RunningServer, type ServerOptions, startServer } from './index.ts';
 import { type LetterOptions, LetterReplica, writeEmptyModel } from './testing.ts';
 
@@ -120,11 +122,8 @@ describe('bad input', () => {
   });
 
   it('says what a model that is being loaded waits for', async () => {
-    let loaded: () => void = () => undefined;
-    const { server } = await start(
-      { loading: new Promise<void>((resolve) => (loaded = resolve)) },
-      { loadWait: 0.05 },
-    );
+    const { passed: loading, open: loaded } = gate();
+    const { server } = await start({ loading }, { loadWait: 0.05 });
     const answer = await post(server, '/v1/chat/completions', say);
     expect(answer.status).toBe(503);
     expect(answer.body.error).toMatchObject({ code: 'model_loading', progress: 0.5 });
@@ -135,10 +134,7 @@ describe('bad input', () => {
 
 describe('load', () => {
   it('answers 429 with a time to come back when the queue is full', async () => {
-    let loaded = (): void => undefined;
-    const loading = new Promise<void>((resolve) => {
-      loaded = resolve;
-    });
+    const { passed: loading, open: loaded } = gate();
     const { server, client } = await start({ loading }, { concurrency: 1, queue: 1, loadWait: 60 });
     const busy = [client.chat.completions.create(say), client.chat.completions.create(say)];
     await until(() => server.context.generation.queue.status().waiting === 1);

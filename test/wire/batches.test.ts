@@ -3,6 +3,7 @@
 import OpenAI, { toFile } from 'openai';
 import { describe, expect, it } from 'vitest';
 import type { EnterOptions } from '../../src/base/contracts/queue.ts';
+import { gate } from '../../src/base/testing.ts';
 import { Prices } from '../../src/operate/quota/prices.ts';
 import { Keys } from '../../src/serve/index.ts';
 import { LetterReplica, ScriptedReplica } from '../../src/serve/testing.ts';
@@ -92,10 +93,7 @@ describe('a batch', () => {
   });
 
   it('waits behind everybody who wants an answer now, whatever its requests say', async () => {
-    let loaded = (): void => undefined;
-    const loading = new Promise<void>((resolve) => {
-      loaded = resolve;
-    });
+    const { passed: loading, open: loaded } = gate();
     const replica = new LetterReplica('letters', { loading });
     const { client, server } = await home.start(replica, { concurrency: 1, loadWait: 60 });
     const turns: string[] = [];

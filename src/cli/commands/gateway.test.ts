@@ -44,9 +44,9 @@ function start(...words: string[]): {
     said += String(piece);
   });
   return {
-    said: () => said,
     child,
     out: () => text,
+    said: () => said,
     ended: new Promise((resolve) => child.once('close', resolve)),
   };
 }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Job, JobWork } from '../../base/contracts/jobs.ts';
 import type { Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
+import { gate } from '../../base/testing.ts';
 import { openFileStore } from '../../store/index.ts';
 import { Jobs } from './jobs.ts';
 
@@ -144,10 +145,7 @@ describe('a job', () => {
 
   it('goes on with another when its process is cut off, and what the first says then no longer counts', async () => {
     const line = behindLine();
-    let release = (): void => undefined;
-    const blocked = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: blocked, open: release } = gate();
     const first = process(
       async (work) => {
         await work.save(7, 0.7);
@@ -301,10 +299,7 @@ describe('a job that has ended', () => {
 
 describe('a job that is sealed', () => {
   it('ends as its worker says, whoever wants to cancel it; one that was told to stop before is not', async () => {
-    let go = (): void => undefined;
-    const held = new Promise<void>((resolve) => {
-      go = resolve;
-    });
+    const { passed: held, open: go } = gate();
     const seals: boolean[] = [];
     const jobs = process(async (work) => {
       if (work.input === 2) await wait(work);

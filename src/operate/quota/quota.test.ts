@@ -1,4 +1,5 @@
 /** Limits with a clock that is moved by hand, and budgets against a slow store and many requests at once. */
+
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,6 +7,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Store } from '../../base/contracts/store.ts';
 import { InkstoneError } from '../../base/errors.ts';
+import { gate } from '../../base/testing.ts';
 import { openFileStore } from '../../store/index.ts';
 import { Bucket } from './bucket.ts';
 import { Ledger, periodOf } from './ledger.ts';
@@ -311,10 +313,7 @@ describe('quotas', () => {
   });
 
   it('book every settlement once, whichever write it meets, in the period that it is of', async () => {
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: held, open: release } = gate();
     let writes = 0;
     const update: Store['rows']['update'] = async (...given) => {
       if (writes++ === 0) await held;

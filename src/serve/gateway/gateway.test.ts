@@ -1,4 +1,5 @@
 /** The gateway over real sockets, before servers that answer, refuse, break off, fall silent and go away. */
+
 import type { ServerResponse } from 'node:http';
 import http from 'node:http';
 import net from 'node:net';
@@ -12,6 +13,7 @@ import {
   type Started,
   says,
 } from '../../../test/services/gateway.ts';
+import { gate } from '../../base/testing.ts';
 import type { GatewayOptions } from './config.ts';
 import type { Gateway } from './gateway.ts';
 
@@ -320,10 +322,7 @@ describe('who may ask, and how much', () => {
   });
 
   it('refuses what is too large, too much, or leads elsewhere', async () => {
-    let release: () => void = () => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: held, open: release } = gate();
     const slow: Answer = (request, reply, body) => void held.then(() => says('a')(request, reply, body));
     const a = await fake('a', slow);
     const { client, gateway } = await start([a], { limit: 2, maxBody: 2048 });

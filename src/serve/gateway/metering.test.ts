@@ -1,8 +1,10 @@
 /** Limits of keys at the gateway, over real sockets before servers that tell what they used, tell nothing, or break off. */
+
 import type { ServerResponse } from 'node:http';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type Fake, GatewayScene, refuses, says } from '../../../test/services/gateway.ts';
+import { gate } from '../../base/testing.ts';
 import { Ledger } from '../../operate/quota/ledger.ts';
 import { Prices } from '../../operate/quota/prices.ts';
 import { openFileStore } from '../../store/index.ts';
@@ -119,10 +121,7 @@ describe('limits of a minute', () => {
 
 describe('a budget', () => {
   it('is never overspent by requests that come at once to several gateways before several servers', async () => {
-    let release = (): void => undefined;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
+    const { passed: held, open: release } = gate();
     const [a, b] = [await scene.fake('a', used(1, 5, held)), await scene.fake('b', used(1, 5, held))];
     const { as, all } = await start([a, b], 2);
     // Each may take 5 for its answer and some 15 for its prompt; in the end it takes 6.

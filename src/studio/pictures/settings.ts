@@ -101,20 +101,17 @@ export function restored(kept: Partial<Record<keyof PictureSettings, unknown>>):
   return all;
 }
 
-/** What all routes take that make single pictures or ways; a way is not enlarged smoothly. */
+/** What every route takes; ways cannot be enlarged smoothly. */
 export function sharedBody(model: PictureModel, settings: PictureSettings): Record<string, unknown> {
   const { pictures } = model;
   const { label, truncation, scale, smooth, guidance, steps, eta } = settings;
   const side = pictures.size * scale;
+  const size = smooth && canBeSmooth(settings) ? { upscale: scale } : { size: `${side}x${side}` };
   return {
     model: model.id,
     prompt: '',
     ...(label >= 0 ? { label: pictures.classes[label] } : {}),
-    ...(smooth && canBeSmooth(settings)
-      ? { upscale: scale }
-      : scale === 1
-        ? {}
-        : { size: `${side}x${side}` }),
+    ...(scale === 1 ? {} : size),
     ...(pictures.edits
       ? { steps, ...(eta === 0 ? {} : { eta }), ...(pictures.classes.length > 0 ? { guidance } : {}) }
       : truncation === 1

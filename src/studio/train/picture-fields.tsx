@@ -41,6 +41,18 @@ export function PictureFields({ form, change, error, preset }: Properties) {
 export function MorePictureFields({ form, change, error, preset }: Properties) {
   const words = useTexts().t.pictures.train;
   const losses = preset?.losses ?? [];
+  const share = (field: 'crop' | 'jitter') => (
+    <Field
+      id={`train-${field}`}
+      numeric
+      label={words[field]}
+      help={words[`${field}Help`]}
+      placeholder="0"
+      error={error(field, words[`${field}Wrong`])}
+      value={form[field]}
+      change={(value) => change({ [field]: value })}
+    />
+  );
   return (
     <>
       {losses.length > 0 && (
@@ -73,26 +85,8 @@ export function MorePictureFields({ form, change, error, preset }: Properties) {
         change={(flip) => change({ flip })}
       />
       <div class="two">
-        <Field
-          id="train-crop"
-          numeric
-          label={words.crop}
-          help={words.cropHelp}
-          placeholder="0"
-          error={error('crop', words.cropWrong)}
-          value={form.crop}
-          change={(crop) => change({ crop })}
-        />
-        <Field
-          id="train-jitter"
-          numeric
-          label={words.jitter}
-          help={words.jitterHelp}
-          placeholder="0"
-          error={error('jitter', words.jitterWrong)}
-          value={form.jitter}
-          change={(jitter) => change({ jitter })}
-        />
+        {share('crop')}
+        {share('jitter')}
       </div>
     </>
   );
