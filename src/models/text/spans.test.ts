@@ -71,7 +71,7 @@ test('the best spans are those of a full search, within the passage and its leng
 test('a small BERT learns to find what is asked for', async () => {
   const [batch, time] = [16, 56];
   const model = bertConfig.parse({
-    ...{ architecture: 'bert', layers: 2, heads: 2, width: 32, hidden: 64, context: time },
+    ...{ architecture: 'bert', layers: 2, heads: 4, width: 48, hidden: 96, context: time },
     ...{
       vocabulary: pieces.vocabularySize,
       pooler: false,
@@ -131,8 +131,8 @@ test('a small BERT learns to find what is asked for', async () => {
       if (best !== undefined && spanText(passage, row, best) === answer) right++;
     });
   }
-  // One of six by chance, were it to find towns alone; with other seeds and rounding it misses one town at most.
-  expect(right / (4 * batch)).toBeGreaterThan(0.75);
+  // One of six by chance, were it to find towns alone.
+  expect(right / (4 * batch)).toBeGreaterThan(0.85);
   await answers.free();
   await trainable.close();
 });
